@@ -1,0 +1,1 @@
+//! Drives a BGP session over TCP: sockets, deadlines, listener, bounded writer.

@@ -1,0 +1,1 @@
+//! One BGP peering without I/O: state machine, negotiation, collision, timers, restart.

@@ -1,0 +1,1 @@
+//! BGP messages: octets to values and back.

@@ -1,0 +1,1 @@
+//! What every daemon of Arcus has: tracing, metrics, signals, systemd, the HTTP shell.

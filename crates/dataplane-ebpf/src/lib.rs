@@ -1,0 +1,1 @@
+//! The eBPF data plane: tc programs, pinned maps, veth ports.

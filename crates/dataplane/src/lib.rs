@@ -1,0 +1,1 @@
+//! Wanted and found state of a node, their difference, and the trait of a data plane.

@@ -1,0 +1,1 @@
+//! Namespaces, veths, processes and waiting for a condition; for the demo and end-to-end tests.

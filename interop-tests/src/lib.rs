@@ -1,0 +1,1 @@
+//! Whole daemons against other people's, in namespaces.
