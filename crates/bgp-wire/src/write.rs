@@ -1,0 +1,1 @@
+//! Length prefixes that fill themselves in.
