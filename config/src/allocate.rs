@@ -11,7 +11,13 @@ use std::{
 
 use toml::de::DeTable;
 
-use crate::{ConfigError, RouteTarget, check::check, places::Places, read::Draft, table::Table};
+use crate::{
+    ConfigError, RouteTarget,
+    check::check,
+    places::Places,
+    read::{Draft, DraftConnection},
+    table::Table,
+};
 
 type Targets = (Option<RouteTarget>, Option<RouteTarget>);
 
@@ -45,7 +51,9 @@ pub fn allocate(path: &Path) -> Result<Allocation, ConfigError> {
     for network in draft.topology.networks.values() {
         used.extend(network.import_targets.iter().chain(&network.export_targets));
     }
-    used.extend(draft.connections.values().flat_map(|c| c.targets()).filter_map(|(_, t)| t));
+    used.extend(
+        draft.connections.values().flat_map(DraftConnection::targets).filter_map(|(_, t)| t),
+    );
     let mut free = draft
         .topology
         .federation
@@ -113,19 +121,19 @@ impl Record {
         let path = record_path(topology);
         let shown = path.display().to_string();
         match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&shown, text),
+            Ok(text) => Self::parse(&shown, &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(ConfigError::whole_file(&shown, format!("cannot be read: {error}"))),
         }
     }
 
-    fn parse(file: &str, text: String) -> Result<Self, ConfigError> {
-        let document = DeTable::parse(&text).map_err(|error| {
+    fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().unwrap_or_default().start;
-            ConfigError::at(file, &text, at, format!("TOML: {}", error.message()))
+            ConfigError::at(file, text, at, format!("TOML: {}", error.message()))
         })?;
         let mut places = Places::default();
-        let source = places.add_source(file.to_owned(), text.clone());
+        let source = places.add_source(file.to_owned(), text.to_owned());
         let places = RefCell::new(places);
         let mut root = Table::new(&places, source, String::new(), document.get_ref());
         let mut record = BTreeMap::new();
@@ -161,10 +169,10 @@ impl Record {
         );
         for (connection, (service, back)) in &self.0 {
             let lines = [("service-target", service), ("return-target", back)];
-            text += &format!("\n[connection.{connection}]\n");
+            text.extend(["\n[connection.", connection, "]\n"]);
             for (key, target) in lines {
                 if let Some(target) = target {
-                    text += &format!("{key} = \"{target}\"\n");
+                    text.extend([key, " = \"", &target.to_string(), "\"\n"]);
                 }
             }
         }

@@ -46,6 +46,24 @@ impl Places {
         self.by_path.contains_key(path)
     }
 
+    /// The path of the item of a list that is written like this, or of the list.
+    pub(crate) fn item(&self, list: &str, written: &str) -> String {
+        let quoted = format!("\"{written}\"");
+        (0..)
+            .map(|index| format!("{list}.{index}"))
+            .map_while(|path| self.by_path.get(&path).map(|place| (path, place)))
+            .find(|(_, place)| self.text(place) == quoted)
+            .map_or_else(|| list.to_owned(), |(path, _)| path)
+    }
+
+    /// What stands at a place.
+    fn text(&self, place: &Place) -> &str {
+        self.sources
+            .get(place.source)
+            .and_then(|source| source.text.get(place.span.clone()))
+            .unwrap_or_default()
+    }
+
     /// A mistake at the value of this path or, where that was left out, at the table around it.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> ConfigError {
         let mut path = path;

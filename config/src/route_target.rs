@@ -14,7 +14,11 @@ impl fmt::Display for RouteTarget {
 impl FromStr for RouteTarget {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let error = || format!("`{text}` is not a route target; write 64512:100");
+        let error = || {
+            format!(
+                "`{text}` is not a route target; write 65000:100, 4200000000:7, 65000L:7 or 192.0.2.1:7"
+            )
+        };
         let (asn, n) = text.split_once(':').ok_or_else(error)?;
         let asn: u16 = asn.parse().map_err(|_| error())?;
         let n: u32 = n.parse().map_err(|_| error())?;
