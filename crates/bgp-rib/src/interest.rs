@@ -257,7 +257,7 @@ impl Interest {
             self.join(peer, *wanted);
         }
         if let Some(effective) = &mut self.peer_mut(peer).effective {
-            delta.left.iter().for_each(|wanted| drop(effective.remove(wanted)));
+            effective.retain(|wanted| !delta.left.contains(wanted));
             effective.extend(delta.joined.iter().copied());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher as _;
 
-use bgp_wire::{AfiSafi, Family, PathId, Route, RtMembership};
+use bgp_wire::{AfiSafi, PathId, Route, RtMembership};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 

@@ -77,7 +77,9 @@ impl Walks {
         for wanted in wanted {
             match wanted {
                 Wanted::All => walk.all = Some(0),
-                other => drop(walk.wanted.insert(other)),
+                other => {
+                    walk.wanted.insert(other);
+                }
             }
         }
     }
