@@ -62,6 +62,18 @@ pub enum Remote {
     Prefixes(Vec<IpNet>),
 }
 
+impl PeerRole {
+    /// In a word, for logs and the API.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sibling => "sibling",
+            Self::Federated { .. } => "federated",
+            Self::Gateway(_) => "gateway",
+            Self::Nodes { .. } => "node",
+        }
+    }
+}
+
 impl PeerSpec {
     /// Whether the session is eBGP.
     pub const fn is_external(&self) -> bool {
