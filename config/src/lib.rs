@@ -17,7 +17,6 @@ mod peers;
 mod places;
 mod plan;
 mod read;
-mod route_target;
 mod table;
 mod target_range;
 mod targets;
@@ -25,6 +24,7 @@ mod topology;
 mod value;
 
 pub use allocate::{Allocation, allocate};
+pub use bgp_wire::RouteTarget;
 pub use encapsulation::Encapsulation;
 pub use error::ConfigError;
 pub use family::Family;
@@ -32,7 +32,6 @@ pub use hold_time::{HoldTime, HoldTimeError};
 pub use peers::{GatewayTargets, PeerRole, PeerSpec, Remote};
 pub use plan::{Change, Effect, Part, plan};
 pub use read::read;
-pub use route_target::RouteTarget;
 pub use target_range::TargetRange;
 pub use topology::{
     Cloud, Connection, ControlNode, Federation, Gateway, Network, NodeLimits, Nodes, SubnetKind,
