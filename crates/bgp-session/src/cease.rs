@@ -20,7 +20,10 @@ const MAX_COMMUNICATION: usize = 255;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cease {
     /// More routes of a family than configured.
-    PrefixLimit { family: AfiSafi, limit: u32 },
+    PrefixLimit {
+        family: AfiSafi,
+        limit: u32,
+    },
     AdministrativeShutdown,
     /// The peer is no longer configured.
     Deconfigured,

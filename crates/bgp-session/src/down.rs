@@ -53,8 +53,8 @@ impl fmt::Display for DownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
-            Self::Sent(notification) => write!(f, "notification sent: {notification}"),
-            Self::Received(notification) => write!(f, "notification received: {notification}"),
+            Self::Sent(why) => write!(f, "notification sent: {}/{}", why.code, why.subcode),
+            Self::Received(why) => write!(f, "notification received: {}/{}", why.code, why.subcode),
             other => f.write_str(other.label()),
         }
     }

@@ -197,8 +197,7 @@ mod tests {
             (
                 "one family in common",
                 |o| {
-                    o.capabilities
-                        .retain(|c| *c != Capability::Multiprotocol(AfiSafi::RTC));
+                    o.capabilities.retain(|c| *c != Capability::Multiprotocol(AfiSafi::RTC));
                 },
                 Ok(()),
             ),
@@ -236,9 +235,7 @@ mod tests {
 
     #[test]
     fn path_identifiers_go_where_one_sends_and_the_other_receives() {
-        let entry = |receive, send| {
-            vec![AddPath { family: AfiSafi::VPNV4, receive, send }]
-        };
+        let entry = |receive, send| vec![AddPath { family: AfiSafi::VPNV4, receive, send }];
         let config = SessionConfig { add_path: entry(true, true), ..ours() };
         let peer = SessionConfig { add_path: entry(true, false), ..theirs() };
         let agreed = accept(&config, open(&peer)).unwrap().negotiated;

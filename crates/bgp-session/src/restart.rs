@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bgp_wire::capability::GracefulRestart;
 use bgp_wire::AfiSafi;
+use bgp_wire::capability::GracefulRestart;
 
 use crate::cease::is_hard_reset;
 use crate::down::DownReason;

@@ -165,9 +165,7 @@ impl Session {
                 say(phase.farewell(why, &text), out);
                 down(DownReason::Ceased(why), out)
             }
-            (_, Input::Message(Message::Notification(why))) => {
-                down(DownReason::Received(why), out)
-            }
+            (_, Input::Message(Message::Notification(why))) => down(DownReason::Received(why), out),
             (_, Input::Malformed(error)) => fault(error.notification(), out),
             (phase, Input::Connected | Input::Premature | Input::Message(_)) => {
                 fault(cease::fsm_error(phase.fsm_subcode()), out)
