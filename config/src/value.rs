@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use crate::{Encapsulation, Family, HoldTime, RouteTarget, TargetRange};
+use crate::{AfiSafi, Encapsulation, HoldTime, RouteTarget, TargetRange};
 
 /// A value that stands behind a key, or in a list behind one.
 pub(crate) trait Value: Sized {
@@ -58,9 +58,23 @@ macro_rules! read_from_text {
 
 read_from_text! {
     Encapsulation, "\"mpls-over-gre\" or \"mpls-over-udp\"";
-    Family, "\"vpnv4\"";
     RouteTarget, "\"64512:100\"";
     TargetRange, "\"64512:5000-5999\"";
+}
+
+/// A family by its name: one of those that we have tables for.
+impl Value for AfiSafi {
+    const EXAMPLE: &'static str = "\"vpnv4\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let written = text::<Self>(value)?;
+        let named = Self::NAMED.iter().find(|(_, name)| *name == written);
+        named.map(|(family, _)| *family).ok_or_else(|| {
+            let names: Vec<String> =
+                Self::NAMED.iter().map(|(_, name)| format!("\"{name}\"")).collect();
+            format!("`{written}` is not an address family; write one of {}", names.join(", "))
+        })
+    }
 }
 
 impl Value for IpAddr {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use arcus_config::{Encapsulation, Family, PeerRole, Remote, SubnetKind, Topology, read};
+use arcus_config::{AfiSafi, Encapsulation, PeerRole, Remote, SubnetKind, Topology, read};
 
 fn example(name: &str) -> Topology {
     let path = Path::new("../topology-examples").join(name);
@@ -61,9 +61,9 @@ fn a_control_node_peers_with_siblings_other_clouds_gateways_and_nodes() {
     );
     assert_eq!(peers[0].role, PeerRole::Sibling);
     assert_eq!(peers[1].role, PeerRole::Federated { cloud: "openstack".to_owned() });
-    assert_eq!(peers[0].families, [Family::Vpnv4, Family::Vpnv6, Family::Evpn, Family::Rtc]);
+    assert_eq!(peers[0].families, [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN, AfiSafi::RTC]);
     assert_eq!(peers[3].remote, Remote::Address(SocketAddr::new(address("10.2.0.1"), 179)));
-    assert_eq!(peers[3].families, [Family::Vpnv4, Family::Vpnv6]);
+    assert_eq!(peers[3].families, [AfiSafi::VPNV4, AfiSafi::VPNV6]);
     assert!(peers[5].accepts(address("10.2.1.77")) && !peers[5].accepts(address("10.2.0.77")));
 
     let PeerRole::Gateway(targets) = &peers[3].role else { panic!("mx1 is a gateway") };

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use super::DraftConnection;
 use crate::{
-    Cloud, ConfigError, ControlNode, Encapsulation, Family, Federation, Gateway, HoldTime, Network,
-    NodeLimits, Nodes, RouteTarget,
+    AfiSafi, Cloud, ConfigError, ControlNode, Encapsulation, Federation, Gateway, HoldTime,
+    Network, NodeLimits, Nodes, RouteTarget,
     table::Table,
     value::{Asn, Limit, Port, RestartTime},
 };
@@ -205,7 +205,7 @@ fn gateway(name: String, mut table: Table<'_>) -> Result<Gateway, ConfigError> {
         address,
         port: table.optional("port")?.map_or(BGP_PORT, |Port(port)| port),
         asn,
-        families: table.list("families", "[\"vpnv4\"]")?.unwrap_or(vec![Family::Vpnv4]),
+        families: table.list("families", "[\"vpnv4\"]")?.unwrap_or(vec![AfiSafi::VPNV4]),
         networks: sorted(table.required_list("networks", "[\"public\"]")?),
         tunnel_addresses: table
             .list("tunnel-addresses", "[\"10.2.0.1\"]")?
