@@ -17,7 +17,9 @@
 pub mod follower;
 
 mod frr;
+mod program;
 mod switch;
+mod vpn_table;
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
