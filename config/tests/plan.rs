@@ -32,6 +32,8 @@ fn a_comment_or_another_order_changes_nothing() {
     let edits =
         [("# The pods of leonardo.", "# Pods."), ("\"vpnv4\", \"vpnv6\"", "\"vpnv6\", \"vpnv4\"")];
     assert_eq!(planned(&edits), []);
+    let edited = LEONARDO.replace(edits[0].0, edits[0].1).replace(edits[1].0, edits[1].1);
+    assert_eq!(topology(&edited).fingerprint(), topology(LEONARDO).fingerprint());
 }
 
 #[test]
