@@ -63,6 +63,21 @@ fn a_gateway_that_gets_another_network_is_asked_again_and_kept() {
 }
 
 #[test]
+fn a_gateway_that_is_told_something_else_is_not_asked() {
+    let changes = planned(&[(
+        "route-targets = [\"64512:900\"]",
+        "import-targets = [\"64512:900\"]\nexport-targets = [\"64512:901\"]",
+    )]);
+    assert_eq!(
+        lines(&changes)[..2],
+        [
+            "~ network public: export-targets -64512:900 +64512:901",
+            "~ peer mx1 of k8s-ctl-1: tells -64512:900 +64512:901; the session stays",
+        ]
+    );
+}
+
+#[test]
 fn what_an_open_message_says_resets_the_session() {
     let changes = planned(&[("asn = 64513", "asn = 64514\nhold-time = 30")]);
     let of_one: Vec<String> =
