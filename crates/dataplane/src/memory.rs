@@ -1,0 +1,129 @@
+//! A data plane in memory: the reference that real planes are compared with, and what the agent is
+//! tested against.
+
+use crate::desired::Desired;
+use crate::diff::Op;
+use crate::nat::Translation;
+use crate::next_hop::NextHop;
+use crate::plane::{Counters, Dataplane, DataplaneError, Found, Result};
+use crate::port::{PortId, VrfId};
+
+/// Holds what it was told. Refuses, as a real plane would, what refers to something absent.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    pub state: Desired,
+    /// What `was_found` answers.
+    pub found: bool,
+}
+
+impl Memory {
+    /// A plane that an earlier run left in this state.
+    pub fn left_by_an_earlier_run(state: Desired) -> Self {
+        Self { state, found: true }
+    }
+
+    /// Applies one operation.
+    pub fn apply_one(&mut self, op: &Op) -> Result<()> {
+        match op {
+            Op::PutNode(node) => self.state.node = node.clone(),
+            Op::PutVrf(id, vrf) => {
+                self.state.vrfs.insert(*id, vrf.clone());
+            }
+            Op::PutPort(id, port) => {
+                self.need_vrf(port.vrf)?;
+                self.state.ports.insert(id.clone(), port.clone());
+            }
+            Op::PutTranslation(vrf, address, translation) => {
+                self.need_vrf(*vrf)?;
+                translation.targets().try_for_each(|port| self.need_port(port))?;
+                self.state.translations.insert((*vrf, *address), translation.clone());
+            }
+            Op::PutRoute(vrf, net, group) => {
+                self.need_vrf(*vrf)?;
+                group.members().iter().try_for_each(|member| self.need(member))?;
+                self.state.fib.entry(*vrf).or_default().insert(*net, group.clone());
+            }
+            Op::RemoveRoute(vrf, net) => {
+                if let Some(table) = self.state.fib.get_mut(vrf) {
+                    table.remove(net);
+                    if table.is_empty() {
+                        self.state.fib.remove(vrf);
+                    }
+                }
+            }
+            Op::RemoveTranslation(vrf, address) => {
+                let gone = NextHop::Translate { vrf: *vrf, address: *address };
+                self.refuse_if_used(&gone)?;
+                self.state.translations.remove(&(*vrf, *address));
+            }
+            Op::RemovePort(id) => {
+                self.refuse_if_used(&NextHop::Port(id.clone()))?;
+                let names = |to: &Translation| to.targets().any(|port| port == id);
+                if self.state.translations.values().any(names) {
+                    return Err(DataplaneError::new(format!("a translation uses port {id}")));
+                }
+                self.state.ports.remove(id);
+            }
+            Op::RemoveVrf(id) => {
+                let used = self.state.fib.contains_key(id)
+                    || self.state.ports.values().any(|port| port.vrf == *id)
+                    || self.state.translations.keys().any(|(vrf, _)| vrf == id);
+                if used {
+                    return Err(DataplaneError::new(format!("vrf {id} is in use")));
+                }
+                self.state.vrfs.remove(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn need(&self, member: &NextHop) -> Result<()> {
+        match member {
+            NextHop::Discard | NextHop::Tunnel(_) => Ok(()),
+            NextHop::Port(port) => self.need_port(port),
+            NextHop::Translate { vrf, address } => self
+                .state
+                .translations
+                .contains_key(&(*vrf, *address))
+                .then_some(())
+                .ok_or_else(|| DataplaneError::new(format!("nothing to do: {member}"))),
+        }
+    }
+
+    fn need_vrf(&self, id: VrfId) -> Result<()> {
+        let there = self.state.vrfs.contains_key(&id);
+        there.then_some(()).ok_or_else(|| DataplaneError::new(format!("there is no vrf {id}")))
+    }
+
+    fn need_port(&self, id: &PortId) -> Result<()> {
+        let there = self.state.ports.contains_key(id);
+        there.then_some(()).ok_or_else(|| DataplaneError::new(format!("there is no port {id}")))
+    }
+
+    fn refuse_if_used(&self, gone: &NextHop) -> Result<()> {
+        let mut groups = self.state.fib.values().flat_map(std::collections::BTreeMap::values);
+        if groups.any(|group| group.members().contains(gone)) {
+            return Err(DataplaneError::new(format!("a route uses {gone}")));
+        }
+        Ok(())
+    }
+}
+
+impl Dataplane for Memory {
+    async fn list(&mut self) -> Result<Found> {
+        Ok(self.state.clone())
+    }
+
+    async fn apply(&mut self, ops: &[Op]) -> Vec<(usize, DataplaneError)> {
+        let outcomes = ops.iter().map(|op| self.apply_one(op)).enumerate();
+        outcomes.filter_map(|(index, outcome)| Some((index, outcome.err()?))).collect()
+    }
+
+    async fn counters(&mut self) -> Result<Counters> {
+        Ok(Counters::default())
+    }
+
+    fn was_found(&self) -> bool {
+        self.found
+    }
+}
