@@ -1,0 +1,107 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Family;
+
+/// A BGP peer, configured or accepted from a configured prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Neighbor {
+    /// As in the topology file; a node has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    pub address: IpAddr,
+    pub asn: u32,
+    /// Known once its OPEN was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router_id: Option<Ipv4Addr>,
+    pub kind: NeighborKind,
+    /// Whether it is a route reflector client (RFC 4456).
+    pub client: bool,
+    pub state: SessionState,
+    /// Since the state became what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_seconds: Option<u64>,
+    /// As negotiated, in seconds; 0 is no timer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_time: Option<u16>,
+    /// The negotiated families while established, else those we would offer.
+    pub families: Vec<NeighborFamily>,
+    /// What both sides announced, as text: `4-octet-as`, `route-refresh`, ..
+    pub capabilities: Vec<String>,
+    /// Route targets it asked for (RFC 4684); `default` is all of them.
+    pub memberships: Vec<String>,
+    pub graceful_restart: GracefulRestart,
+    /// Routes that it is still to be told.
+    pub owed: u64,
+    /// Encoded and not yet taken by its TCP connection.
+    pub queued_octets: u64,
+    /// How often an established session was lost since the daemon started.
+    pub flaps: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_down_reason: Option<String>,
+}
+
+/// What a peer is in the topology.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeighborKind {
+    /// A vrouter agent.
+    Node,
+    /// A control node, of this cloud or another.
+    ControlNode,
+    /// A router of the outside world.
+    Gateway,
+}
+
+/// The states of RFC 4271 §8.2.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionState {
+    Idle,
+    Connect,
+    Active,
+    OpenSent,
+    OpenConfirm,
+    Established,
+}
+
+/// What one family carries to and from a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NeighborFamily {
+    pub family: Family,
+    /// Routes held from it.
+    pub received: u64,
+    /// Of those, how many policy let in and are the best or one of the equals.
+    pub accepted: u64,
+    /// Routes it has been told.
+    pub advertised: u64,
+    /// Whether its End-of-RIB has come since the session is up (RFC 4724).
+    pub end_of_rib: bool,
+    /// The highest number of routes it may send; 0 is no limit.
+    #[serde(default)]
+    pub prefix_limit: u64,
+}
+
+/// Graceful restart with one peer (RFC 4724).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GracefulRestart {
+    pub state: GracefulRestartState,
+    /// How long its routes are kept when it goes, in seconds, as it asked.
+    pub restart_time: u16,
+    /// Routes that are kept and marked stale.
+    pub stale: u64,
+}
+
+/// Where a peering stands between two lives of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GracefulRestartState {
+    /// Not negotiated: what it told goes when the session goes.
+    Off,
+    /// Negotiated, nothing is stale.
+    Ready,
+    /// It is away or has not sent End-of-RIB yet; its routes are kept.
+    Helping,
+}

@@ -1,0 +1,63 @@
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A network's forwarding table on one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Vrf {
+    /// The node's own number of it, which is also in its route distinguisher.
+    pub id: u32,
+    /// The network it belongs to.
+    pub name: String,
+    pub rd: String,
+    /// What other nodes put on packets for it.
+    pub label: u32,
+    pub import_targets: Vec<String>,
+    pub export_targets: Vec<String>,
+    /// How many prefixes it holds.
+    pub routes: u64,
+}
+
+/// A prefix in a VRF and where its packets go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VrfRoute {
+    #[schemars(with = "String")]
+    pub prefix: IpNet,
+    /// Flows are spread over all of them.
+    pub next_hops: Vec<VrfNextHop>,
+    /// BGP neighbors it came from; empty if it is this node's own.
+    pub from: Vec<IpAddr>,
+    /// Whether the data plane has it.
+    pub programmed: bool,
+}
+
+/// One of the places that a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VrfNextHop {
+    pub kind: VrfNextHopKind,
+    /// A port, a service's backend port, the other end of a tunnel; empty for a discard.
+    pub to: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<u32>,
+    /// Spelt as in the topology file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encapsulation: Option<String>,
+}
+
+/// What is done with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VrfNextHopKind {
+    /// To a port of this node.
+    Local,
+    /// To a port of this node that answers for a service address.
+    Service,
+    /// To a port of this node that is reached under a floating address.
+    Floating,
+    /// To another node or a gateway.
+    Tunnel,
+    /// Dropped and counted.
+    Discard,
+}
