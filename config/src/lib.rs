@@ -1,1 +1,38 @@
 //! The topology file: read, check, compare.
+//!
+//! One TOML file (with what it includes) describes a whole federation, and every daemon reads the
+//! same one. [`read`] turns it into a [`Topology`] or into a [`ConfigError`] that shows the line; a
+//! `Topology` that exists has passed every check. [`plan`] tells what an edited one changes, before
+//! anything changes. Knows no daemon and no socket.
+
+mod allocate;
+mod check;
+mod encapsulation;
+mod error;
+mod family;
+mod fingerprint;
+mod hold_time;
+mod name;
+mod peers;
+mod places;
+mod read;
+mod route_target;
+mod table;
+mod target_range;
+mod targets;
+mod topology;
+mod value;
+
+pub use allocate::{Allocation, allocate};
+pub use encapsulation::Encapsulation;
+pub use error::ConfigError;
+pub use family::Family;
+pub use hold_time::{HoldTime, HoldTimeError};
+pub use peers::{GatewayTargets, PeerRole, PeerSpec, Remote};
+pub use read::read;
+pub use route_target::RouteTarget;
+pub use target_range::TargetRange;
+pub use topology::{
+    Cloud, Connection, ControlNode, Federation, Gateway, Network, NodeLimits, Nodes, SubnetKind,
+    Topology,
+};

@@ -23,12 +23,13 @@ pub mod next_hop;
 pub mod nlri;
 pub mod notification;
 pub mod open;
+pub mod read;
 pub mod refresh;
 pub mod route_distinguisher;
 pub mod route_target;
 pub mod update;
 
-mod read;
+mod text;
 mod write;
 
 pub use afi_safi::{Afi, AfiSafi, Safi};

@@ -1,5 +1,8 @@
 //! VPN-IPv4 and VPN-IPv6 (RFC 4364 §4.3.4, RFC 4659 §3.2, RFC 8277 §2).
 
+use std::fmt;
+use std::str::FromStr;
+
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{Family, variant};
@@ -7,16 +10,46 @@ use crate::afi_safi::AfiSafi;
 use crate::label::Label;
 use crate::read::Parsed;
 use crate::route_distinguisher::RouteDistinguisher;
+use crate::text::serde_as_text;
 
 /// One VPN destination. The label is not part of it: it stands beside ([`Family::Data`]).
 ///
-/// Text form: `65000:7:10.0.100.0/24`, the distinguisher up to the last colon before the prefix;
-/// for IPv6 `65000:7:2001:db8::/32` is read with the prefix after the second colon.
+/// Text form: `65000:7:10.0.100.0/24`, `65000:7:2001:db8::/32`: the distinguisher, which has one
+/// colon or, in its `0x` form, none; a colon; the prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VpnKey<N> {
     pub rd: RouteDistinguisher,
     pub net: N,
 }
+
+impl<N: fmt::Display> fmt::Display for VpnKey<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.rd, self.net)
+    }
+}
+
+/// A text that is no [`VpnKey`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a VPN prefix; write 65000:7:10.0.100.0/24 or 65000:7:2001:db8::/32")]
+pub struct ParseVpnKeyError(String);
+
+impl<N: FromStr> FromStr for VpnKey<N> {
+    type Err = ParseVpnKeyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let colons_in_rd = if text.starts_with("0x") { 0 } else { 1 };
+        text.match_indices(':')
+            .nth(colons_in_rd)
+            .and_then(|(colon, _)| text.split_at_checked(colon))
+            .and_then(|(rd, net)| {
+                Some(Self { rd: rd.parse().ok()?, net: net.strip_prefix(':')?.parse().ok()? })
+            })
+            .ok_or_else(|| ParseVpnKeyError(text.to_owned()))
+    }
+}
+
+serde_as_text!(VpnKey<Ipv4Net>, "a VPN prefix, such as \"65000:7:10.0.100.0/24\"");
+serde_as_text!(VpnKey<Ipv6Net>, "a VPN prefix, such as \"65000:7:2001:db8::/32\"");
 
 /// AFI 1, SAFI 128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

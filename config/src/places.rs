@@ -1,0 +1,112 @@
+//! Where each value of a topology stands, so that a check over the whole can show the line.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::ConfigError;
+
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// As the operator would write it.
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// A span of octets in a [`Source`].
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    source: usize,
+    span: Range<usize>,
+}
+
+/// All files of a topology, and the place of each key and value by its dotted path, as
+/// `gateway.mx1.address` or `network.database.clouds.0`.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    sources: Vec<Source>,
+    by_path: BTreeMap<String, Place>,
+}
+
+impl Places {
+    /// Takes in a file and returns its number.
+    pub(crate) fn add_source(&mut self, name: String, text: String) -> usize {
+        self.sources.push(Source { name, text });
+        self.sources.len() - 1
+    }
+
+    pub(crate) fn record(&mut self, path: String, place: Place) {
+        self.by_path.insert(path, place);
+    }
+
+    pub(crate) fn place(&self, path: &str) -> Option<Place> {
+        self.by_path.get(path).cloned()
+    }
+
+    pub(crate) fn contains(&self, path: &str) -> bool {
+        self.by_path.contains_key(path)
+    }
+
+    /// The path of the item of a list that is written like this, or of the list.
+    pub(crate) fn item(&self, list: &str, written: &str) -> String {
+        let quoted = format!("\"{written}\"");
+        (0..)
+            .map(|index| format!("{list}.{index}"))
+            .map_while(|path| self.by_path.get(&path).map(|place| (path, place)))
+            .find(|(_, place)| self.text(place) == quoted)
+            .map_or_else(|| list.to_owned(), |(path, _)| path)
+    }
+
+    /// What stands at a place.
+    fn text(&self, place: &Place) -> &str {
+        self.sources
+            .get(place.source)
+            .and_then(|source| source.text.get(place.span.clone()))
+            .unwrap_or_default()
+    }
+
+    /// A mistake at the value of this path or, where that was left out, at the table around it.
+    pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> ConfigError {
+        let mut path = path;
+        loop {
+            if let Some(place) = self.by_path.get(path) {
+                return self.error_at(place, message);
+            }
+            match path.rsplit_once('.') {
+                Some((around, _)) => path = around,
+                None => return self.error_in_whole(message),
+            }
+        }
+    }
+
+    /// As [`Places::error`], with the other value that the message speaks of.
+    pub(crate) fn clash(
+        &self,
+        path: &str,
+        message: impl Into<String>,
+        other: &str,
+        note: &str,
+    ) -> ConfigError {
+        self.error(path, message).with_other(self.error(other, note))
+    }
+
+    /// A mistake of the topology as a whole, as a table that no file has.
+    pub(crate) fn error_in_whole(&self, message: impl Into<String>) -> ConfigError {
+        let file = self.sources.first().map_or("", |source| source.name.as_str());
+        ConfigError::whole_file(file, message.into())
+    }
+
+    pub(crate) fn error_at(&self, place: &Place, message: impl Into<String>) -> ConfigError {
+        match self.sources.get(place.source) {
+            Some(source) => {
+                ConfigError::at(&source.name, &source.text, place.span.start, message.into())
+            }
+            None => self.error_in_whole(message),
+        }
+    }
+}
+
+impl Place {
+    pub(crate) const fn new(source: usize, span: Range<usize>) -> Self {
+        Self { source, span }
+    }
+}

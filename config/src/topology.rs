@@ -1,0 +1,217 @@
+//! What a topology says. A value of these types that came out of [`crate::read`] has been checked.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use crate::RouteTarget;
+use ipnet::IpNet;
+
+use crate::{Encapsulation, Family, HoldTime, TargetRange};
+
+/// A federation of clouds: who is in it, and which networks reach which.
+///
+/// Two are equal when they say the same, whatever their files look like.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Topology {
+    pub federation: Federation,
+    pub clouds: BTreeMap<String, Cloud>,
+    pub networks: BTreeMap<String, Network>,
+    pub connections: BTreeMap<String, Connection>,
+    pub gateways: BTreeMap<String, Gateway>,
+}
+
+/// `[federation]`
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Federation {
+    pub name: String,
+    /// From here `arcus allocate` takes the targets that connections leave out.
+    pub target_range: Option<TargetRange>,
+}
+
+/// `[cloud.NAME]`: one AS with its control nodes and its nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cloud {
+    pub name: String,
+    /// 1 to 4294967294, but not 23456 (RFC 6793) and not 65535 (RFC 7300).
+    pub asn: u32,
+    /// How its nodes send and accept, most preferred first; never empty.
+    pub encapsulations: Vec<Encapsulation>,
+    /// Never empty.
+    pub control_nodes: BTreeMap<String, ControlNode>,
+    pub nodes: Nodes,
+    /// Of its control nodes towards each other and towards nodes and other clouds.
+    pub hold_time: HoldTime,
+    /// Seconds that a peer keeps our routes while we restart: 0 to 4095 (RFC 4724 section 3).
+    pub graceful_restart_time: u16,
+    /// Addresses that this cloud may give to workloads; empty when it says nothing. Those of two
+    /// clouds never overlap, so a network may be stretched over both.
+    pub allocation_ranges: Vec<IpNet>,
+}
+
+/// `[cloud.NAME.control-node.NAME]`: one route reflector.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ControlNode {
+    pub name: String,
+    /// Where it listens, and where it connects from.
+    pub address: IpAddr,
+    /// TCP port that it listens on.
+    pub port: u16,
+    pub router_id: Ipv4Addr,
+    /// RFC 4456; unlike that of every other control node of the same AS.
+    pub cluster_id: Ipv4Addr,
+}
+
+/// `[cloud.NAME.nodes]`: who may connect as a vrouter-agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Nodes {
+    /// Empty when the cloud has no nodes yet.
+    pub prefixes: Vec<IpNet>,
+    pub limits: NodeLimits,
+}
+
+/// What a control node takes from its nodes at most; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct NodeLimits {
+    /// Sessions from `prefixes` at a time.
+    pub max_nodes: Option<u32>,
+    /// Routes of one node and family.
+    pub max_prefixes: Option<u32>,
+}
+
+/// `[network.NAME]`: a virtual network; where it has ports, each node has a VRF for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Network {
+    pub name: String,
+    /// Clouds that may have ports in it; never empty, sorted.
+    pub clouds: Vec<String>,
+    /// Where its ports have their addresses.
+    pub subnets: Vec<IpNet>,
+    /// Where its service addresses are.
+    pub service_subnets: Vec<IpNet>,
+    /// As written; [`Topology::import_targets`] adds those of connections. Sorted.
+    pub import_targets: Vec<RouteTarget>,
+    /// As written; see [`Topology::export_targets`]. Sorted.
+    pub export_targets: Vec<RouteTarget>,
+}
+
+/// Which part of a network an address belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubnetKind {
+    /// An address of a port.
+    Port,
+    /// An address that nodes with a ready endpoint originate.
+    Service,
+}
+
+/// `[connection.NAME]`: the ports of `from` may use the services of `to`. Routing, not a firewall.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Connection {
+    pub name: String,
+    pub from: String,
+    pub to: String,
+    /// On the service addresses of `to`, imported by `from`.
+    pub service_target: RouteTarget,
+    /// On the ports of `from`, imported by `to`.
+    pub return_target: RouteTarget,
+}
+
+/// `[gateway.NAME]`: a router that is not ours, and what it may see.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Gateway {
+    pub name: String,
+    /// Clouds whose control nodes peer with it; never empty, sorted.
+    pub clouds: Vec<String>,
+    pub address: IpAddr,
+    /// TCP port that it listens on.
+    pub port: u16,
+    /// Unlike that of each of its clouds.
+    pub asn: u32,
+    /// Never empty.
+    pub families: Vec<Family>,
+    /// Networks whose routes it gets and may add to; sorted.
+    pub networks: Vec<String>,
+    /// Next hops of its routes: where tunnels to it end.
+    pub tunnel_addresses: Vec<IpAddr>,
+    /// For its routes that name none, most preferred first; never empty.
+    pub encapsulations: Vec<Encapsulation>,
+    pub hold_time: HoldTime,
+    /// Routes of one family that are taken from it at most.
+    pub max_prefixes: Option<u32>,
+}
+
+impl Topology {
+    /// The control node of this name, and its cloud.
+    pub fn control_node(&self, name: &str) -> Option<(&Cloud, &ControlNode)> {
+        self.clouds
+            .values()
+            .find_map(|cloud| cloud.control_nodes.get(name).map(|node| (cloud, node)))
+    }
+
+    /// Every control node with its cloud, by cloud and name.
+    pub fn control_nodes(&self) -> impl Iterator<Item = (&Cloud, &ControlNode)> {
+        self.clouds
+            .values()
+            .flat_map(|cloud| cloud.control_nodes.values().map(move |node| (cloud, node)))
+    }
+
+    /// The networks that may have ports in this cloud, by name.
+    pub fn networks_of(&self, cloud: &str) -> impl Iterator<Item = &Network> {
+        self.networks.values().filter(move |network| network.is_in(cloud))
+    }
+
+    /// The gateways that peer with this cloud, by name.
+    pub fn gateways_of(&self, cloud: &str) -> impl Iterator<Item = &Gateway> {
+        self.gateways.values().filter(move |gateway| gateway.clouds.iter().any(|c| c == cloud))
+    }
+
+    /// The networks that an address belongs to, by name. They are several when a network is
+    /// described in halves under one target, or when separate networks use the same addresses.
+    pub fn owners_of(&self, address: IpAddr) -> impl Iterator<Item = (&Network, SubnetKind)> {
+        self.networks
+            .values()
+            .filter_map(move |network| network.holds(address).map(|kind| (network, kind)))
+    }
+
+    /// What to use for a route that offers no encapsulation and has this next hop: `None` when no
+    /// gateway has this tunnel address.
+    pub fn gateway_encapsulation(&self, tunnel_address: IpAddr) -> Option<&[Encapsulation]> {
+        self.gateways
+            .values()
+            .find(|gateway| gateway.tunnel_addresses.contains(&tunnel_address))
+            .map(|gateway| gateway.encapsulations.as_slice())
+    }
+}
+
+impl Cloud {
+    /// Whether this cloud may give `address` to a workload: always, unless it has ranges.
+    pub fn may_allocate(&self, address: IpAddr) -> bool {
+        self.allocation_ranges.is_empty()
+            || self.allocation_ranges.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether a vrouter-agent may connect from this address.
+    pub fn has_node(&self, address: IpAddr) -> bool {
+        self.nodes.prefixes.iter().any(|prefix| prefix.contains(&address))
+    }
+}
+
+impl Network {
+    /// Whether it may have ports in this cloud.
+    pub fn is_in(&self, cloud: &str) -> bool {
+        self.clouds.iter().any(|c| c == cloud)
+    }
+
+    /// Which part of the network an address belongs to, if any.
+    pub fn holds(&self, address: IpAddr) -> Option<SubnetKind> {
+        let within = |subnets: &[IpNet]| subnets.iter().any(|subnet| subnet.contains(&address));
+        if within(&self.subnets) {
+            Some(SubnetKind::Port)
+        } else if within(&self.service_subnets) {
+            Some(SubnetKind::Service)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One TOML value to one of ours; a refusal says what to write.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr,
+};
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use crate::{Encapsulation, Family, HoldTime, RouteTarget, TargetRange};
+
+/// A value that stands behind a key, or in a list behind one.
+pub(crate) trait Value: Sized {
+    /// How one is written, for the message that refuses something else.
+    const EXAMPLE: &'static str;
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String>;
+}
+
+/// What kind of value it is, in words.
+pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn text<'a, T: Value>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
+    value.as_str().ok_or_else(|| format!("this is {}; write {}", kind(value), T::EXAMPLE))
+}
+
+impl Value for String {
+    const EXAMPLE: &'static str = "a text in quotes";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        text::<Self>(value).map(str::to_owned)
+    }
+}
+
+/// Values whose own `FromStr` says what to write instead.
+macro_rules! read_from_text {
+    ($($kind:ty, $example:literal;)*) => {$(
+        impl Value for $kind {
+            const EXAMPLE: &'static str = $example;
+
+            fn read(value: &DeValue<'_>) -> Result<Self, String> {
+                Self::from_str(text::<Self>(value)?).map_err(|error| error.to_string())
+            }
+        }
+    )*};
+}
+
+read_from_text! {
+    Encapsulation, "\"mpls-over-gre\" or \"mpls-over-udp\"";
+    Family, "\"vpnv4\"";
+    RouteTarget, "\"64512:100\"";
+    TargetRange, "\"64512:5000-5999\"";
+}
+
+impl Value for IpAddr {
+    const EXAMPLE: &'static str = "\"10.1.0.11\" or \"2001:db8::11\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let written = text::<Self>(value)?;
+        let address: Self = written
+            .parse()
+            .map_err(|_| format!("`{written}` is not an address; write {}", Self::EXAMPLE))?;
+        let broadcast = address == Self::V4(Ipv4Addr::BROADCAST);
+        if address.is_unspecified() || address.is_multicast() || broadcast {
+            return Err(format!("`{written}` is not the address of a host"));
+        }
+        Ok(address)
+    }
+}
+
+impl Value for Ipv4Addr {
+    const EXAMPLE: &'static str = "\"10.1.0.11\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let written = text::<Self>(value)?;
+        let id: Self = written.parse().map_err(|_| {
+            format!("`{written}` is not four numbers with dots; write {}", Self::EXAMPLE)
+        })?;
+        // RFC 6286 section 2.1.
+        if id.is_unspecified() { Err("an identifier cannot be 0.0.0.0".to_owned()) } else { Ok(id) }
+    }
+}
+
+impl Value for IpNet {
+    const EXAMPLE: &'static str = "\"10.0.100.0/24\" or \"2001:db8::/64\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let written = text::<Self>(value)?;
+        let net: Self = match (written.parse(), written.parse::<IpAddr>()) {
+            (Ok(net), _) => net,
+            (_, Ok(host)) => {
+                return Err(format!("`{written}` is an address; write \"{}\"", Self::from(host)));
+            }
+            _ => return Err(format!("`{written}` is not a prefix; write {}", Self::EXAMPLE)),
+        };
+        if net.prefix_len() == 0 {
+            return Err(format!("`{written}` holds every address; write a longer prefix"));
+        }
+        if net.trunc() != net {
+            return Err(format!("`{written}` has bits past its length; write \"{}\"", net.trunc()));
+        }
+        Ok(net)
+    }
+}
+
+/// Reads a whole number of a range.
+fn number<T: Value + TryFrom<i64>>(value: &DeValue<'_>) -> Result<T, String> {
+    let DeValue::Integer(digits) = value else {
+        return Err(format!("this is {}; write a number, as {}", kind(value), T::EXAMPLE));
+    };
+    i64::from_str_radix(digits.as_str(), digits.radix())
+        .ok()
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("`{digits}` is out of range; write {}", T::EXAMPLE))
+}
+
+impl Value for u16 {
+    const EXAMPLE: &'static str = "0 to 65535";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        number(value)
+    }
+}
+
+impl Value for u32 {
+    const EXAMPLE: &'static str = "0 to 4294967295";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        number(value)
+    }
+}
+
+impl Value for HoldTime {
+    const EXAMPLE: &'static str = "90";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        Self::try_from(number::<u16>(value)?)
+            .map_err(|error| format!("{error}; write {}", Self::EXAMPLE))
+    }
+}
+
+/// An AS number that someone can have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asn(pub(crate) u32);
+
+impl Value for Asn {
+    const EXAMPLE: &'static str = "64512";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let asn: u32 = number(value)?;
+        let reserved = match asn {
+            0 => "RFC 7607",
+            23456 => "RFC 6793",
+            0xffff | 0xffff_ffff => "RFC 7300",
+            asn => return Ok(Self(asn)),
+        };
+        Err(format!("AS {asn} is nobody's ({reserved}); write one of your own, as 64512"))
+    }
+}
+
+/// The number of a TCP port.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Port(pub(crate) u16);
+
+impl Value for Port {
+    const EXAMPLE: &'static str = "179";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match number(value)? {
+            0 => Err("0 is not a port; write 179".to_owned()),
+            port => Ok(Self(port)),
+        }
+    }
+}
+
+/// The restart time of a graceful restart capability has 12 bits (RFC 4724 section 3).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RestartTime(pub(crate) u16);
+
+impl Value for RestartTime {
+    const EXAMPLE: &'static str = "0 to 4095 seconds";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match number(value)? {
+            seconds @ 0..4096 => Ok(Self(seconds)),
+            seconds => Err(format!("`{seconds}` is out of range; write {}", Self::EXAMPLE)),
+        }
+    }
+}
+
+/// How many of something there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(pub(crate) u32);
+
+impl Value for Limit {
+    const EXAMPLE: &'static str = "1000";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match number(value)? {
+            0 => Err("a limit of 0 takes nothing; leave it out for no limit".to_owned()),
+            limit => Ok(Self(limit)),
+        }
+    }
+}
