@@ -8,7 +8,7 @@ use std::{
 use crate::RouteTarget;
 use ipnet::IpNet;
 
-use crate::{Encapsulation, Family, HoldTime, TargetRange};
+use crate::{AfiSafi, Encapsulation, HoldTime, TargetRange};
 
 /// A federation of clouds: who is in it, and which networks reach which.
 ///
@@ -129,7 +129,7 @@ pub struct Gateway {
     /// Unlike that of each of its clouds.
     pub asn: u32,
     /// Never empty.
-    pub families: Vec<Family>,
+    pub families: Vec<AfiSafi>,
     /// Networks whose routes it gets and may add to; sorted.
     pub networks: Vec<String>,
     /// Next hops of its routes: where tunnels to it end.

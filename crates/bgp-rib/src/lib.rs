@@ -1,1 +1,23 @@
 //! One shard of the BGP tables: paths, decision, policy, interest, update groups, packing.
+//!
+//! Knows no thread, clock, socket, session or other shard. [`Shard::handle`] takes an [`Input`];
+//! [`Shard::flush`] encodes what is owed and hands it to a [`Sink`]; [`Shard::query`] answers.
+//! Tables are [`table`], what is still to be told to whom is [`owing`], who wants which route
+//! target is [`interest`], and [`ShardMap`] says which shard a route belongs to.
+//!
+//! What a peer has been told is not stored. It is a function: the best routes whose targets the peer
+//! asked for and that policy lets pass, minus its own. Only what is owed and unsaid takes memory.
+
+pub mod arena;
+pub mod decision;
+pub mod peer;
+pub mod policy;
+pub mod query;
+pub mod shard;
+pub mod shard_map;
+
+pub use arena::{Batch, Full, Sink};
+pub use peer::{InterestMode, Limit, MembershipsOut, PeerIx, PeerKind, PeerView, UnicastNextHop};
+pub use query::{Answer, Query};
+pub use shard::{Input, Output, Shard, ShardConfig};
+pub use shard_map::ShardMap;

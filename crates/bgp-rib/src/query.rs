@@ -1,0 +1,147 @@
+//! Questions about a shard, and plain owned answers.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use bgp_wire::{AfiSafi, NextHop, PathAttributes, PathId, RouteDistinguisher, RouteTarget};
+use ipnet::IpNet;
+
+use crate::peer::PeerIx;
+
+/// A question. Answers of several shards are put side by side by the caller.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// Best and other paths of a family, a page at a time.
+    Routes(RoutesQuery),
+    /// One destination by the text form of its key.
+    Destination { family: AfiSafi, key: String },
+    /// What a peer is told, a page at a time.
+    Advertised { peer: PeerIx, page: RoutesQuery },
+    /// Every route target known here: who asks for it, how much carries it.
+    Targets,
+    /// Counters of one peer.
+    Peer(PeerIx),
+    /// Sizes of the tables.
+    Summary,
+}
+
+/// Which destinations, and how many of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutesQuery {
+    pub family: AfiSafi,
+    pub filter: RouteFilter,
+    /// [`RoutesAnswer::next`] of the page before; `None` for the first.
+    pub after: Option<u32>,
+    /// Most destinations in the answer. A page may be shorter, even empty, and yet have a next
+    /// one: one question looks at a bounded number of destinations.
+    pub limit: usize,
+}
+
+/// All that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteFilter {
+    /// Destinations inside this prefix.
+    pub prefix: Option<IpNet>,
+    pub rd: Option<RouteDistinguisher>,
+    /// Of the best path.
+    pub target: Option<RouteTarget>,
+    /// Destinations that have a path from this peer.
+    pub from: Option<PeerIx>,
+}
+
+/// The answer to the [`Query`] of the same name.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Routes(RoutesAnswer),
+    /// `None`: there is no such destination in this shard.
+    Destination(Option<RouteInfo>),
+    Targets(Vec<TargetInfo>),
+    Peer(Option<PeerInfo>),
+    Summary(Vec<FamilyInfo>),
+    /// The text is not a key of that family, or there is no table for the family.
+    NoSuchKey,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct RoutesAnswer {
+    pub routes: Vec<RouteInfo>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<u32>,
+}
+
+/// One destination.
+#[derive(Debug, Clone)]
+pub struct RouteInfo {
+    pub family: AfiSafi,
+    pub key: String,
+    /// Best first, then in order of preference of the first step that tells them apart.
+    pub paths: Vec<PathInfo>,
+}
+
+/// One path of a destination.
+#[derive(Debug, Clone)]
+pub struct PathInfo {
+    /// Who sent it; [`PeerIx::LOCAL`] for our own.
+    pub from: PeerIx,
+    pub from_address: IpAddr,
+    pub path_id: PathId,
+    pub next_hop: NextHop,
+    /// As received, with the local preference that counts.
+    pub attributes: Arc<PathAttributes>,
+    /// What stands beside the key, as text: label, VNI, ESI; empty for unicast.
+    pub data: String,
+    pub best: bool,
+    /// Why it lost against the best path; of the best path, why it won against the next one;
+    /// `None` when it is alone.
+    pub step: Option<crate::decision::Step>,
+    /// Kept from before a restart of the sender (RFC 4724).
+    pub stale: bool,
+}
+
+/// One route target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetInfo {
+    pub target: RouteTarget,
+    /// Peers that asked for exactly this target, ascending.
+    pub asked_by: Vec<PeerIx>,
+    /// Paths that carry it, by family.
+    pub paths: Vec<(AfiSafi, u32)>,
+}
+
+/// Counters of one peer in this shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerInfo {
+    pub router_id: Ipv4Addr,
+    pub up: bool,
+    /// Its queue is full.
+    pub blocked: bool,
+    pub families: Vec<PeerFamilyInfo>,
+    pub rejected: Vec<(crate::policy::Reject, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerFamilyInfo {
+    pub family: AfiSafi,
+    /// Paths it has announced.
+    pub received: u32,
+    /// Of these, the best of their destination.
+    pub best: u32,
+    /// Of these, kept from before its restart.
+    pub stale: u32,
+    /// Destinations it is or will be told.
+    pub advertised: u32,
+    /// Destinations of which something is still to be said to it.
+    pub owed: u32,
+}
+
+/// Size of one table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FamilyInfo {
+    pub family: AfiSafi,
+    pub destinations: u32,
+    pub paths: u32,
+    /// Attribute sets.
+    pub buckets: u32,
+    /// Destinations with something unsaid, to anyone.
+    pub owed: u32,
+}
