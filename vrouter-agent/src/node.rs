@@ -14,6 +14,8 @@ pub struct Node {
     pub cloud: String,
     /// Where BGP connects from, where tunnels end, and the upper part of route distinguishers.
     pub address: Ipv4Addr,
+    /// MTU of the underlay, in octets of IP.
+    pub uplink_mtu: u16,
     /// MTU of the interfaces that workloads get, in octets of IP.
     pub port_mtu: u16,
     /// Names of the underlay's interfaces.
