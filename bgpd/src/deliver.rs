@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent};
 use bgp_rib::{Input, PeerIx, ShardMap};
-use bgp_wire::{AfiSafi, Update};
+use bgp_wire::{AfiSafi, RouteRefresh, Update};
 use tokio::sync::{mpsc, watch};
 
 use crate::peering::{Identity, view};
@@ -44,7 +44,7 @@ impl Deliver for ToShards {
         match event {
             PeerEvent::Up(session, writer) => self.up(session, writer).await,
             PeerEvent::Updates(updates) => self.updates(updates).await,
-            PeerEvent::Refresh(refresh) if refresh.is_request() => {
+            PeerEvent::Refresh(refresh) if refresh.subtype == RouteRefresh::REQUEST => {
                 let (peer, family) = (self.peer, refresh.family);
                 self.all(|| Input::RouteRefresh { peer, family }).await
             }

@@ -15,7 +15,6 @@ use bgp_rib::query::PeerInfo;
 use bgp_wire::AfiSafi;
 
 use crate::peer_table::Entry;
-use crate::peering::afi_safi;
 
 /// What the control task knows of a neighbor.
 pub(crate) struct NeighborState {
@@ -56,7 +55,7 @@ impl NeighborState {
         let established = self.status.state == PeerState::Established;
         let families = match agreement {
             Some(agreement) if established => agreement.negotiated.families.clone(),
-            _ => self.spec.families.iter().copied().map(afi_safi).collect(),
+            _ => self.spec.families.clone(),
         };
         let since = SystemTime::now().duration_since(self.status.since).ok();
         Neighbor {

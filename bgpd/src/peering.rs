@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use arcus_config::{Family as NamedFamily, PeerRole, PeerSpec, Remote};
+use arcus_config::{PeerRole, PeerSpec, Remote};
 use bgp_peer::{Established, Mode, PeerConfig};
 use bgp_rib::{InterestMode, Limit, MembershipsOut, PeerKind, PeerView};
 use bgp_session::{HoldTime, SessionConfig};
@@ -23,7 +23,7 @@ pub(crate) struct Identity {
 
 /// How the peer at `remote` is reached and what our OPEN says.
 pub(crate) fn session(identity: &Identity, spec: &PeerSpec, remote: IpAddr) -> PeerConfig {
-    let families: Vec<_> = spec.families.iter().copied().map(afi_safi).collect();
+    let families = spec.families.clone();
     let restart = (spec.graceful_restart_time > 0).then(|| GracefulRestart {
         restarted: true,
         notification: false,
@@ -109,18 +109,7 @@ fn limits(spec: &PeerSpec, shards: u16) -> Vec<Limit> {
     spec.families
         .iter()
         .copied()
-        .filter(|family| *family != NamedFamily::Rtc)
-        .map(|family| Limit { family: afi_safi(family), routes })
+        .filter(|family| *family != AfiSafi::RTC)
+        .map(|family| Limit { family, routes })
         .collect()
-}
-
-pub(crate) const fn afi_safi(family: NamedFamily) -> AfiSafi {
-    match family {
-        NamedFamily::Ipv4 => AfiSafi::IPV4_UNICAST,
-        NamedFamily::Ipv6 => AfiSafi::IPV6_UNICAST,
-        NamedFamily::Vpnv4 => AfiSafi::VPNV4,
-        NamedFamily::Vpnv6 => AfiSafi::VPNV6,
-        NamedFamily::Evpn => AfiSafi::EVPN,
-        NamedFamily::Rtc => AfiSafi::RTC,
-    }
 }

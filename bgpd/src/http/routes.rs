@@ -197,7 +197,7 @@ fn path(path: &PathInfo) -> ApiPath {
         best: path.best,
         neighbor: path.from_address,
         next_hop: path.next_hop.address(),
-        label: path.label,
+        label: path.data.parse().ok(),
         as_path: attributes.as_path.to_string(),
         local_pref: attributes.local_pref,
         med: attributes.med,
