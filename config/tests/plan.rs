@@ -80,10 +80,13 @@ fn a_gateway_that_is_told_something_else_is_not_asked() {
 #[test]
 fn what_an_open_message_says_resets_the_session() {
     let changes = planned(&[("asn = 64513", "asn = 64514\nhold-time = 30")]);
-    let of_one: Vec<String> =
-        lines(&changes).into_iter().filter(|line| line.contains(" of os-ctl-1:")).collect();
+    let of_one: Vec<Change> = changes
+        .iter()
+        .filter(|change| change.control_node() == Some("os-ctl-1"))
+        .cloned()
+        .collect();
     assert_eq!(
-        of_one,
+        lines(&of_one),
         [
             "~ peer k8s-ctl-1 of os-ctl-1: asn 64513 -> 64514; the session is reset",
             "~ peer k8s-ctl-2 of os-ctl-1: asn 64513 -> 64514; the session is reset",
