@@ -17,7 +17,7 @@ impl Backoff {
     pub fn failed(&mut self, jitter: u8) -> Duration {
         let full = Duration::from_secs(1 << self.failures.min(5)).min(MAX);
         self.failures = self.failures.saturating_add(1);
-        full - full / 4 * u32::from(jitter) / u32::from(u8::MAX)
+        full.saturating_sub(full / 4 * u32::from(jitter) / u32::from(u8::MAX))
     }
 
     /// A session was up: the next failure is the first.
@@ -47,6 +47,6 @@ mod tests {
     #[test]
     fn jitter_takes_off_a_quarter_at_most() {
         assert_eq!(Backoff { failures: 2 }.failed(255), Duration::from_secs(3));
-        assert_eq!(Backoff { failures: u32::MAX }.failed(255), MAX - MAX / 4);
+        assert_eq!(Backoff { failures: u32::MAX }.failed(255), MAX * 3 / 4);
     }
 }
