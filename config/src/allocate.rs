@@ -5,7 +5,8 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -86,7 +87,10 @@ impl Allocation {
     /// The folder or the file cannot be written.
     pub fn write(&self) -> io::Result<()> {
         let unfinished = self.file.with_extension("toml.new");
-        fs::write(&unfinished, &self.text)?;
+        let mut file = fs::File::create(&unfinished)?;
+        file.write_all(self.text.as_bytes())?;
+        // A record that a power cut left empty would hand the same targets out again.
+        file.sync_all()?;
         fs::rename(&unfinished, &self.file)
     }
 }

@@ -89,6 +89,18 @@ pub fn plan(old: &Topology, new: &Topology) -> Vec<Change> {
     changes
 }
 
+impl Change {
+    /// The control node whose peer table this is about; `None` when it is about a table of the file.
+    pub fn control_node(&self) -> Option<&str> {
+        match self {
+            Self::Added(_) | Self::Removed(_) | Self::Changed { .. } => None,
+            Self::PeerAdded { control_node, .. }
+            | Self::PeerRemoved { control_node, .. }
+            | Self::PeerChanged { control_node, .. } => Some(control_node),
+        }
+    }
+}
+
 fn changed(part: Part, details: Details) -> Option<Change> {
     let details = details.into_texts();
     (!details.is_empty()).then_some(Change::Changed { part, details })

@@ -68,8 +68,8 @@ impl Value for AfiSafi {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let written = text::<Self>(value)?;
-        let named = Self::NAMED.iter().find(|(_, name)| *name == written);
-        named.map(|(family, _)| *family).ok_or_else(|| {
+        let known = Self::NAMED.iter().find(|(_, name)| *name == written);
+        known.map(|(family, _)| *family).ok_or_else(|| {
             let names: Vec<String> =
                 Self::NAMED.iter().map(|(_, name)| format!("\"{name}\"")).collect();
             format!("`{written}` is not an address family; write one of {}", names.join(", "))

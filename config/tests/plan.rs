@@ -32,6 +32,8 @@ fn a_comment_or_another_order_changes_nothing() {
     let edits =
         [("# The pods of leonardo.", "# Pods."), ("\"vpnv4\", \"vpnv6\"", "\"vpnv6\", \"vpnv4\"")];
     assert_eq!(planned(&edits), []);
+    let edited = LEONARDO.replace(edits[0].0, edits[0].1).replace(edits[1].0, edits[1].1);
+    assert_eq!(topology(&edited).fingerprint(), topology(LEONARDO).fingerprint());
 }
 
 #[test]
@@ -61,12 +63,30 @@ fn a_gateway_that_gets_another_network_is_asked_again_and_kept() {
 }
 
 #[test]
+fn a_gateway_that_is_told_something_else_is_not_asked() {
+    let changes = planned(&[(
+        "route-targets = [\"64512:900\"]",
+        "import-targets = [\"64512:900\"]\nexport-targets = [\"64512:901\"]",
+    )]);
+    assert_eq!(
+        lines(&changes)[..2],
+        [
+            "~ network public: export-targets -64512:900 +64512:901",
+            "~ peer mx1 of k8s-ctl-1: tells -64512:900 +64512:901; the session stays",
+        ]
+    );
+}
+
+#[test]
 fn what_an_open_message_says_resets_the_session() {
     let changes = planned(&[("asn = 64513", "asn = 64514\nhold-time = 30")]);
-    let of_one: Vec<String> =
-        lines(&changes).into_iter().filter(|line| line.contains(" of os-ctl-1:")).collect();
+    let of_one: Vec<Change> = changes
+        .iter()
+        .filter(|change| change.control_node() == Some("os-ctl-1"))
+        .cloned()
+        .collect();
     assert_eq!(
-        of_one,
+        lines(&of_one),
         [
             "~ peer k8s-ctl-1 of os-ctl-1: asn 64513 -> 64514; the session is reset",
             "~ peer k8s-ctl-2 of os-ctl-1: asn 64513 -> 64514; the session is reset",

@@ -60,6 +60,36 @@ impl std::fmt::Display for Encapsulation {
     }
 }
 
+/// Proves everything, one after the other, and tells each outcome as soon as it is there.
+pub async fn all(
+    federation: &Federation,
+    encapsulation: Encapsulation,
+    mut tell: impl FnMut(String, Result<String>),
+) {
+    let (floating, service) = (scene::FLOATING, scene::SERVICE);
+    let sessions = federation.wait_for_sessions().await;
+    let sessions = sessions.map(|count| format!("{count} ends of sessions"));
+    tell("every BGP session is established".to_owned(), sessions);
+    for gateway in scene::GATEWAYS {
+        let what = format!("FRR on {} has three paths to {floating}", gateway.name);
+        tell(what, a_gateway_has_three_paths(federation, gateway.name).await);
+    }
+    let outcome = outside_reaches_all_nginx_pods(federation).await;
+    tell(format!("{floating} answers the outside from all three nginx pods"), outcome);
+    let outcome = nginx_reaches_leonardo_by_its_service(federation).await;
+    tell(format!("nginx reaches leonardo through {service}"), outcome);
+    let outcome = leonardo_reaches_every_database(federation).await;
+    tell("leonardo in Kubernetes reaches each database VM in OpenStack".to_owned(), outcome);
+    let outcome = the_whole_chain_answers(federation).await;
+    tell("a request from outside goes the whole way".to_owned(), outcome);
+    let outcome = packets_go_from_node_to_node(federation, encapsulation).await;
+    tell(format!("packets go from node to node, no hop between: {encapsulation}"), outcome);
+    let outcome = gateways_use_mpls_over_gre(federation).await;
+    tell("gateways and nodes speak MPLS over GRE".to_owned(), outcome);
+    let outcome = nginx_does_not_reach_the_database(federation).await;
+    tell("nginx does not reach the database".to_owned(), outcome);
+}
+
 /// Requests from outside to the floating address are answered by every nginx pod.
 pub async fn outside_reaches_all_nginx_pods(federation: &Federation) -> Result<String> {
     let want: BTreeSet<&str> = scene::workloads("nginx").map(|pod| pod.name).collect();

@@ -93,7 +93,7 @@ fn cloud(name: String, mut table: Table<'_>) -> Result<Cloud, ConfigError> {
         nodes,
         hold_time,
         graceful_restart_time: restart_time.map_or(GRACEFUL_RESTART_TIME, |RestartTime(s)| s),
-        allocation_ranges,
+        allocation_ranges: sorted(allocation_ranges),
     })
 }
 
@@ -120,7 +120,7 @@ fn nodes(mut table: Table<'_>) -> Result<Nodes, ConfigError> {
         max_nodes: table.optional("max-nodes")?.map(|Limit(limit)| limit),
         max_prefixes: table.optional("max-prefixes")?.map(|Limit(limit)| limit),
     };
-    Ok(Nodes { prefixes, limits })
+    Ok(Nodes { prefixes: sorted(prefixes), limits })
 }
 
 fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
@@ -165,8 +165,8 @@ fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
     Ok(Network {
         name,
         clouds,
-        subnets: subnets.unwrap_or_default(),
-        service_subnets: service_subnets.unwrap_or_default(),
+        subnets: sorted(subnets.unwrap_or_default()),
+        service_subnets: sorted(service_subnets.unwrap_or_default()),
         import_targets: sorted(import_targets),
         export_targets: sorted(export_targets),
     })
@@ -205,11 +205,11 @@ fn gateway(name: String, mut table: Table<'_>) -> Result<Gateway, ConfigError> {
         address,
         port: table.optional("port")?.map_or(BGP_PORT, |Port(port)| port),
         asn,
-        families: table.list("families", "[\"vpnv4\"]")?.unwrap_or(vec![AfiSafi::VPNV4]),
+        families: sorted(table.list("families", "[\"vpnv4\"]")?.unwrap_or(vec![AfiSafi::VPNV4])),
         networks: sorted(table.required_list("networks", "[\"public\"]")?),
-        tunnel_addresses: table
-            .list("tunnel-addresses", "[\"10.2.0.1\"]")?
-            .unwrap_or(vec![address]),
+        tunnel_addresses: sorted(
+            table.list("tunnel-addresses", "[\"10.2.0.1\"]")?.unwrap_or(vec![address]),
+        ),
         encapsulations: table
             .list("encapsulations", "[\"mpls-over-gre\"]")?
             .unwrap_or(vec![Encapsulation::MplsOverGre]),

@@ -20,6 +20,7 @@ Examples:
   arcus vrf leonardo                             where a node sends what
   arcus drops                                    what it does not send, and why
   arcus port add --network database --netns db-1 --ip 10.0.100.4
+  arcus check leonardo.toml                      a topology file, without a daemon
 
 Which daemon is asked: --socket, else --node, else $ARCUS_SOCKET, else the only one that runs here.
 Exit status: 0 done, 1 refused or failed, 2 not understood.";
@@ -140,6 +141,21 @@ Examples:
 
     /// Have a daemon read its topology file again, and say what that changed.
     Reload,
+
+    /// Say whether a topology file is right; if not, at which line, and what to write.
+    #[command(after_help = "\
+Example:
+  arcus check /etc/arcus/topology.toml && systemctl reload 'arcus-*'")]
+    Check { file: PathBuf },
+
+    /// Say what would change from one topology file to another, and which sessions would notice.
+    #[command(after_help = "\
+Example:
+  arcus plan /etc/arcus/topology.toml new.toml")]
+    Plan { old: PathBuf, new: PathBuf },
+
+    /// Choose the route targets that connections leave out, and record them beside the file.
+    Allocate { file: PathBuf },
 
     /// Print the completions of a shell.
     #[command(after_help = "\

@@ -19,8 +19,9 @@ use crate::cli::{At, Cli, Command, PortAddArgs, PortCommand, RoutesArgs};
 use crate::client::{Client, ClientError};
 use crate::daemons::{self, SOCKET_ENV};
 use crate::output::Printer;
-use crate::view;
-use crate::{port_args, view::now};
+use crate::port_args;
+use crate::topology_commands::{self, Answer};
+use crate::view::{self, now};
 
 /// Does what the command line says.
 pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<ExitCode> {
@@ -63,6 +64,11 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<ExitCode> {
             let reloaded: Reloaded = client(at)?.post("/v1/reload").await?;
             printer.show(&reloaded, |reloaded, _, paint| view::reloaded(reloaded, paint))?;
         }
+        Command::Check { file } => return topology(topology_commands::check(&file), printer),
+        Command::Plan { old, new } => {
+            return topology(topology_commands::plan(&old, &new), printer);
+        }
+        Command::Allocate { file } => return topology(topology_commands::allocate(&file), printer),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "arcus", &mut script);
@@ -70,6 +76,17 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a file led to: an answer, or a refusal where errors go.
+fn topology(answer: Answer, printer: &mut Printer) -> Result<ExitCode> {
+    let Answer { text, code } = answer;
+    if code == 0 {
+        printer.show(&text, |text, _, _| text.clone())?;
+    } else {
+        printer.remark(&text);
+    }
+    Ok(ExitCode::from(code))
 }
 
 fn from_env() -> Option<PathBuf> {

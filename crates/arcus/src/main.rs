@@ -10,6 +10,7 @@ mod daemons;
 mod output;
 mod port_args;
 mod table;
+mod topology_commands;
 mod view;
 
 use std::process::ExitCode;

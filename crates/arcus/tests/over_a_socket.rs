@@ -297,6 +297,16 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
+fn a_topology_is_checked_without_a_daemon() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("t.toml");
+    fs::write(&file, "[federation]\nname = \"lab\"\n\n[cloud.lab]\nasm = 64512\n").expect("a file");
+    let output = arcus(dir.path()).arg("check").arg(&file).output().expect("arcus runs");
+    let refusal = failure(&output);
+    assert!(refusal.contains("t.toml:5:1: ") && refusal.contains("5 | asm = 64512"), "{refusal}");
+}
+
+#[test]
 fn completions_are_printed_without_a_daemon() {
     let nowhere = tempfile::tempdir().expect("a directory");
     let output = arcus(nowhere.path()).args(["completions", "bash"]).output().expect("arcus runs");

@@ -189,7 +189,8 @@ fn delete_namespace(name: &str) -> Result<()> {
         return Ok(());
     }
     // A workload may have been given a process by somebody else, for example a shell by `make demo-up`.
-    let inside = ip(&["netns", "pids", name])?;
+    // An error is a namespace that was only half made when its maker was killed.
+    let inside = ip(&["netns", "pids", name]).unwrap_or_default();
     for raw in inside.lines().filter_map(|line| line.trim().parse().ok()) {
         if let Some(pid) = pid(raw) {
             let _gone = kill_process(pid, Signal::KILL);

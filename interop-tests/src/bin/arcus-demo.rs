@@ -1,6 +1,7 @@
 //! `arcus-demo`: the federation of `topology-examples/leonardo.toml` on one machine.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -42,7 +43,10 @@ enum Command {
         encap: Encapsulation,
     },
     /// Remove what `up`, or a run that was killed, has left
-    Down,
+    Down {
+        /// Only this run directory
+        run_dir: Option<PathBuf>,
+    },
     /// Programs that run inside the namespaces
     #[command(subcommand, hide = true)]
     App(App),
@@ -52,7 +56,7 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::App(app) => app.run().await,
-        Command::Down => down(),
+        Command::Down { run_dir } => down(run_dir),
         Command::Run { encap, keep_failed } => interruptible(run(encap, keep_failed)).await,
         Command::Up { encap } => interruptible(up(encap)).await,
     };
@@ -84,7 +88,7 @@ async fn run(encap: Encapsulation, keep_failed: bool) -> Result<()> {
     let mut report = Report::new();
     let federation = raise(&report, encap).await?;
     report.title("Proofs");
-    prove(&mut report, &federation, encap).await;
+    proofs::all(&federation, encap, |what, outcome| report.proof(&what, outcome)).await;
     tables(&report, &federation).await?;
     report.say("");
     if report.failed().is_empty() {
@@ -120,40 +124,6 @@ async fn raise(report: &Report, encap: Encapsulation) -> Result<Federation> {
         Federation::raise(bed, &topology, |step| report.say(&format!("  {step}"))).await?;
     report.say(&format!("  up in {:.1?}", start.elapsed()));
     Ok(federation)
-}
-
-async fn prove(report: &mut Report, federation: &Federation, encap: Encapsulation) {
-    let sessions = federation.wait_for_sessions().await;
-    let sessions = sessions.map(|count| format!("{count} ends of sessions"));
-    report.proof("every BGP session is established", sessions);
-    for gateway in scene::GATEWAYS {
-        let what = format!("FRR on {} has three paths to {}", gateway.name, scene::FLOATING);
-        report.proof(&what, proofs::a_gateway_has_three_paths(federation, gateway.name).await);
-    }
-    let what = format!("{} answers the outside from all three nginx pods", scene::FLOATING);
-    report.proof(&what, proofs::outside_reaches_all_nginx_pods(federation).await);
-    let what = format!("nginx reaches leonardo through {}", scene::SERVICE);
-    report.proof(&what, proofs::nginx_reaches_leonardo_by_its_service(federation).await);
-    report.proof(
-        "leonardo in Kubernetes reaches each database VM in OpenStack",
-        proofs::leonardo_reaches_every_database(federation).await,
-    );
-    report.proof(
-        "a request from outside goes the whole way",
-        proofs::the_whole_chain_answers(federation).await,
-    );
-    report.proof(
-        &format!("packets go from node to node with no hop between: {encap}"),
-        proofs::packets_go_from_node_to_node(federation, encap).await,
-    );
-    report.proof(
-        "gateways and nodes speak MPLS over GRE",
-        proofs::gateways_use_mpls_over_gre(federation).await,
-    );
-    report.proof(
-        "nginx does not reach the database",
-        proofs::nginx_does_not_reach_the_database(federation).await,
-    );
 }
 
 /// The route tables, as the article shows them.
@@ -195,9 +165,12 @@ fn guide(report: &Report, federation: &Federation) {
     ));
 }
 
-fn down() -> Result<()> {
+fn down(run_dir: Option<PathBuf>) -> Result<()> {
     let report = Report::new();
-    let left = testbed::abandoned(KIND)?;
+    let mut left = testbed::abandoned(KIND)?;
+    if let Some(only) = run_dir {
+        left.retain(|run_dir| *run_dir == only);
+    }
     for run_dir in &left {
         testbed::sweep(run_dir).with_context(|| run_dir.display().to_string())?;
         report.say(&format!("removed {}", run_dir.display()));
