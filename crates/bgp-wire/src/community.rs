@@ -26,6 +26,25 @@ pub struct LargeCommunity {
     pub data2: u32,
 }
 
+impl LargeCommunity {
+    /// As on the wire.
+    pub(crate) fn from_octets(octets: &[u8; 12]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *octets;
+        Self {
+            global: u32::from_be_bytes([a, b, c, d]),
+            data1: u32::from_be_bytes([e, f, g, h]),
+            data2: u32::from_be_bytes([i, j, k, l]),
+        }
+    }
+
+    /// As on the wire.
+    pub(crate) fn octets(self) -> [u8; 12] {
+        let ([a, b, c, d], [e, f, g, h], [i, j, k, l]) =
+            (self.global.to_be_bytes(), self.data1.to_be_bytes(), self.data2.to_be_bytes());
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+}
+
 /// An extended community (RFC 4360), held as its eight octets: unknown ones are passed on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtendedCommunity(pub [u8; 8]);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::afi_safi::{Afi, AfiSafi, Safi};
+
 /// The next hop of a route. How it is written depends on the family: VPN families put eight zero
 /// octets of route distinguisher before each address (RFC 4364 §4.3.2, RFC 4659 §3.2.1), and write an
 /// IPv4 next hop of VPNv6 as a mapped address.
@@ -12,7 +14,8 @@ pub enum NextHop {
     V6(Ipv6Addr),
     /// Global and link-local address (RFC 2545 §3).
     V6WithLinkLocal(Ipv6Addr, Ipv6Addr),
-    /// None: End-of-RIB and families without forwarding.
+    /// None: End-of-RIB and families without forwarding. Written as address 0.0.0.0, since MP_REACH
+    /// has no form without one.
     None,
 }
 
@@ -23,6 +26,77 @@ impl NextHop {
             Self::V4(v4) => Some(v4.into()),
             Self::V6(v6) | Self::V6WithLinkLocal(v6, _) => Some(v6.to_canonical()),
             Self::None => None,
+        }
+    }
+}
+
+/// Octets of route distinguisher before each next hop of the VPN families; zero.
+const RD: [u8; 8] = [0; 8];
+
+impl NextHop {
+    /// Reads the next hop field of an MP_REACH; `None` if no next hop of `family` has this length.
+    ///
+    /// Which lengths there are: RFC 4760 §3, RFC 2545 §3, RFC 8950 §3, RFC 4364 §4.3.2, RFC 4659
+    /// §3.2.1, RFC 4684 §5, RFC 7432 §9.2.1. Four octets are no next hop of IPv6 unicast.
+    pub(crate) fn read(family: AfiSafi, field: &[u8]) -> Option<Self> {
+        let global = |field: &[u8]| field.first_chunk().map(|octets| Ipv6Addr::from(*octets));
+        if family.safi == Safi::VPN {
+            return match field.len() {
+                12 => field.last_chunk::<4>().map(|octets| Self::V4((*octets).into())),
+                24 => global(field.get(8..)?).map(Self::V6),
+                48 => {
+                    Some(Self::V6WithLinkLocal(global(field.get(8..)?)?, global(field.get(32..)?)?))
+                }
+                _ => None,
+            };
+        }
+        match field.len() {
+            4 if family != AfiSafi::IPV6_UNICAST => {
+                field.first_chunk::<4>().map(|octets| Self::V4((*octets).into()))
+            }
+            16 => global(field).map(Self::V6),
+            32 => Some(Self::V6WithLinkLocal(global(field)?, global(field.get(16..)?)?)),
+            _ => None,
+        }
+    }
+
+    /// Appends the length and the next hop field of an MP_REACH of `family`.
+    pub(crate) fn write(self, family: AfiSafi, out: &mut Vec<u8>) {
+        let rd: &[u8] = if family.safi == Safi::VPN { &RD } else { &[] };
+        let mapped = family.afi == Afi::IPV6;
+        let v4 = match self {
+            Self::V4(v4) => v4,
+            _ => Ipv4Addr::UNSPECIFIED,
+        };
+        let start = out.len();
+        out.push(0);
+        out.extend(rd);
+        match self {
+            Self::V4(_) | Self::None if mapped => out.extend(v4.to_ipv6_mapped().octets()),
+            Self::V4(_) | Self::None => out.extend(v4.octets()),
+            Self::V6(v6) => out.extend(v6.octets()),
+            Self::V6WithLinkLocal(v6, link_local) => {
+                out.extend(v6.octets());
+                out.extend(rd);
+                out.extend(link_local.octets());
+            }
+        }
+        let length = u8::try_from(out.len() - start - 1).unwrap_or(u8::MAX);
+        if let Some(field) = out.get_mut(start) {
+            *field = length;
+        }
+    }
+
+    /// Whether packets can be sent there: not the unspecified address, no multicast, nothing
+    /// reserved (RFC 4271 §6.3 on NEXT_HOP). Loopback passes: it is how daemons are tested.
+    pub(crate) fn is_host(self) -> bool {
+        match self.address() {
+            Some(IpAddr::V4(v4)) => {
+                let first = v4.octets()[0];
+                first != 0 && first < 224
+            }
+            Some(IpAddr::V6(v6)) => !v6.is_unspecified() && !v6.is_multicast(),
+            None => false,
         }
     }
 }

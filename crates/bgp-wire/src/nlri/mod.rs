@@ -7,6 +7,7 @@
 mod evpn;
 mod ipv4;
 mod ipv6;
+mod list;
 mod rtc;
 mod vpn;
 
@@ -14,11 +15,12 @@ use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::str::FromStr;
 
-pub use evpn::{Esi, Evpn, EvpnData, EvpnKey, MacAddress};
+pub use evpn::{Esi, Evpn, EvpnData, EvpnKey, MacAddress, ParseEvpnError};
 pub use ipv4::Ipv4Unicast;
 pub use ipv6::Ipv6Unicast;
+pub(crate) use list::{read_routes, read_withdrawals};
 pub use rtc::Rtc;
-pub use vpn::{VpnKey, VpnV4, VpnV6};
+pub use vpn::{ParseVpnKeyError, VpnKey, VpnV4, VpnV6};
 
 use crate::afi_safi::AfiSafi;
 use crate::read::Parsed;
@@ -49,6 +51,13 @@ pub trait Family: Copy + Eq + Debug + Send + Sync + 'static {
 
     fn write_unreach(key: &Self::Key, out: &mut Vec<u8>);
 
+    /// Steps over a route that cannot be read, in the families whose routes say their own length: such
+    /// a route is left out and the others are taken (RFC 7606 §5.4). `None` in the others.
+    fn skip(input: &[u8]) -> Option<&[u8]> {
+        let _ = input;
+        None
+    }
+
     /// The route distinguisher of a key, in the families that have one.
     fn route_distinguisher(key: &Self::Key) -> Option<RouteDistinguisher>;
 
@@ -78,7 +87,7 @@ pub struct Withdrawal<F: Family> {
 }
 
 /// Announced routes of one family.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Routes {
     Ipv4(Vec<Route<Ipv4Unicast>>),
     Ipv6(Vec<Route<Ipv6Unicast>>),
@@ -89,7 +98,7 @@ pub enum Routes {
 }
 
 /// Withdrawn routes of one family.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Withdrawals {
     Ipv4(Vec<Withdrawal<Ipv4Unicast>>),
     Ipv6(Vec<Withdrawal<Ipv6Unicast>>),
@@ -128,6 +137,16 @@ impl Routes {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The withdrawals of just these routes.
+    #[must_use]
+    pub fn into_withdrawals(self) -> Withdrawals {
+        fn of<F: Family>(routes: Vec<Route<F>>) -> Withdrawals {
+            let withdrawal = |Route { path_id, key, .. }| Withdrawal { path_id, key };
+            F::into_withdrawals(routes.into_iter().map(withdrawal).collect())
+        }
+        for_each_family!(Routes, self, list => of(list))
     }
 }
 

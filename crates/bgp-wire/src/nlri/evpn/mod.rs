@@ -1,15 +1,15 @@
 //! EVPN routes (RFC 7432 §7, RFC 9136 §3.1).
 
+mod codec;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+pub use codec::Evpn;
 use ipnet::IpNet;
 
-use super::{Family, variant};
-use crate::afi_safi::AfiSafi;
 use crate::label::Label;
-use crate::read::Parsed;
 use crate::route_distinguisher::RouteDistinguisher;
 use crate::text::{parse_colon_hex, parse_hex, serde_as_text, write_colon_hex};
 
@@ -163,47 +163,60 @@ fn parse_key(text: &str) -> Option<EvpnKey> {
     })
 }
 
-/// What stands beside an EVPN key.
+/// What stands beside an EVPN key. Fields that the key's type has and this value does not, or a
+/// gateway of another address family than the prefix, are written as zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EvpnData {
     /// Types 3, 4 and unknown ones.
     Nothing,
     /// Type 1.
     Label(Label),
-    /// Type 2.
+    /// Type 2. The ESI is no part of the key (RFC 7432 §7.2).
     MacIp { esi: Esi, label: Label, label2: Option<Label> },
     /// Type 5.
     IpPrefix { esi: Esi, gateway: IpAddr, label: Label },
 }
 
-/// AFI 25, SAFI 70.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evpn;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Family for Evpn {
-    const AFI_SAFI: AfiSafi = AfiSafi::EVPN;
-    type Key = EvpnKey;
-    type Data = EvpnData;
-
-    fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-        todo!()
+    #[test]
+    fn texts_are_read_as_they_are_written() {
+        for text in [
+            "[1]:[65000:7]:[00:11:22:33:44:55:66:77:88:99]:[4294967295]",
+            "[2]:[192.0.2.1:7]:[0]:[02:00:00:00:00:01]",
+            "[2]:[192.0.2.1:7]:[0]:[02:00:00:00:00:01]:[10.0.0.1]",
+            "[2]:[65000L:7]:[5]:[02:00:00:00:00:01]:[2001:db8::1]",
+            "[3]:[65000:7]:[0]:[192.0.2.1]",
+            "[4]:[65000:7]:[00:11:22:33:44:55:66:77:88:99]:[2001:db8::1]",
+            "[5]:[65000:7]:[0]:[10.0.100.0/24]",
+            "[5]:[0x0003000000000001]:[0]:[::/0]",
+            "[9]:[0x]",
+            "[255]:[0x0102ff]",
+        ] {
+            let key: EvpnKey = text.parse().expect(text);
+            assert_eq!(key.to_string(), text);
+        }
     }
 
-    fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
-        todo!()
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "[2]",
+            "[2]:[0x01]",
+            "[3]:[65000:7]:[0]",
+            "[3]:[65000:7]:[0]:[192.0.2.1]:[1]",
+            "[9]:[0x1]",
+            "[256]:[0x01]",
+            "3:65000:7:0:192.0.2.1",
+            "[2]:[65000:7]:[0]:[02:00:00:00:00]",
+            "[2]:[65000:7]:[0]:[02:00:00:00:00:01]:[10.0.0.1]:[1]",
+        ] {
+            assert!(text.parse::<EvpnKey>().is_err(), "{text}");
+        }
+        assert!("00:11".parse::<Esi>().is_err());
+        assert!("02:00:00:00:00:001".parse::<MacAddress>().is_err());
     }
-
-    fn write_reach(key: &Self::Key, data: &Self::Data, out: &mut Vec<u8>) {
-        todo!()
-    }
-
-    fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
-        todo!()
-    }
-
-    fn route_distinguisher(key: &Self::Key) -> Option<RouteDistinguisher> {
-        todo!()
-    }
-
-    variant!(Evpn);
 }
