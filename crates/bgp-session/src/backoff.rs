@@ -17,7 +17,7 @@ impl Backoff {
     pub fn failed(&mut self, jitter: u8) -> Duration {
         let full = Duration::from_secs(1 << self.failures.min(5)).min(MAX);
         self.failures = self.failures.saturating_add(1);
-        full - full / 4 * u32::from(jitter) / u32::from(u8::MAX)
+        full.saturating_sub(full / 4 * u32::from(jitter) / u32::from(u8::MAX))
     }
 
     /// A session was up: the next failure is the first.

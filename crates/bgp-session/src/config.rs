@@ -82,7 +82,7 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// A session inside one AS, as between a reflector and an agent: VPNv4 and route targets.
+    /// A session inside one AS, as between a reflector and an agent: `vpnv4` and `rtc`.
     pub fn internal(asn: u32, local_id: Ipv4Addr) -> Self {
         Self::external(asn, local_id, asn)
     }
