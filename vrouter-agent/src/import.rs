@@ -102,7 +102,8 @@ impl Import {
     /// Replaces this node's own routes.
     pub fn set_own(&mut self, own: BTreeMap<VpnPrefix, OwnPath>) {
         let before = std::mem::replace(&mut self.own, own);
-        let gone: Vec<_> = before.keys().filter(|key| !self.own.contains_key(*key)).copied().collect();
+        let gone: Vec<_> =
+            before.keys().filter(|key| !self.own.contains_key(*key)).copied().collect();
         for key in gone {
             self.place(Source::Own, key, None);
         }
@@ -211,10 +212,8 @@ impl Import {
 
     fn rewrite(&mut self, peer: IpAddr, change: impl Fn(&Path) -> Option<Path>) {
         let Some(routes) = self.received.get(&peer) else { return };
-        let changed: Vec<_> = routes
-            .iter()
-            .filter_map(|(key, path)| Some((*key, Arc::new(change(path)?))))
-            .collect();
+        let changed: Vec<_> =
+            routes.iter().filter_map(|(key, path)| Some((*key, Arc::new(change(path)?)))).collect();
         for (key, path) in changed {
             self.learn(peer, key, path);
         }

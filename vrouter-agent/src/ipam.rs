@@ -161,8 +161,8 @@ pub fn link(network: &Network, address: Ipv4Addr) -> Result<Link, Refused> {
         inside("address", address, "subnets", &network.subnets, network)?;
         return Err(Refused(format!("{address} is in no IPv4 subnet of `{}`", network.name)));
     };
-    let reserved = subnet.prefix_len() < 31
-        && (address == subnet.network() || address == subnet.broadcast());
+    let reserved =
+        subnet.prefix_len() < 31 && (address == subnet.network() || address == subnet.broadcast());
     if reserved {
         return Err(Refused(format!("{address} is not an address of a host in {subnet}")));
     }

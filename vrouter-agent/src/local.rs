@@ -251,8 +251,7 @@ impl Local {
         called: (Protocol, u16),
         backend: Backend,
     ) {
-        let none =
-            || Translation { kind: TranslationKind::Service { ports: BTreeMap::new() } };
+        let none = || Translation { kind: TranslationKind::Service { ports: BTreeMap::new() } };
         let translation = self.translations.entry((vrf, address)).or_insert_with(none);
         if let TranslationKind::Service { ports } = &mut translation.kind {
             let backends = ports.entry(called).or_default();

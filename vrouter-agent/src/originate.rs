@@ -208,13 +208,19 @@ impl Outbox {
         };
         let mut octets = Vec::new();
         let next_hop = speaker.next_hop();
-        update::write_attributes(&attributes, next_hop, AfiSafi::RTC, form.four_octet_as, &mut octets);
+        update::write_attributes(
+            &attributes,
+            next_hop,
+            AfiSafi::RTC,
+            form.four_octet_as,
+            &mut octets,
+        );
         let keys: Vec<_> = wanted.iter().map(key).collect();
         let mut rest = keys.as_slice();
         while !rest.is_empty() {
             let routes = rest.iter().map(|key| (PathId::default(), key, &()));
-            let taken = chunk
-                .write(|out| update::write_reach::<Rtc>(form, &octets, next_hop, routes, out));
+            let taken =
+                chunk.write(|out| update::write_reach::<Rtc>(form, &octets, next_hop, routes, out));
             rest = rest.get(taken.max(1)..).unwrap_or_default();
         }
         let keys: Vec<_> = unwanted.iter().map(key).collect();

@@ -12,8 +12,8 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, NextHop, NextHopGroup, NodeConfig, Op, Port,
-    PortId, Scope, Translation, TranslationKind, Vrf, VrfFib, VrfId, diff,
+    Counters, Dataplane, DataplaneError, Desired, NextHopGroup, NodeConfig, Op, Port, PortId,
+    Scope, Translation, TranslationKind, Vrf, VrfFib, VrfId, diff,
 };
 use ipnet::IpNet;
 
@@ -97,6 +97,10 @@ impl<P: Dataplane> Reconciler<P> {
         })
     }
 
+    pub const fn plane(&self) -> &P {
+        &self.plane
+    }
+
     /// Whether forwarding went on since an earlier run of the agent.
     pub fn was_found(&self) -> bool {
         self.plane.was_found()
@@ -167,8 +171,11 @@ impl<P: Dataplane> Reconciler<P> {
     }
 
     async fn run(&mut self, now: Instant, ops: &[Op], touched: &BTreeSet<Item>) -> Report {
-        let errors: BTreeMap<usize, DataplaneError> =
-            if ops.is_empty() { BTreeMap::new() } else { self.plane.apply(ops).await.into_iter().collect() };
+        let errors: BTreeMap<usize, DataplaneError> = if ops.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.plane.apply(ops).await.into_iter().collect()
+        };
         let mut report = Report { seq: self.seq, ..Report::default() };
         let mut failed = BTreeSet::new();
         for (index, op) in ops.iter().enumerate() {
@@ -211,7 +218,8 @@ impl<P: Dataplane> Reconciler<P> {
                     fib.get(id).map(|table| table.keys().copied().collect()).unwrap_or_default()
                 });
                 self.wanted.fib.remove(id);
-                let nets: BTreeSet<IpNet> = routes.into_iter().flat_map(|r: Vec<IpNet>| r).collect();
+                let nets: BTreeSet<IpNet> =
+                    routes.into_iter().flat_map(|r: Vec<IpNet>| r).collect();
                 touched.extend(nets.into_iter().map(|net| Item::Route(*id, net)));
             }
         }

@@ -202,11 +202,8 @@ impl Core {
 
     fn derive(&mut self) {
         let broken = |id: &PortId| self.failing.contains_key(&Item::Port(local::plane_id(id)));
-        let presences: BTreeMap<PortId, Presence<'_>> = self
-            .ports
-            .iter()
-            .map(|(id, port)| (id.clone(), port.presence(broken(id))))
-            .collect();
+        let presences: BTreeMap<PortId, Presence<'_>> =
+            self.ports.iter().map(|(id, port)| (id.clone(), port.presence(broken(id)))).collect();
         let numbers = self.numbers.clone();
         let new = local::derive(&self.node, &self.topology, &mut self.numbers, &presences);
         self.unsaved |= numbers != self.numbers;

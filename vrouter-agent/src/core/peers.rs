@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bgp_wire::{AfiSafi, RouteTarget, Update};
 use bgp_wire::update::Form;
+use bgp_wire::{AfiSafi, RouteTarget, Update};
 
 use super::Core;
 use crate::import::VpnPrefix;
@@ -214,9 +214,7 @@ impl Core {
 
     /// A chunk did not fit into the writer's queue.
     pub fn blocked(&mut self, address: IpAddr, chunk: Chunk) {
-        if let Some(session) =
-            self.peers.get_mut(&address).and_then(|peer| peer.session.as_mut())
-        {
+        if let Some(session) = self.peers.get_mut(&address).and_then(|peer| peer.session.as_mut()) {
             session.outbox.give_back(chunk);
             session.blocked = true;
         }
@@ -224,9 +222,7 @@ impl Core {
 
     /// The writer's queue, which had been full, is empty.
     pub fn drained(&mut self, address: IpAddr) {
-        if let Some(session) =
-            self.peers.get_mut(&address).and_then(|peer| peer.session.as_mut())
-        {
+        if let Some(session) = self.peers.get_mut(&address).and_then(|peer| peer.session.as_mut()) {
             session.blocked = false;
         }
     }
@@ -291,9 +287,10 @@ impl Core {
     /// Drops what a peer told that is not coming back in time, if somebody else is there who knows
     /// all. With nobody there, packets go on as before.
     fn without(&mut self, address: IpAddr) -> Kept {
-        let somebody = self.peers.iter().any(|(other, peer)| {
-            *other != address && peer.has_finished(AfiSafi::VPNV4)
-        });
+        let somebody = self
+            .peers
+            .iter()
+            .any(|(other, peer)| *other != address && peer.has_finished(AfiSafi::VPNV4));
         if somebody {
             self.import.drop_stale(address);
             Kept::Nothing

@@ -47,7 +47,8 @@ impl Core {
         }
         let asn = self.speaker.asn;
         for (address, name) in wanted {
-            let peer = self.peers.entry(address).or_insert_with(|| Peer::new(now, String::new(), asn));
+            let peer =
+                self.peers.entry(address).or_insert_with(|| Peer::new(now, String::new(), asn));
             peer.name = name;
             peer.asn = asn;
         }

@@ -213,7 +213,13 @@ impl Core {
         if negotiated(AfiSafi::VPNV4) {
             let accepted = self.import.imported(address);
             let advertised = self.announced.routes.len();
-            families.push(family(v1::Family::Vpnv4, AfiSafi::VPNV4, received, accepted, advertised));
+            families.push(family(
+                v1::Family::Vpnv4,
+                AfiSafi::VPNV4,
+                received,
+                accepted,
+                advertised,
+            ));
         }
         if negotiated(AfiSafi::RTC) {
             let advertised = self.announced.memberships.len();
