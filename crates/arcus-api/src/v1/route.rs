@@ -111,7 +111,6 @@ pub struct Path {
     pub originator: Option<Ipv4Addr>,
     /// `CLUSTER_LIST` (RFC 4456), the latest reflector first.
     pub cluster_list: Vec<Ipv4Addr>,
-    pub age_seconds: u64,
     /// Kept over a restart of the neighbor and not told again yet.
     pub stale: bool,
     /// The deciding step: of the best, against the next best; of another, against the best. Empty if

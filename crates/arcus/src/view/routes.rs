@@ -1,6 +1,6 @@
 use arcus_api::v1::{Path, Route, Target};
 
-use super::{fields, text, time};
+use super::{fields, text};
 use crate::table::{Cell, Paint, Table, Width, joined, or_dash};
 
 /// Routes, a line for each path.
@@ -15,7 +15,6 @@ pub(crate) fn routes(routes: &[Route], width: Width, paint: Paint) -> String {
         .wide_number("MED")
         .text("AS path")
         .text("Targets")
-        .text("Age")
         .wide_text("Origin")
         .wide_text("Encapsulations")
         .wide_text("Communities")
@@ -34,7 +33,6 @@ pub(crate) fn routes(routes: &[Route], width: Width, paint: Paint) -> String {
                 or_dash(path.med).into(),
                 as_path(path).into(),
                 joined(&path.targets, ",").into(),
-                time::span(path.age_seconds).into(),
                 (&path.origin).into(),
                 joined(&path.encapsulations, ",").into(),
                 joined(&path.communities, ",").into(),
@@ -70,7 +68,7 @@ fn whole(path: &Path, paint: Paint) -> String {
     let fields = fields(
         4,
         &[
-            ("from", format!("{}, {} ago{stale}", path.neighbor, time::span(path.age_seconds))),
+            ("from", format!("{}{stale}", path.neighbor)),
             ("next hop", text(path.next_hop)),
             ("label", text(path.label)),
             ("AS path", as_path(path)),
@@ -133,7 +131,6 @@ mod tests {
             encapsulations: vec!["mpls-over-gre".to_owned(), "mpls-over-udp".to_owned()],
             originator: None,
             cluster_list: vec![],
-            age_seconds: 61,
             stale: false,
             why: String::new(),
         }
@@ -160,9 +157,10 @@ mod tests {
 
     #[test]
     fn each_path_has_a_line_and_the_best_its_mark() {
-        let want = "     Route                        Next hop   Label  From       Pref  AS path  Targets    Age
-*>   10.2.1.11:1:10.254.98.15/32  10.2.1.11     16  10.2.0.11   100  local    64512:100  00:01:01
-* S                               10.2.1.11     16  10.2.0.12   100  local    64512:100  00:01:01
+        let want =
+            "     Route                        Next hop   Label  From       Pref  AS path  Targets
+*>   10.2.1.11:1:10.254.98.15/32  10.2.1.11     16  10.2.0.11   100  local    64512:100
+* S                               10.2.1.11     16  10.2.0.12   100  local    64512:100
 ";
         assert_eq!(routes(&[service()], Width::Normal, Paint::Off), want);
     }
@@ -173,7 +171,7 @@ mod tests {
 vpnv4 10.2.1.11:1:10.254.98.15/32, 2 paths
 
   best: shorter CLUSTER_LIST (0 against 1)
-    from              10.2.0.11, 00:01:01 ago
+    from              10.2.0.11
     next hop          10.2.1.11
     label             16
     AS path           local
@@ -183,7 +181,7 @@ vpnv4 10.2.1.11:1:10.254.98.15/32, 2 paths
     encapsulations    mpls-over-gre, mpls-over-udp
 
   not the best: longer CLUSTER_LIST (1 against 0)
-    from              10.2.0.12, 00:01:01 ago, stale
+    from              10.2.0.12, stale
     next hop          10.2.1.11
     label             16
     AS path           local
