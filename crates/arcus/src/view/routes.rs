@@ -1,5 +1,6 @@
 use arcus_api::v1::{Path, Route, Target};
 
+use super::why::explain;
 use super::{fields, text};
 use crate::table::{Cell, Paint, Table, Width, joined, or_dash};
 
@@ -52,18 +53,22 @@ pub(crate) fn route(route: &Route, paint: Paint) -> String {
         1 => "1 path".to_owned(),
         count => format!("{count} paths"),
     };
-    let paths: String =
-        route.paths.iter().map(|path| "\n".to_owned() + &whole(path, paint)).collect();
-    format!("{title}, {count}\n{paths}")
+    let paths = route.paths.iter().map(|path| {
+        // The best was compared with the next best, every other with the best.
+        let rival = route.paths.iter().find(|other| other.best != path.best);
+        let why = rival.map(|rival| explain(path, rival)).unwrap_or_default();
+        format!("\n{}", whole(path, &why, paint))
+    });
+    format!("{title}, {count}\n{}", paths.collect::<Vec<_>>().concat())
 }
 
-fn whole(path: &Path, paint: Paint) -> String {
+fn whole(path: &Path, why: &str, paint: Paint) -> String {
     let stale = if path.stale { ", stale" } else { "" };
-    let title = match (path.best, path.why.is_empty()) {
-        (true, true) => paint.strong("best") + ": the only path",
-        (true, false) => paint.strong("best") + ": " + &path.why,
-        (false, true) => "not the best".to_owned(),
-        (false, false) => format!("not the best: {}", path.why),
+    let title = match (path.best, why) {
+        (true, "") => paint.strong("best") + ": the only path",
+        (true, why) => paint.strong("best") + ": " + why,
+        (false, "") => "not the best".to_owned(),
+        (false, why) => format!("not the best: {why}"),
     };
     let fields = fields(
         4,
@@ -137,10 +142,9 @@ mod tests {
     }
 
     fn service() -> Route {
-        let best =
-            Path { best: true, why: "shorter CLUSTER_LIST (0 against 1)".to_owned(), ..path(11) };
+        let best = Path { best: true, why: "cluster-list-length".to_owned(), ..path(11) };
         let other = Path {
-            why: "longer CLUSTER_LIST (1 against 0)".to_owned(),
+            why: "cluster-list-length".to_owned(),
             originator: Some([10, 2, 1, 11].into()),
             cluster_list: vec![[10, 2, 0, 12].into()],
             stale: true,
@@ -170,7 +174,7 @@ mod tests {
         let want = "\
 vpnv4 10.2.1.11:1:10.254.98.15/32, 2 paths
 
-  best: shorter CLUSTER_LIST (0 against 1)
+  best: shorter cluster list, 0 against 1
     from              10.2.0.11
     next hop          10.2.1.11
     label             16
@@ -180,7 +184,7 @@ vpnv4 10.2.1.11:1:10.254.98.15/32, 2 paths
     targets           64512:100
     encapsulations    mpls-over-gre, mpls-over-udp
 
-  not the best: longer CLUSTER_LIST (1 against 0)
+  not the best: longer cluster list, 1 against 0
     from              10.2.0.12, stale
     next hop          10.2.1.11
     label             16
