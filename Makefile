@@ -45,7 +45,7 @@ test-netns: ## the tests that need root: data plane, gateways, the whole federat
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 bench: setup ## what a route costs
 	cargo bench --workspace
