@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-netns lint bench install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns lint bench install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -29,10 +29,13 @@ demo-up: build ## as demo, but leave it running to look around
 demo-down: ## remove what demo-up left
 	@if [ -x $(DEMO) ]; then $(DEMO) down; else echo "nothing was built, so nothing is up"; fi
 
-test: setup test-unit test-netns ## everything that is tested (the part in namespaces as root)
+test: setup test-unit test-units test-netns ## everything that is tested (the part in namespaces as root)
 
 test-unit: ## the tests that need neither root nor namespaces
 	cargo test --workspace --all-targets
+
+test-units: build ## the systemd units and the installation, without systemd running
+	packaging/check-units.sh target/debug
 
 test-netns: ## the tests that need root: data plane, gateways, the whole federation
 	@[ "$$(id -u)" = 0 ] || { echo "make test-netns needs root: namespaces, eBPF"; exit 1; }
@@ -42,14 +45,14 @@ test-netns: ## the tests that need root: data plane, gateways, the whole federat
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 bench: setup ## what a route costs
 	cargo bench --workspace
 
-install: setup ## release build, into DESTDIR and PREFIX (default /usr/local)
+install: setup ## release build, installed below DESTDIR (default /)
 	cargo build --workspace --bins --release
-	packaging/install.sh
+	packaging/install.sh target/release
 
 clean: ## remove what was built
 	cargo clean

@@ -40,7 +40,7 @@ for program in usr/bin/arcus-bgpd usr/bin/arcus-vrouter-agent usr/bin/install bi
 done
 units=$root/usr/lib/systemd/system
 # What our units stand on: targets and slices of the system.
-cp -n /usr/lib/systemd/system/*.target /usr/lib/systemd/system/*.slice "$units"
+cp /usr/lib/systemd/system/*.target /usr/lib/systemd/system/*.slice "$units"
 # A template is checked as one of its instances.
 mv "$units/arcus-bgpd@.service" "$units/arcus-bgpd@ctl-1.service"
 

@@ -11,6 +11,8 @@ packages=(
   frr openvswitch-switch
   # to make namespaces, to look into them, to measure
   iproute2 iputils-ping ethtool procps util-linux tcpdump curl jq valgrind
+  # to check the systemd units
+  systemd
 )
 
 fail() {

@@ -40,10 +40,6 @@ pub(crate) struct Args {
     /// Table shards, each a thread. More than one pays above four cores only.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) shards: Option<u16>,
-
-    /// Write all inputs of each shard to DIR/shard-N.journal, for replay with `--replay`.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) journal: Option<PathBuf>,
 }
 
 impl Args {

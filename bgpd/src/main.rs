@@ -38,7 +38,7 @@ use crate::control::{Command, Control, Inboxes, Outboxes};
 use crate::gauges::ShardGauges;
 use crate::peering::Identity;
 use crate::running::Running;
-use crate::shard_thread::{INBOX, Journal, ShardEvent, ShardThread};
+use crate::shard_thread::{INBOX, ShardEvent, ShardThread};
 
 /// How long parts of the daemon may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -176,7 +176,6 @@ fn spawn_shards(
             inbox: inputs,
             events: events.clone(),
             gauges: Arc::clone(gauges),
-            journal,
             runtime: Handle::current(),
         };
         supervisor.spawn_thread(&format!("shard-{number}"), move || thread.run())?;

@@ -5,13 +5,9 @@
 //! events for the control task that find no room wait here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use bgp_peer::{Push, PushError, Writer};
 use bgp_rib::{Answer, Batch, Full, Input, Output, PeerIx, PeerView, Query, Shard, Sink};
 use bgp_wire::AfiSafi;
@@ -58,7 +54,6 @@ pub(crate) struct ShardThread {
     pub(crate) inbox: mpsc::Receiver<ShardInput>,
     pub(crate) events: mpsc::Sender<ShardEvent>,
     pub(crate) gauges: Arc<ShardGauges>,
-    pub(crate) journal: Option<Journal>,
     pub(crate) runtime: Handle,
 }
 
@@ -123,9 +118,6 @@ impl ShardThread {
             Input::Drained { peer } => writers.drained(*peer),
             Input::PeerDown { peer, .. } | Input::PeerGone { peer } => writers.remove(*peer),
             _ => {}
-        }
-        if let Some(journal) = &mut self.journal {
-            journal.write(&input)?;
         }
         self.shard.handle(input);
         Ok(())
@@ -214,25 +206,5 @@ impl Sink for Writers {
         queue.marks.extend(batch.end_of_rib);
         queue.push_marks(shard, withhold);
         Ok(())
-    }
-}
-
-/// Where the inputs of a shard are written for a replay.
-pub(crate) struct Journal {
-    file: bgp_rib::journal::Writer<BufWriter<File>>,
-}
-
-impl Journal {
-    pub(crate) fn create(directory: &Path, shard: &Shard) -> anyhow::Result<Self> {
-        let path = directory.join(format!("shard-{}.journal", shard.config().shard));
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-        let file =
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file: bgp_rib::journal::Writer::new(BufWriter::new(file), shard.config())? })
-    }
-
-    fn write(&mut self, input: &Input) -> anyhow::Result<()> {
-        self.file.write(input).context("cannot write the journal")
     }
 }

@@ -11,7 +11,7 @@ use arcus_api::v1::{Neighbor, PortState, PortStatus, SessionState, Status};
 use serde::de::DeserializeOwned;
 use testbed::app::AppBinary;
 use testbed::gateway::{BgpPeer, Gateway, GatewaySpec};
-use testbed::{Bed, Fabric, Namespace, Process, UPLINK};
+use testbed::{Bed, Fabric, GiveUp, Namespace, Process, UPLINK};
 use tokio::process::Command;
 
 use crate::Binaries;
@@ -176,7 +176,7 @@ impl Federation {
         let arcus = &self.binaries.arcus;
         self.bed
             .wait_for(&what, CEILING, async || {
-                ensure!(process.is_running(), "it ended:\n{}", process.output());
+                ensure!(process.is_running(), GiveUp(format!("it ended:\n{}", process.output())));
                 ensure!(socket.exists(), "it has no socket yet");
                 run_arcus(arcus, &socket, &["status", "-o", "json"]).await.map(drop)
             })

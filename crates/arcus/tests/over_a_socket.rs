@@ -115,7 +115,7 @@ fn page(after: Option<&String>) -> RoutePage {
         paths: serde_json::from_value(serde_json::json!([{
             "best": true, "neighbor": "10.2.1.11", "as_path": "", "origin": "igp",
             "targets": [], "communities": [], "encapsulations": [], "cluster_list": [],
-            "age_seconds": 1, "stale": false, "why": "",
+            "stale": false, "why": "",
         }]))
         .expect("a path"),
     });

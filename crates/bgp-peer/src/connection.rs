@@ -175,6 +175,7 @@ impl Connection {
                     self.up = Some(agreement);
                 }
                 Action::Down(reason) => {
+                    self.writer.close();
                     if let Some(parting) = self.parting.take() {
                         // An error means that the writer has ended before.
                         drop(parting.send(self.last_word.take()));

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -286,9 +286,12 @@ impl Driver {
         });
     }
 
-    /// Clears away a connection that is over before it became a session.
+    /// Clears away a connection that is over before it became a session. One read may hold a whole
+    /// session, up and down: that one is announced.
     fn bury(&mut self, place: &mut Option<Box<Connection>>) {
-        let Some(mut dead) = place.take_if(|connection| connection.down.is_some()) else { return };
+        let is_dead =
+            |connection: &mut Box<Connection>| connection.down.is_some() && connection.up.is_none();
+        let Some(mut dead) = place.take_if(is_dead) else { return };
         if let Some(reason) = dead.down.take()
             && !is_collision(&reason)
         {

@@ -34,7 +34,7 @@ pub enum Push {
 impl Push {
     fn octets(&self) -> usize {
         match self {
-            Self::Messages(batch) => batch.ranges.iter().map(|range| range.len()).sum(),
+            Self::Messages(batch) => batch.ranges.iter().map(ExactSizeIterator::len).sum(),
             Self::EndOfRib { .. } => 0,
         }
     }
@@ -80,6 +80,9 @@ impl Writer {
     /// very moment.
     pub fn try_push(&self, push: Push) -> Result<(), PushError> {
         let charge = push.charge();
+        if self.gauge.closed.load(SeqCst) {
+            return Err(PushError::Closed);
+        }
         if !self.gauge.enter(charge) {
             return Err(PushError::Full);
         }
@@ -90,6 +93,11 @@ impl Writer {
                 mpsc::error::TrySendError::Closed(_) => PushError::Closed,
             }
         })
+    }
+
+    /// The session is over: nothing is taken any more, although the writer may still say goodbye.
+    pub(crate) fn close(&self) {
+        self.gauge.closed.store(true, SeqCst);
     }
 
     /// Octets that wait, rounded up for small batches.
@@ -104,6 +112,7 @@ pub(crate) struct Gauge {
     octets: AtomicUsize,
     limit: usize,
     refused: AtomicBool,
+    closed: AtomicBool,
     /// Wakes the writer to look at `refused` when nothing else would.
     look: Notify,
 }
@@ -114,6 +123,7 @@ impl Gauge {
             octets: AtomicUsize::new(0),
             limit,
             refused: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             look: Notify::new(),
         }
     }

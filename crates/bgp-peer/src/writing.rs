@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::reading;
 use crate::status::Counters;
 use crate::writer::{Batch, Gauge, Push};
 
@@ -167,36 +168,38 @@ impl Writing {
             self.counters.sent.count(kind_of(&last), 1, 0);
             out.said.push_back((0, last));
         }
-        let farewell = async {
-            while !out.is_empty() {
-                self.stream.writable().await?;
-                match out.write(&self.stream) {
-                    Ok(written) => out.advance(written, &self.gauge, &self.counters),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            SockRef::from(&*self.stream).shutdown(Shutdown::Write)?;
-            // Closing over octets that we have not read would reset the connection, and the peer
-            // would lose our last word.
-            let mut scratch = [0; 4096];
-            while waits_for_peer {
-                self.stream.readable().await?;
-                match self.stream.try_read(&mut scratch) {
-                    Ok(0) => break,
-                    Ok(_) => consume_budget().await,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok::<_, io::Error>(())
-        };
+        let farewell = self.say_goodbye(out, waits_for_peer);
         match timeout(PARTING, farewell).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the connection broke while closing"),
             Err(_) => tracing::debug!("the peer does not close its side"),
         }
         WriteEnd::Parted
+    }
+
+    async fn say_goodbye(&self, mut out: Outgoing, waits_for_peer: bool) -> io::Result<()> {
+        while !out.is_empty() {
+            self.stream.writable().await?;
+            match out.write(&self.stream) {
+                Ok(written) => out.advance(written, &self.gauge, &self.counters),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        SockRef::from(&*self.stream).shutdown(Shutdown::Write)?;
+        // Closing over octets that we have not read would reset the connection, and the peer would
+        // lose our last word.
+        let mut is_open = waits_for_peer;
+        while is_open {
+            self.stream.readable().await?;
+            is_open = match reading::read(&self.stream, &mut Vec::new(), <[u8]>::len) {
+                Ok(read) => read > 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+                Err(error) => return Err(error),
+            };
+            consume_budget().await;
+        }
+        Ok(())
     }
 
     /// Drops what the kernel still holds for a peer that does not read.

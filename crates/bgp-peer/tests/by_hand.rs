@@ -7,7 +7,9 @@ use std::net::Ipv4Addr;
 use bgp_peer::{Mode, PeerConfig, PeerEvent};
 use bgp_session::{DownReason, SessionConfig};
 use bgp_wire::{AfiSafi, Message, Notification};
-use support::{ASN, ByHand, HIGH, LOW, Side, config, end_of_rib, keepalive, listen, open, session, soon};
+use support::{
+    ASN, ByHand, HIGH, LOW, Side, config, end_of_rib, keepalive, listen, open, session, soon,
+};
 
 const MARKER: [u8; 16] = [0xff; 16];
 
@@ -51,13 +53,20 @@ async fn garbage_gets_the_notification_that_names_it() {
         ("our identifier", with(ASN, LOW), 2, 3),
         ("no identifier", with(ASN, Ipv4Addr::UNSPECIFIED), 2, 3),
         ("two seconds of hold time", short_hold, 2, 6),
-        ("no common family", open(&SessionConfig {
-            families: vec![AfiSafi::EVPN],
-            ..session(HIGH)
-        }), 2, 7),
+        (
+            "no common family",
+            open(&SessionConfig { families: vec![AfiSafi::EVPN], ..session(HIGH) }),
+            2,
+            7,
+        ),
         ("a KEEPALIVE first", keepalive(), 5, 1),
         ("an UPDATE first", end_of_rib(AfiSafi::VPNV4), 5, 1),
-        ("an UPDATE before the KEEPALIVE", [good.clone(), end_of_rib(AfiSafi::VPNV4)].concat(), 5, 2),
+        (
+            "an UPDATE before the KEEPALIVE",
+            [good.clone(), end_of_rib(AfiSafi::VPNV4)].concat(),
+            5,
+            2,
+        ),
         ("a second OPEN", [good.clone(), keepalive(), good].concat(), 5, 3),
     ];
     let (side, port) = passive();
@@ -74,13 +83,9 @@ async fn garbage_gets_the_notification_that_names_it() {
 async fn messages_in_pieces_are_put_together() {
     let (mut side, port) = passive();
     let mut hand = ByHand::connect(port).await;
-    let all = [
-        open(&session(HIGH)),
-        keepalive(),
-        end_of_rib(AfiSafi::VPNV4),
-        end_of_rib(AfiSafi::RTC),
-    ]
-    .concat();
+    let all =
+        [open(&session(HIGH)), keepalive(), end_of_rib(AfiSafi::VPNV4), end_of_rib(AfiSafi::RTC)]
+            .concat();
     hand.stream.set_nodelay(true).unwrap();
     for piece in all.chunks(7) {
         hand.send(piece).await;

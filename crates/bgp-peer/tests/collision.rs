@@ -6,9 +6,11 @@ use std::net::Ipv4Addr;
 
 use bgp_peer::{Mode, PeerState};
 use bgp_session::SessionConfig;
-use bgp_wire::Message;
-use support::{ByHand, HIGH, LOW, Side, config, end_of_rib, keepalive, listen, open, session, soon};
 use bgp_wire::AfiSafi;
+use bgp_wire::Message;
+use support::{
+    ByHand, HIGH, LOW, Side, config, end_of_rib, keepalive, listen, open, session, soon,
+};
 use tokio::net::TcpListener;
 
 /// Two of ours that both connect and both listen.
@@ -30,7 +32,7 @@ fn both(first: Ipv4Addr, second: Ipv4Addr, restart: bool) -> (Side, Side) {
 async fn established(side: &Side) {
     let mut status = side.peer.watch();
     let up = status.wait_for(|status| status.state == PeerState::Established);
-    soon("a session", up).await.unwrap();
+    soon("a session", up).await.expect("a running peer");
 }
 
 /// Many times, since each time the messages of both connections come in another order.
@@ -45,9 +47,8 @@ async fn two_that_connect_at_once_end_up_with_one_session() {
             loop {
                 established(&first).await;
                 established(&second).await;
-                let ends = |side: &Side| {
-                    side.peer.status().established.map(|up| (up.local, up.remote))
-                };
+                let ends =
+                    |side: &Side| side.peer.status().established.map(|up| (up.local, up.remote));
                 if let (Some((local, remote)), Some(theirs)) = (ends(&first), ends(&second))
                     && theirs == (remote, local)
                 {
@@ -70,8 +71,7 @@ async fn the_connection_of_the_higher_identifier_stays() {
     for (id, theirs_stays) in [(HIGH, true), (Ipv4Addr::new(10, 0, 0, 0), false)] {
         let socket = TcpListener::bind((support::LOOPBACK, 0)).await.unwrap();
         let (listener, port) = listen();
-        let mut side =
-            Side::start(config(LOW, socket.local_addr().unwrap().port(), Mode::Both));
+        let mut side = Side::start(config(LOW, socket.local_addr().unwrap().port(), Mode::Both));
         side.serve(listener);
         let (accepted, _) = soon("a connection", socket.accept()).await.unwrap();
         let mut of_us = ByHand::over(accepted);
@@ -83,8 +83,7 @@ async fn the_connection_of_the_higher_identifier_stays() {
         of_us.send(&said).await;
         assert_eq!(of_us.message().await, Some(Message::Keepalive));
         of_hand.send(&said).await;
-        let (mut stays, mut goes) =
-            if theirs_stays { (of_hand, of_us) } else { (of_us, of_hand) };
+        let (mut stays, mut goes) = if theirs_stays { (of_hand, of_us) } else { (of_us, of_hand) };
         let told = goes.notification().await;
         assert_eq!((told.code, told.subcode), (6, 7), "{id}");
         stays.send(&keepalive()).await;

@@ -1,6 +1,7 @@
 //! Encoded messages of one flush, shared by all peers that are due them.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bgp_wire::AfiSafi;
 use bytes::Bytes;
@@ -29,6 +30,20 @@ impl Batch {
         self.ranges.is_empty() && self.end_of_rib.is_empty()
     }
 
+    /// A batch that is a small part of its arena gets octets of its own: in the queue of a slow
+    /// peer it would else keep the whole arena alive.
+    fn apart_if_small(self) -> Self {
+        const SHARE: usize = 4;
+        let len = self.len();
+        if self.ranges.is_empty() || len.saturating_mul(SHARE) > self.arena.len() {
+            return self;
+        }
+        let mut octets = Vec::with_capacity(len);
+        self.slices().for_each(|slice| octets.extend_from_slice(&slice));
+        let end = u32::try_from(len).expect("a part of an arena is smaller than it");
+        Self { arena: octets.into(), ranges: vec![0..end], end_of_rib: self.end_of_rib }
+    }
+
     /// The messages of this peer, one slice per range.
     pub fn slices(&self) -> impl Iterator<Item = Bytes> + '_ {
         self.ranges.iter().map(|range| self.arena.slice(range.start as usize..range.end as usize))
@@ -53,8 +68,55 @@ pub trait Sink {
     fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full>;
 }
 
-/// Where the octets of one round are gathered.
+/// Encoded messages of one round, and who is due which.
 #[derive(Debug, Default)]
-pub(crate) struct Arena {
-    pub(crate) octets: Vec<u8>,
+pub(crate) struct Runs {
+    pub(crate) arena: Vec<u8>,
+    list: Vec<(Arc<[PeerIx]>, Range<u32>)>,
+}
+
+impl Runs {
+    /// What was appended to the arena since `start` is for `peers`.
+    pub(crate) fn add(&mut self, peers: &Arc<[PeerIx]>, start: usize) {
+        let offset = |at: usize| u32::try_from(at).expect("a round is far smaller than 4 GiB");
+        let (start, end) = (offset(start), offset(self.arena.len()));
+        if start == end {
+            return;
+        }
+        match self.list.last_mut() {
+            // Messages for the same peers become one run, so that handing out costs per peer and
+            // not per message and peer.
+            Some((last, range)) if Arc::ptr_eq(last, peers) && range.end == start => {
+                range.end = end;
+            }
+            _ => self.list.push((Arc::clone(peers), start..end)),
+        }
+    }
+
+    /// One batch for each peer that is due something.
+    pub(crate) fn batches(self) -> impl Iterator<Item = (PeerIx, Batch)> {
+        let mut by_peer: Vec<(PeerIx, Vec<Range<u32>>)> = Vec::new();
+        let mut place: Vec<Option<usize>> = Vec::new();
+        for (peers, range) in &self.list {
+            for peer in peers.iter() {
+                if place.len() <= peer.at() {
+                    place.resize(peer.at() + 1, None);
+                }
+                let at = *place[peer.at()].get_or_insert_with(|| {
+                    by_peer.push((*peer, Vec::new()));
+                    by_peer.len() - 1
+                });
+                let ranges = &mut by_peer[at].1;
+                match ranges.last_mut() {
+                    Some(last) if last.end == range.start => last.end = range.end,
+                    _ => ranges.push(range.clone()),
+                }
+            }
+        }
+        let arena = Bytes::from(self.arena);
+        by_peer.into_iter().map(move |(peer, ranges)| {
+            let batch = Batch { arena: arena.clone(), ranges, end_of_rib: Vec::new() };
+            (peer, batch.apart_if_small())
+        })
+    }
 }

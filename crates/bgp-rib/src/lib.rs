@@ -2,8 +2,8 @@
 //!
 //! Knows no thread, clock, socket, session or other shard. [`Shard::handle`] takes an [`Input`];
 //! [`Shard::flush`] encodes what is owed and hands it to a [`Sink`]; [`Shard::query`] answers.
-//! Tables are [`table`], what is still to be told to whom is [`owing`], who wants which route
-//! target is [`interest`], and [`ShardMap`] says which shard a route belongs to.
+//! Tables are in `table`, what is still to be told to whom is `owing`, who wants which route
+//! target is `interest`, and [`ShardMap`] says which shard a route belongs to.
 //!
 //! What a peer has been told is not stored. It is a function: the best routes whose targets the peer
 //! asked for and that policy lets pass, minus its own. Only what is owed and unsaid takes memory.
@@ -15,6 +15,20 @@ pub mod policy;
 pub mod query;
 pub mod shard;
 pub mod shard_map;
+
+mod bucket;
+mod chunked;
+mod group;
+mod interest;
+mod memberships;
+mod owing;
+mod peer_set;
+mod registry;
+mod round;
+mod stale;
+mod table;
+mod target_index;
+mod walk;
 
 pub use arena::{Batch, Full, Sink};
 pub use peer::{InterestMode, Limit, MembershipsOut, PeerIx, PeerKind, PeerView, UnicastNextHop};

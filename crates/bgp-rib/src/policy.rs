@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
+
+use crate::bucket::{Bucket, Source};
+use crate::peer::{PeerIx, PeerKind, PeerView};
+use crate::shard::ShardConfig;
+
 /// Why an announced route was not taken (RFC 4271 §9.1.2, RFC 4456 §8, RFC 4684). It counts as a
 /// withdrawal of what the peer had announced before under the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,5 +51,64 @@ impl Reject {
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Whether what `peer` announces with these attributes is taken. Looks at nothing that differs
+/// between routes of one UPDATE.
+pub(crate) fn accept(
+    config: &ShardConfig,
+    peer: &PeerView,
+    family: AfiSafi,
+    attributes: &PathAttributes,
+    next_hop: NextHop,
+) -> Result<(), Reject> {
+    if next_hop == NextHop::None {
+        return Err(Reject::NoNextHop);
+    }
+    if attributes.as_path.contains(config.local_as) {
+        return Err(Reject::AsLoop);
+    }
+    match peer.kind {
+        PeerKind::External { asn } => {
+            if attributes.as_path.first() != Some(asn) {
+                return Err(Reject::FirstAs);
+            }
+        }
+        PeerKind::Client | PeerKind::NonClient => {
+            if attributes.originator_id == Some(config.router_id) {
+                return Err(Reject::Originator);
+            }
+            if attributes.cluster_list.contains(&config.cluster_id) {
+                return Err(Reject::ClusterLoop);
+            }
+        }
+    }
+    if family.has_targets() && !permits(peer, attributes.route_targets()) {
+        return Err(Reject::ImportTargets);
+    }
+    Ok(())
+}
+
+/// Whether a route with these targets may come from `peer`.
+pub(crate) fn permits(peer: &PeerView, mut targets: impl Iterator<Item = RouteTarget>) -> bool {
+    peer.import_targets
+        .as_ref()
+        .is_none_or(|permitted| targets.any(|target| permitted.contains(&target)))
+}
+
+/// Whether routes of `bucket` may go to the peer at all, interest left out: split horizon, the rules
+/// of reflection (RFC 4456 §6), AS loops, well-known communities (RFC 1997).
+pub(crate) fn may_go(bucket: &Bucket, to: PeerIx, view: &PeerView) -> bool {
+    if bucket.peer == to || bucket.no_advertise {
+        return false;
+    }
+    match view.kind {
+        PeerKind::External { asn } => !bucket.no_export && !bucket.attributes.as_path.contains(asn),
+        PeerKind::NonClient if bucket.source == Source::NonClient => false,
+        // What it has originated itself it would drop (RFC 4456 §8).
+        PeerKind::NonClient | PeerKind::Client => {
+            bucket.attributes.originator_id != Some(view.router_id)
+        }
     }
 }

@@ -47,6 +47,6 @@ mod tests {
     #[test]
     fn jitter_takes_off_a_quarter_at_most() {
         assert_eq!(Backoff { failures: 2 }.failed(255), Duration::from_secs(3));
-        assert_eq!(Backoff { failures: u32::MAX }.failed(255), MAX - MAX / 4);
+        assert_eq!(Backoff { failures: u32::MAX }.failed(255), MAX * 3 / 4);
     }
 }

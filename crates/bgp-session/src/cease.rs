@@ -1,20 +1,10 @@
-//! The NOTIFICATIONs that a session makes itself (RFC 4271 §6, RFC 4486, RFC 6608, RFC 9003).
+//! Why we end a session that could go on (RFC 4486, RFC 8538, RFC 9003).
 //!
-//! Those for malformed octets are made by `bgp-wire`, next to the table of RFC 4271 §6.
+//! The NOTIFICATIONs for malformed octets are made by `bgp-wire`, next to the table of RFC 4271 §6.
 
+use bgp_wire::notification::{cease, open_error};
 use bgp_wire::{AfiSafi, Notification};
-use bytes::{BufMut, Bytes, BytesMut};
-
-const OPEN: u8 = 2;
-const HOLD_TIMER: u8 = 4;
-const FSM: u8 = 5;
-const CEASE: u8 = 6;
-const SEND_HOLD_TIMER: u8 = 8;
-
-const HARD_RESET: u8 = 9;
-
-/// Longest shutdown communication (RFC 9003 §2).
-const MAX_COMMUNICATION: usize = 255;
+use bytes::{BufMut, BytesMut};
 
 /// Why we end a session that could go on (RFC 4486 §3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,14 +29,14 @@ impl Cease {
     /// The subcode of RFC 4486 §3.
     const fn subcode(self) -> u8 {
         match self {
-            Self::PrefixLimit { .. } => 1,
-            Self::AdministrativeShutdown => 2,
-            Self::Deconfigured => 3,
-            Self::AdministrativeReset => 4,
-            Self::ConnectionRejected => 5,
-            Self::ConfigurationChange => 6,
-            Self::Collision => 7,
-            Self::OutOfResources => 8,
+            Self::PrefixLimit { .. } => cease::MAXIMUM_PREFIXES,
+            Self::AdministrativeShutdown => cease::ADMINISTRATIVE_SHUTDOWN,
+            Self::Deconfigured => cease::PEER_DECONFIGURED,
+            Self::AdministrativeReset => cease::ADMINISTRATIVE_RESET,
+            Self::ConnectionRejected => cease::CONNECTION_REJECTED,
+            Self::ConfigurationChange => cease::OTHER_CONFIGURATION_CHANGE,
+            Self::Collision => cease::CONNECTION_COLLISION,
+            Self::OutOfResources => cease::OUT_OF_RESOURCES,
         }
     }
 
@@ -71,73 +61,29 @@ impl Cease {
 
     /// The message, with a text for the operator of the peer where RFC 9003 has room for one.
     pub fn notification(self, communication: &str) -> Notification {
-        let mut data = BytesMut::new();
         match self {
             Self::PrefixLimit { family, limit } => {
+                let mut data = BytesMut::with_capacity(7);
                 data.put_u16(family.afi.0);
                 data.put_u8(family.safi.0);
                 data.put_u32(limit);
+                Notification { data: data.freeze(), ..Notification::cease(self.subcode()) }
             }
             Self::AdministrativeShutdown | Self::AdministrativeReset
                 if !communication.is_empty() =>
             {
-                let text = shortened(communication);
-                data.put_u8(u8::try_from(text.len()).unwrap_or(u8::MAX));
-                data.put_slice(text.as_bytes());
+                Notification::shutdown(self.subcode(), communication)
             }
-            _ => {}
+            _ => Notification::cease(self.subcode()),
         }
-        Notification { code: CEASE, subcode: self.subcode(), data: data.freeze() }
     }
 
     /// As [`Self::notification`], wrapped in a Hard Reset where both sides agreed that a plain
     /// NOTIFICATION keeps routes, and this one must not (RFC 8538 §3.1).
     pub fn notification_that_ends(self, communication: &str) -> Notification {
         let plain = self.notification(communication);
-        if !self.is_hard() {
-            return plain;
-        }
-        let mut data = BytesMut::with_capacity(2 + plain.data.len());
-        data.put_u8(plain.code);
-        data.put_u8(plain.subcode);
-        data.put_slice(&plain.data);
-        Notification { code: CEASE, subcode: HARD_RESET, data: data.freeze() }
+        if self.is_hard() { plain.into_hard_reset() } else { plain }
     }
-}
-
-/// Whether a NOTIFICATION is a Hard Reset (RFC 8538 §3).
-pub fn is_hard_reset(notification: &Notification) -> bool {
-    (notification.code, notification.subcode) == (CEASE, HARD_RESET)
-}
-
-/// Hold timer expired (RFC 4271 §6.5).
-pub(crate) fn hold_timer_expired() -> Notification {
-    bare(HOLD_TIMER, 0)
-}
-
-/// Send hold timer expired (RFC 9687 §3).
-pub(crate) fn send_hold_timer_expired() -> Notification {
-    bare(SEND_HOLD_TIMER, 0)
-}
-
-/// A message that has no place in this state. `subcode` is the state's of RFC 6608 §3.
-pub(crate) fn fsm_error(subcode: u8) -> Notification {
-    bare(FSM, subcode)
-}
-
-/// The peer's AS is not the configured one (RFC 4271 §6.2).
-pub(crate) fn bad_peer_as() -> Notification {
-    bare(OPEN, 2)
-}
-
-/// A BGP identifier of zero, or our own inside our AS (RFC 6286 §2.2).
-pub(crate) fn bad_identifier() -> Notification {
-    bare(OPEN, 3)
-}
-
-/// A hold time of one or two seconds (RFC 4271 §6.2).
-pub(crate) fn unacceptable_hold_time() -> Notification {
-    bare(OPEN, 6)
 }
 
 /// No common family: the data are the capabilities that we miss (RFC 5492 §5).
@@ -148,17 +94,10 @@ pub(crate) fn unsupported_capability(families: &[AfiSafi]) -> Notification {
         data.put_u16(family.afi.0);
         data.put_slice(&[0, family.safi.0]);
     }
-    Notification { code: OPEN, subcode: 7, data: data.freeze() }
-}
-
-const fn bare(code: u8, subcode: u8) -> Notification {
-    Notification { code, subcode, data: Bytes::new() }
-}
-
-/// The longest start of `text` that fits and does not cut a character.
-fn shortened(text: &str) -> &str {
-    let end = text.floor_char_boundary(MAX_COMMUNICATION);
-    text.get(..end).unwrap_or_default()
+    Notification {
+        data: data.freeze(),
+        ..Notification::open_error(open_error::UNSUPPORTED_CAPABILITY)
+    }
 }
 
 #[cfg(test)]
@@ -172,18 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reason_is_cut_between_characters() {
-        let told = Cease::AdministrativeReset.notification(&"ö".repeat(200));
-        assert_eq!((told.data.len(), told.data[0]), (1 + 254, 254));
-        assert!(std::str::from_utf8(&told.data[1..]).is_ok());
-    }
-
-    #[test]
     fn what_must_not_keep_routes_becomes_a_hard_reset() {
         let hard = Cease::Deconfigured.notification_that_ends("");
-        assert!(is_hard_reset(&hard));
+        assert!(hard.is_hard_reset());
         assert_eq!(&hard.data[..], &[6, 3]);
-        assert!(!is_hard_reset(&Cease::AdministrativeReset.notification_that_ends("")));
+        assert!(!Cease::AdministrativeReset.notification_that_ends("").is_hard_reset());
     }
 
     #[test]

@@ -53,8 +53,8 @@ impl fmt::Display for DownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "unreachable: {why}"),
-            Self::Sent(why) => write!(f, "notification sent: {}/{}", why.code, why.subcode),
-            Self::Received(why) => write!(f, "notification received: {}/{}", why.code, why.subcode),
+            Self::Sent(why) => write!(f, "notification sent: {why}"),
+            Self::Received(why) => write!(f, "notification received: {why}"),
             other => f.write_str(other.label()),
         }
     }

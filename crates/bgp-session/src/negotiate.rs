@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use bgp_wire::capability::{AddPath, Capability, GracefulRestart};
+use bgp_wire::notification::open_error;
 use bgp_wire::{AfiSafi, Negotiated, Notification, Open};
 
 use crate::cease;
@@ -72,14 +73,14 @@ pub fn open(config: &SessionConfig) -> Open {
 /// The NOTIFICATION to send, in the order of the checks of RFC 4271 §6.2.
 pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notification> {
     if open.asn != config.peer_asn {
-        return Err(cease::bad_peer_as());
+        return Err(Notification::open_error(open_error::BAD_PEER_AS));
     }
-    let hold_time =
-        HoldTime::try_from(open.hold_time).map_err(|_| cease::unacceptable_hold_time())?;
+    let hold_time = HoldTime::try_from(open.hold_time)
+        .map_err(|_| Notification::open_error(open_error::UNACCEPTABLE_HOLD_TIME))?;
     // RFC 6286 §2.2: outside our AS somebody else may have our number.
     let is_ours = config.is_internal() && open.router_id == config.local_id;
     if open.router_id.is_unspecified() || is_ours {
-        return Err(cease::bad_identifier());
+        return Err(Notification::open_error(open_error::BAD_BGP_IDENTIFIER));
     }
     let offered = families(&open.capabilities);
     let common: Vec<_> =
@@ -177,6 +178,8 @@ mod tests {
         SessionConfig::internal(64512, PEER)
     }
 
+    type Case = (&'static str, fn(&mut Open), Result<(), (u8, u8, Vec<u8>)>);
+
     #[test]
     fn what_is_wrong_with_an_open() {
         let with = |change: fn(&mut Open)| {
@@ -186,7 +189,6 @@ mod tests {
         };
         let missing = vec![1, 4, 0, 1, 0, 128, 1, 4, 0, 1, 0, 132];
         // (what, how the peer's OPEN differs, the answer)
-        type Case = (&'static str, fn(&mut Open), Result<(), (u8, u8, Vec<u8>)>);
         let cases: [Case; 8] = [
             ("nothing", |_| {}, Ok(())),
             ("another AS", |o| o.asn = 64513, Err((2, 2, vec![]))),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use bgp_wire::AfiSafi;
 use bgp_wire::capability::GracefulRestart;
 
-use crate::cease::is_hard_reset;
 use crate::down::DownReason;
 
 /// What both sides said about restarts.
@@ -48,7 +47,7 @@ impl RestartAgreement {
             DownReason::Closed | DownReason::Replaced => true,
             DownReason::HoldTimerExpired | DownReason::SendHoldTimerExpired => self.notification,
             DownReason::Sent(why) | DownReason::Received(why) => {
-                self.notification && !is_hard_reset(why)
+                self.notification && !why.is_hard_reset()
             }
             DownReason::Ceased(cease) => self.notification && !cease.is_hard(),
             DownReason::Unreachable(_) | DownReason::Restarting | DownReason::PathDown => false,

@@ -6,9 +6,10 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bgp_wire::notification::{cease, fsm_error};
 use bgp_wire::{Message, Negotiated, Notification, RouteRefresh, Update, WireError};
 
-use crate::cease::{self, Cease};
+use crate::cease::Cease;
 use crate::config::SessionConfig;
 use crate::down::DownReason;
 use crate::negotiate::{self, Agreement};
@@ -30,7 +31,7 @@ pub enum Input {
     Closed,
     /// The TCP connection stands.
     Connected,
-    /// The path to the peer is down.
+    /// The path to the peer is down, as seen by BFD or the link.
     PathDown,
     /// Octets that cannot be read and end the session.
     Malformed(WireError),
@@ -146,18 +147,22 @@ impl Session {
                 Phase::Established(live.ticked(now, out))
             }
             (_, Input::Busy | Input::Tick) => {
-                say(cease::hold_timer_expired(), out);
+                say(Notification::hold_timer_expired(), out);
                 down(DownReason::HoldTimerExpired, out)
             }
             (_, Input::SendHoldExpired) => {
                 // RFC 9687 §3: the peer will hardly read it, but it may.
-                say(cease::send_hold_timer_expired(), out);
+                say(Notification::send_hold_timer_expired(), out);
                 down(DownReason::SendHoldTimerExpired, out)
             }
             (_, Input::Closed) => down(DownReason::Closed, out),
             (_, Input::Restart) => down(DownReason::Restarting, out),
             (_, Input::Replaced) => down(DownReason::Replaced, out),
-            (_, Input::PathDown) => down(DownReason::PathDown, out),
+            (_, Input::PathDown) => {
+                // RFC 9384 §3: one direction of the path may still work.
+                say(Notification::cease(cease::BFD_DOWN), out);
+                down(DownReason::PathDown, out)
+            }
             (phase, Input::Cease(why, text)) => {
                 say(phase.farewell(why, &text), out);
                 down(DownReason::Ceased(why), out)
@@ -165,7 +170,7 @@ impl Session {
             (_, Input::Message(Message::Notification(why))) => down(DownReason::Received(why), out),
             (_, Input::Malformed(error)) => fault(error.notification(), out),
             (phase, Input::Connected | Input::Premature | Input::Message(_)) => {
-                fault(cease::fsm_error(phase.fsm_subcode()), out)
+                fault(Notification::fsm_error(phase.fsm_subcode()), out)
             }
         };
     }
@@ -213,9 +218,9 @@ impl Phase {
     const fn fsm_subcode(&self) -> u8 {
         match self {
             Self::Idle => 0,
-            Self::OpenSent { .. } => 1,
-            Self::OpenConfirm(_) => 2,
-            Self::Established(_) => 3,
+            Self::OpenSent { .. } => fsm_error::OPEN_SENT,
+            Self::OpenConfirm(_) => fsm_error::OPEN_CONFIRM,
+            Self::Established(_) => fsm_error::ESTABLISHED,
         }
     }
 
@@ -345,8 +350,9 @@ mod tests {
         up.into_iter().chain(more).collect()
     }
 
-    fn notification(code: u8, subcode: u8) -> Notification {
-        Notification { code, subcode, data: Bytes::new() }
+    fn bad_length() -> WireError {
+        let header = [&[0xff; 16][..], &[0, 18, 4]].concat();
+        bgp_wire::frame::length(&header, 4096).unwrap_err()
     }
 
     #[test]
@@ -363,88 +369,111 @@ mod tests {
         ));
     }
 
+    type Case = (&'static str, Vec<(u64, Input)>, DownReason, Option<Notification>);
+
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn how_sessions_end() {
-        let sent = |code, subcode| DownReason::Sent(notification(code, subcode));
+        let sent = |code, subcode| DownReason::Sent(Notification::new(code, subcode));
         let hold = DownReason::HoldTimerExpired;
-        let reset = || notification(6, 4);
+        let reset = || Notification::new(6, 4);
         let connected = |more: Vec<(u64, Input)>| {
             std::iter::once((0, Input::Connected)).chain(more).collect::<Vec<_>>()
         };
         // (what happens, script, the reason, the NOTIFICATION that is sent)
-        type Case = (&'static str, Vec<(u64, Input)>, DownReason, Option<Notification>);
         let cases: Vec<Case> = vec![
             (
                 "another AS",
                 connected(vec![(0, peers_open(|c| c.local_asn = 65000))]),
                 sent(2, 2),
-                Some(notification(2, 2)),
+                Some(Notification::new(2, 2)),
             ),
             (
                 "our own identifier",
                 connected(vec![(0, peers_open(|c| c.local_id = US))]),
                 sent(2, 3),
-                Some(notification(2, 3)),
+                Some(Notification::new(2, 3)),
             ),
             (
                 "no OPEN",
                 connected(vec![(239, Input::Tick), (240, Input::Tick)]),
                 hold.clone(),
-                Some(notification(4, 0)),
+                Some(Notification::new(4, 0)),
             ),
             (
                 "no KEEPALIVE after the OPEN",
                 connected(vec![(0, good_open()), (30, Input::Tick), (90, Input::Tick)]),
                 hold.clone(),
-                Some(notification(4, 0)),
+                Some(Notification::new(4, 0)),
             ),
-            ("silence", up_and(vec![(90, Input::Tick)]), hold.clone(), Some(notification(4, 0))),
+            (
+                "silence",
+                up_and(vec![(90, Input::Tick)]),
+                hold.clone(),
+                Some(Notification::new(4, 0)),
+            ),
             (
                 "silence after a sign of life",
                 up_and(vec![(60, keepalive()), (149, Input::Tick), (150, Input::Tick)]),
                 hold.clone(),
-                Some(notification(4, 0)),
+                Some(Notification::new(4, 0)),
             ),
             (
                 "silence after we were busy",
                 up_and(vec![(89, Input::Busy), (178, Input::Tick), (179, Input::Tick)]),
                 hold,
-                Some(notification(4, 0)),
+                Some(Notification::new(4, 0)),
             ),
             (
                 "KEEPALIVE before OPEN",
                 connected(vec![(0, keepalive())]),
                 sent(5, 1),
-                Some(notification(5, 1)),
+                Some(Notification::new(5, 1)),
             ),
             (
                 "UPDATE before KEEPALIVE",
                 connected(vec![(0, good_open()), (0, Input::Premature)]),
                 sent(5, 2),
-                Some(notification(5, 2)),
+                Some(Notification::new(5, 2)),
             ),
-            ("second OPEN", up_and(vec![(1, good_open())]), sent(5, 3), Some(notification(5, 3))),
+            (
+                "second OPEN",
+                up_and(vec![(1, good_open())]),
+                sent(5, 3),
+                Some(Notification::new(5, 3)),
+            ),
             (
                 "NOTIFICATION",
                 up_and(vec![(1, Input::Message(Message::Notification(reset())))]),
                 DownReason::Received(reset()),
                 None,
             ),
+            (
+                "octets that cannot be read",
+                up_and(vec![(1, Input::Malformed(bad_length()))]),
+                DownReason::Sent(bad_length().notification()),
+                Some(bad_length().notification()),
+            ),
             ("hang-up", up_and(vec![(1, Input::Closed)]), DownReason::Closed, None),
             ("our restart", up_and(vec![(1, Input::Restart)]), DownReason::Restarting, None),
             ("replaced", up_and(vec![(1, Input::Replaced)]), DownReason::Replaced, None),
-            ("path down", up_and(vec![(1, Input::PathDown)]), DownReason::PathDown, None),
+            (
+                "path down",
+                up_and(vec![(1, Input::PathDown)]),
+                DownReason::PathDown,
+                Some(Notification::new(6, 10)),
+            ),
             (
                 "a peer that reads nothing",
                 up_and(vec![(1, Input::SendHoldExpired)]),
                 DownReason::SendHoldTimerExpired,
-                Some(notification(8, 0)),
+                Some(Notification::new(8, 0)),
             ),
             (
                 "we end it",
                 up_and(vec![(1, Input::Cease(Cease::Deconfigured, String::new()))]),
                 DownReason::Ceased(Cease::Deconfigured),
-                Some(notification(6, 3)),
+                Some(Notification::new(6, 3)),
             ),
         ];
         for (name, script, reason, told) in cases {

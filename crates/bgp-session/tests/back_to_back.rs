@@ -35,7 +35,7 @@ fn start() -> Instant {
 impl World {
     fn new(hold: [u16; 2]) -> Self {
         let side = |last: u8, hold: u16| {
-            let hold_time = HoldTime::try_from(hold).unwrap();
+            let hold_time = HoldTime::try_from(hold).expect("a hold time");
             let config = SessionConfig::internal(64512, Ipv4Addr::new(10, 0, 0, last));
             let session = Session::new(SessionConfig { hold_time, ..config });
             Side { session, log: Vec::new(), is_mute: false }
@@ -84,7 +84,7 @@ impl World {
                 (Some((at, to)), tick) if at <= end && tick.is_none_or(|(due, _)| at <= due) => {
                     self.now = at;
                     self.arrivals.pop();
-                    let input = self.in_flight[to].pop_front().unwrap();
+                    let input = self.in_flight[to].pop_front().expect("as many as arrivals");
                     self.input(to, input);
                 }
                 (_, Some((due, side))) if due <= end => {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::packet::{Packet, read_pcap};
 use crate::process::Signal;
-use crate::{Bed, Namespace, Process};
+use crate::{Bed, GiveUp, Namespace, Process};
 
 /// How long tcpdump may take to start and to end.
 const CEILING: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ impl Capture {
             bed.start(namespace, &name, "tcpdump", options.iter().chain([&filter]))?;
         bed.wait_for("tcpdump listens", CEILING, async || {
             let output = process.output();
-            ensure!(process.is_running(), "it ended: {output}");
+            ensure!(process.is_running(), GiveUp(format!("it ended: {output}")));
             ensure!(output.contains("listening on"), "it said: {output}");
             Ok(())
         })

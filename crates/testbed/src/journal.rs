@@ -134,7 +134,7 @@ pub fn abandoned(kind: &str) -> Result<Vec<PathBuf>> {
 
 /// Undoes everything in the journal of `run_dir`, then removes the directory.
 ///
-/// Processes get SIGTERM and, after [`GRACE`], SIGKILL; then whatever else still runs inside a namespace of the
+/// Processes get SIGTERM and, three seconds later, SIGKILL; then whatever else still runs inside a namespace of the
 /// bed is killed, the namespaces are deleted (and with them every interface), and the named paths removed.
 /// Goes on after a failure, so that one stubborn thing does not keep the rest; the first failure is returned.
 pub fn sweep(run_dir: &Path) -> Result<()> {

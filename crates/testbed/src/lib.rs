@@ -27,4 +27,4 @@ pub use journal::{abandoned, sweep};
 pub use namespace::Namespace;
 pub use ping::{PingReport, Pings};
 pub use process::{Process, Signal};
-pub use wait::wait_for;
+pub use wait::{GiveUp, wait_for};

@@ -1,5 +1,7 @@
 //! Waiting for a condition, never for a time.
 
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -9,10 +11,22 @@ use tokio::time::{Instant, sleep, timeout_at};
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
+/// A condition gives this when waiting any longer is of no use, as when the process that it looks at has ended.
+#[derive(Debug)]
+pub struct GiveUp(pub String);
+
+impl fmt::Display for GiveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for GiveUp {}
+
 /// Calls `condition` until it gives `Ok`, for at most `ceiling`.
 ///
 /// `Err` means "not yet" and says what was seen instead. The last of these is the cause of the error that a
-/// missed ceiling gives. A look that itself hangs is cut off at the ceiling too.
+/// missed ceiling gives. [`GiveUp`] ends the waiting at once. A look that itself hangs is cut off at the ceiling too.
 pub async fn wait_for<T>(
     what: &str,
     ceiling: Duration,
@@ -24,6 +38,7 @@ pub async fn wait_for<T>(
     loop {
         match timeout_at(deadline, condition()).await {
             Ok(Ok(value)) => return Ok(value),
+            Ok(Err(state)) if state.is::<GiveUp>() => return Err(state).context(what.to_owned()),
             Ok(Err(state)) => last = state,
             Err(_) => return Err(last).with_context(|| late(what, ceiling)),
         }
@@ -64,6 +79,18 @@ mod tests {
         .await;
         let text = format!("{:#}", late.expect_err("never true"));
         assert_eq!(text, "not within 2s: peer up: peer is in OpenSent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_come_true_any_more_is_not_waited_for() {
+        let start = Instant::now();
+        let ended: Result<()> = wait_for("an answer", Duration::from_secs(2), async || {
+            Err(GiveUp("the daemon has ended".to_owned()).into())
+        })
+        .await;
+        let text = format!("{:#}", ended.expect_err("it gave up"));
+        assert_eq!(text, "an answer: the daemon has ended");
+        assert!(start.elapsed() < Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod routes;
 mod status;
 mod time;
 mod vrfs;
+mod why;
 
 pub(crate) use neighbors::{neighbor, neighbors};
 pub(crate) use ports::{port, ports};

@@ -1,6 +1,7 @@
 use arcus_api::v1::{Path, Route, Target};
 
-use super::{fields, text, time};
+use super::why::explain;
+use super::{fields, text};
 use crate::table::{Cell, Paint, Table, Width, joined, or_dash};
 
 /// Routes, a line for each path.
@@ -15,7 +16,6 @@ pub(crate) fn routes(routes: &[Route], width: Width, paint: Paint) -> String {
         .wide_number("MED")
         .text("AS path")
         .text("Targets")
-        .text("Age")
         .wide_text("Origin")
         .wide_text("Encapsulations")
         .wide_text("Communities")
@@ -34,7 +34,6 @@ pub(crate) fn routes(routes: &[Route], width: Width, paint: Paint) -> String {
                 or_dash(path.med).into(),
                 as_path(path).into(),
                 joined(&path.targets, ",").into(),
-                time::span(path.age_seconds).into(),
                 (&path.origin).into(),
                 joined(&path.encapsulations, ",").into(),
                 joined(&path.communities, ",").into(),
@@ -54,23 +53,27 @@ pub(crate) fn route(route: &Route, paint: Paint) -> String {
         1 => "1 path".to_owned(),
         count => format!("{count} paths"),
     };
-    let paths: String =
-        route.paths.iter().map(|path| "\n".to_owned() + &whole(path, paint)).collect();
-    format!("{title}, {count}\n{paths}")
+    let paths = route.paths.iter().map(|path| {
+        // The best was compared with the next best, every other with the best.
+        let rival = route.paths.iter().find(|other| other.best != path.best);
+        let why = rival.map(|rival| explain(path, rival)).unwrap_or_default();
+        format!("\n{}", whole(path, &why, paint))
+    });
+    format!("{title}, {count}\n{}", paths.collect::<Vec<_>>().concat())
 }
 
-fn whole(path: &Path, paint: Paint) -> String {
+fn whole(path: &Path, why: &str, paint: Paint) -> String {
     let stale = if path.stale { ", stale" } else { "" };
-    let title = match (path.best, path.why.is_empty()) {
-        (true, true) => paint.strong("best") + ": the only path",
-        (true, false) => paint.strong("best") + ": " + &path.why,
-        (false, true) => "not the best".to_owned(),
-        (false, false) => format!("not the best: {}", path.why),
+    let title = match (path.best, why) {
+        (true, "") => paint.strong("best") + ": the only path",
+        (true, why) => paint.strong("best") + ": " + why,
+        (false, "") => "not the best".to_owned(),
+        (false, why) => format!("not the best: {why}"),
     };
     let fields = fields(
         4,
         &[
-            ("from", format!("{}, {} ago{stale}", path.neighbor, time::span(path.age_seconds))),
+            ("from", format!("{}{stale}", path.neighbor)),
             ("next hop", text(path.next_hop)),
             ("label", text(path.label)),
             ("AS path", as_path(path)),
@@ -133,17 +136,15 @@ mod tests {
             encapsulations: vec!["mpls-over-gre".to_owned(), "mpls-over-udp".to_owned()],
             originator: None,
             cluster_list: vec![],
-            age_seconds: 61,
             stale: false,
             why: String::new(),
         }
     }
 
     fn service() -> Route {
-        let best =
-            Path { best: true, why: "shorter CLUSTER_LIST (0 against 1)".to_owned(), ..path(11) };
+        let best = Path { best: true, why: "cluster-list-length".to_owned(), ..path(11) };
         let other = Path {
-            why: "longer CLUSTER_LIST (1 against 0)".to_owned(),
+            why: "cluster-list-length".to_owned(),
             originator: Some([10, 2, 1, 11].into()),
             cluster_list: vec![[10, 2, 0, 12].into()],
             stale: true,
@@ -160,9 +161,10 @@ mod tests {
 
     #[test]
     fn each_path_has_a_line_and_the_best_its_mark() {
-        let want = "     Route                        Next hop   Label  From       Pref  AS path  Targets    Age
-*>   10.2.1.11:1:10.254.98.15/32  10.2.1.11     16  10.2.0.11   100  local    64512:100  00:01:01
-* S                               10.2.1.11     16  10.2.0.12   100  local    64512:100  00:01:01
+        let want =
+            "     Route                        Next hop   Label  From       Pref  AS path  Targets
+*>   10.2.1.11:1:10.254.98.15/32  10.2.1.11     16  10.2.0.11   100  local    64512:100
+* S                               10.2.1.11     16  10.2.0.12   100  local    64512:100
 ";
         assert_eq!(routes(&[service()], Width::Normal, Paint::Off), want);
     }
@@ -172,8 +174,8 @@ mod tests {
         let want = "\
 vpnv4 10.2.1.11:1:10.254.98.15/32, 2 paths
 
-  best: shorter CLUSTER_LIST (0 against 1)
-    from              10.2.0.11, 00:01:01 ago
+  best: shorter cluster list, 0 against 1
+    from              10.2.0.11
     next hop          10.2.1.11
     label             16
     AS path           local
@@ -182,8 +184,8 @@ vpnv4 10.2.1.11:1:10.254.98.15/32, 2 paths
     targets           64512:100
     encapsulations    mpls-over-gre, mpls-over-udp
 
-  not the best: longer CLUSTER_LIST (1 against 0)
-    from              10.2.0.12, 00:01:01 ago, stale
+  not the best: longer cluster list, 1 against 0
+    from              10.2.0.12, stale
     next hop          10.2.1.11
     label             16
     AS path           local

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::{Bed, Namespace, Process};
+use crate::{Bed, GiveUp, Namespace, Process};
 
 /// Where Debian, Ubuntu and Fedora put it.
 const PROGRAMS: [&str; 3] = ["/usr/lib/frr/bgpd", "/usr/libexec/frr/bgpd", "/usr/sbin/bgpd"];
@@ -126,7 +126,7 @@ impl Frr {
         let mut process = bed.start(namespace, &format!("{}-bgpd", speaker.name), program, args)?;
         let socket = directory.join("bgpd.vty");
         bed.wait_for("bgpd answers", CEILING, async || {
-            ensure!(process.is_running(), "it ended");
+            ensure!(process.is_running(), GiveUp("it ended".to_owned()));
             Vty::connect(&socket).await.map(drop)
         })
         .await?;

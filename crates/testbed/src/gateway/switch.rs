@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::{Bed, Namespace, Process, UPLINK};
+use crate::{Bed, GiveUp, Namespace, Process, UPLINK};
 
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 const DATABASE: &str = "/usr/sbin/ovsdb-server";
@@ -51,7 +51,7 @@ impl Switch {
         )?;
         let socket = directory.join("db.sock");
         bed.wait_for("ovsdb-server listens", CEILING, async || {
-            ensure!(database.is_running(), "it ended");
+            ensure!(database.is_running(), GiveUp("it ended".to_owned()));
             ensure!(socket.exists(), "no socket yet");
             Ok(())
         })

@@ -1,0 +1,325 @@
+//! One round of a flush: what is owed is read from the table, sorted by attribute set and receivers,
+//! and encoded once for all peers of a group.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::arena::Runs;
+use crate::chunked::NONE;
+use crate::group::Ourselves;
+use crate::peer::PeerIx;
+use crate::peer_set::SetIx;
+use crate::registry::World;
+use crate::table::{Table, TableFamily};
+
+/// Routes that are told the same peers with the same attributes.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// `NONE`: withdrawn.
+    bucket: u32,
+    to: SetIx,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    slot: u32,
+    destination: u32,
+    /// `NONE` in a slot of withdrawals.
+    path: u32,
+}
+
+/// What one round says, kept until it is known who has taken it.
+#[derive(Debug, Default)]
+pub(crate) struct Round {
+    items: Vec<Item>,
+    slots: Vec<Slot>,
+    /// Slots by bucket and receivers.
+    numbers: HashMap<(u32, SetIx), u32, FixedState>,
+    /// Destinations taken out of their lists.
+    taken: Vec<u32>,
+    /// How the receivers of the last bucket divide: (bucket, receivers) and who is due it, who not.
+    last: Option<((u32, SetIx), (SetIx, SetIx))>,
+    /// Members of each group of the last receivers.
+    divided: Option<(SetIx, Vec<(u32, Arc<[PeerIx]>)>)>,
+    /// Encoded attributes.
+    attributes: Vec<u8>,
+}
+
+impl Round {
+    fn clear(&mut self) {
+        self.items.clear();
+        self.slots.clear();
+        self.numbers.clear();
+        self.taken.clear();
+        self.last = None;
+        self.divided = None;
+    }
+
+    fn add(&mut self, bucket: u32, to: SetIx, destination: u32, path: u32) {
+        let slot = match self.items.last() {
+            Some(Item { slot, .. })
+                if self.slots[*slot as usize].bucket == bucket
+                    && self.slots[*slot as usize].to == to =>
+            {
+                *slot
+            }
+            _ => *self.numbers.entry((bucket, to)).or_insert_with(|| {
+                self.slots.push(Slot { bucket, to });
+                u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
+            }),
+        };
+        self.items.push(Item { slot, destination, path });
+    }
+
+    /// Destinations in this round.
+    pub(crate) fn len(&self) -> usize {
+        self.taken.len()
+    }
+}
+
+/// The set `ix` cut in two: peers that take something now, and the others. `NONE` is nobody.
+fn split_ready<F: TableFamily>(table: &mut Table<F>, world: &World, ix: SetIx) -> (SetIx, SetIx) {
+    let sets = &mut table.owing.sets;
+    let set = &sets.at(ix).set;
+    if set.is_empty() {
+        return (NONE, NONE);
+    }
+    if !world.any_blocked() || set.iter().all(|peer| world.is_ready(peer)) {
+        return (ix, NONE);
+    }
+    let ready = set.filter(|peer| world.is_ready(peer));
+    if ready.is_empty() {
+        return (NONE, ix);
+    }
+    let rest = set.filter(|peer| !world.is_ready(peer));
+    (sets.intern(ready), sets.intern(rest))
+}
+
+impl<F: TableFamily> Table<F> {
+    /// Takes up to about `limit` destinations out of what is owed to peers that are not blocked, and
+    /// encodes what is to be said of them.
+    pub(crate) fn pack(&mut self, world: &World, round: &mut Round, limit: usize) -> Runs {
+        round.clear();
+        self.take_owed(world, round, limit);
+        if !round.items.is_sorted_by_key(|item| item.slot) {
+            round.items.sort_by_key(|item| item.slot);
+        }
+        let mut runs = Runs::default();
+        let items = std::mem::take(&mut round.items);
+        for routes in items.chunk_by(|a, b| a.slot == b.slot) {
+            self.encode(world, round, routes, &mut runs);
+        }
+        round.items = items;
+        runs
+    }
+
+    /// Peers in `failed` have not taken what the round said: they are owed it again.
+    pub(crate) fn settle_round(&mut self, round: &Round, failed: &[PeerIx]) {
+        if !failed.is_empty() {
+            for routes in round.items.chunk_by(|a, b| a.slot == b.slot) {
+                let to = round.slots[routes[0].slot as usize].to;
+                let again = self.owing.sets.at(to).set.filter(|peer| failed.contains(&peer));
+                if again.is_empty() {
+                    continue;
+                }
+                let again = self.owing.sets.intern(again);
+                for item in routes {
+                    self.owing.add(&mut self.destinations, item.destination, again);
+                }
+            }
+        }
+        for destination in &round.taken {
+            self.free_if_unused(*destination);
+        }
+        if self.owing.sets.len() > self.tidy_above {
+            self.owing.sets.tidy();
+            self.tidy_above = 2 * self.owing.sets.len() + 64;
+        }
+    }
+
+    /// Peers that have been told all there was, and have not been told that they have.
+    pub(crate) fn complete(&self, world: &World) -> Vec<PeerIx> {
+        let said =
+            |peer: &PeerIx| world.is_ready(*peer) && !self.walks.has(*peer) && !self.owes(*peer);
+        self.end_of_rib_due.iter().copied().filter(said).collect()
+    }
+
+    /// Whether there is something that a peer could be told now.
+    pub(crate) fn has_work(&self, world: &World) -> bool {
+        self.walks.list.iter().any(|walk| world.is_ready(walk.peer))
+            || self.owing.each_active().any(|ix| {
+                let set = &self.owing.sets.at(ix).set;
+                set.is_empty() || set.iter().any(|peer| world.is_ready(peer))
+            })
+    }
+
+    fn owes(&self, peer: PeerIx) -> bool {
+        self.owing.each_active().any(|ix| self.owing.sets.at(ix).set.contains(peer))
+    }
+
+    /// Destinations that are owed to a peer.
+    pub(crate) fn owed_to(&self, peer: PeerIx) -> u32 {
+        self.owing
+            .each_active()
+            .map(|ix| self.owing.sets.at(ix))
+            .filter(|entry| entry.set.contains(peer))
+            .map(|entry| entry.len)
+            .sum()
+    }
+
+    fn take_owed(&mut self, world: &World, round: &mut Round, limit: usize) {
+        for ix in self.owing.active() {
+            let (ready, rest) = split_ready(self, world, ix);
+            if ready == NONE && rest != NONE {
+                continue;
+            }
+            loop {
+                if round.taken.len() >= limit {
+                    return;
+                }
+                let destination = self.owing.sets.at(ix).head;
+                if destination == NONE {
+                    break;
+                }
+                self.owing.take_out(&mut self.destinations, destination);
+                round.taken.push(destination);
+                if rest != NONE {
+                    self.owing.add(&mut self.destinations, destination, rest);
+                }
+                if ready != NONE {
+                    self.sort_in(world, round, destination, ready);
+                }
+            }
+        }
+    }
+
+    /// Finds out what is to be said of a destination, to each of the peers `to`.
+    fn sort_in(&mut self, world: &World, round: &mut Round, destination: u32, to: SetIx) {
+        if Self::CHOSEN_PER_PEER {
+            return self.sort_in_memberships(world, round, destination, to);
+        }
+        let head = self.destinations.at(destination).head;
+        if head == NONE {
+            return round.add(NONE, to, destination, NONE);
+        }
+        let bucket = self.paths.at(head).bucket;
+        let (due, not_due) = match round.last {
+            Some((key, divided)) if key == (bucket, to) => divided,
+            _ => {
+                let divided = self.divide(world, bucket, to);
+                round.last = Some(((bucket, to), divided));
+                divided
+            }
+        };
+        if due != NONE {
+            round.add(bucket, due, destination, head);
+        }
+        if not_due != NONE {
+            round.add(NONE, not_due, destination, NONE);
+        }
+    }
+
+    /// Those of `to` that are due the routes of `bucket`, and the others.
+    fn divide(&mut self, world: &World, bucket: u32, to: SetIx) -> (SetIx, SetIx) {
+        /// Up to this many peers are asked one by one; for more, all are found out at once.
+        const FEW: usize = 8;
+        let known = self.buckets.at(bucket);
+        let fresh = known.audience_epoch == world.epoch;
+        if fresh && known.audience == to {
+            return (to, NONE);
+        }
+        let set = self.owing.sets.at(to).set.clone();
+        let due = if !fresh && set.len() <= FEW {
+            set.filter(|peer| self.is_due(world, bucket, peer))
+        } else {
+            let audience = self.audience(world, bucket);
+            let audience = &self.owing.sets.at(audience).set;
+            set.filter(|peer| audience.contains(peer))
+        };
+        if due.len() == set.len() {
+            return (to, NONE);
+        }
+        if due.is_empty() {
+            return (NONE, to);
+        }
+        let not_due = set.filter(|peer| !due.contains(peer));
+        (self.owing.sets.intern(due), self.owing.sets.intern(not_due))
+    }
+
+    fn sort_in_memberships(
+        &mut self,
+        world: &World,
+        round: &mut Round,
+        destination: u32,
+        to: SetIx,
+    ) {
+        let mut told: Vec<(u32, PeerIx)> = self
+            .owing
+            .sets
+            .at(to)
+            .set
+            .iter()
+            .map(|peer| (self.told(world, destination, peer).unwrap_or(NONE), peer))
+            .collect();
+        told.sort_unstable();
+        for same in told.chunk_by(|a, b| a.0 == b.0) {
+            let path = same[0].0;
+            let peers = same.iter().map(|(_, peer)| *peer).collect();
+            let to = self.owing.sets.intern(crate::peer_set::PeerSet::from_sorted(peers));
+            let bucket = if path == NONE { NONE } else { self.paths.at(path).bucket };
+            round.add(bucket, to, destination, path);
+        }
+    }
+
+    /// Encodes the routes of one slot, for each group of its receivers.
+    fn encode(&self, world: &World, round: &mut Round, routes: &[Item], runs: &mut Runs) {
+        let Slot { bucket, to } = round.slots[routes[0].slot as usize];
+        if round.divided.as_ref().is_none_or(|(last, _)| *last != to) {
+            round.divided = Some((to, self.by_group(to)));
+        }
+        let Some((_, groups)) = &round.divided else { return };
+        let config = &world.config;
+        let ourselves = Ourselves { asn: config.local_as, router_id: config.router_id };
+        let key = |item: &Item| &self.destinations.at(item.destination).key;
+        for (group, peers) in groups {
+            let group = self.group(*group);
+            let out = &mut runs.arena;
+            let start = out.len();
+            let mut fits = false;
+            if bucket != NONE {
+                let bucket = self.buckets.at(bucket);
+                let attributes = &mut round.attributes;
+                let (next_hop, fit) =
+                    group.write_attributes(bucket, ourselves, F::AFI_SAFI, attributes);
+                fits = fit;
+                if fit {
+                    let look_up = |item: &Item| (key(item), &self.paths.at(item.path).data);
+                    group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, out);
+                }
+            }
+            if !fits {
+                group.pack_unreach::<F, _>(routes, key, out);
+            }
+            runs.add(peers, start);
+        }
+    }
+
+    /// A set of peers by group.
+    fn by_group(&self, to: SetIx) -> Vec<(u32, Arc<[PeerIx]>)> {
+        let mut peers: Vec<(u32, PeerIx)> = self
+            .owing
+            .sets
+            .at(to)
+            .set
+            .iter()
+            .filter_map(|peer| Some((self.group_ix(peer)?, peer)))
+            .collect();
+        peers.sort_unstable();
+        peers
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|same| (same[0].0, same.iter().map(|(_, peer)| *peer).collect()))
+            .collect()
+    }
+}
