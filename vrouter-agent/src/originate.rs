@@ -285,3 +285,160 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arcus_config::Topology;
+    use bgp_wire::{Message, Negotiated, RouteDistinguisher, Update, for_each_family};
+
+    use super::*;
+
+    fn speaker() -> Speaker {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../topology-examples/leonardo.toml");
+        let topology: Topology = arcus_config::read(path.as_ref()).expect("the example");
+        let preferences = Preferences::of(&topology, "kubernetes");
+        Speaker { asn: 64513, address: Ipv4Addr::new(10, 2, 1, 11), preferences }
+    }
+
+    fn prefix(n: u32) -> VpnPrefix {
+        let rd = RouteDistinguisher::ipv4(Ipv4Addr::new(10, 2, 1, 11), 1);
+        VpnPrefix { rd, net: Ipv4Addr::from(0x0a0a_0000 + n).into() }
+    }
+
+    fn targets(texts: &[&str]) -> BTreeSet<RouteTarget> {
+        texts.iter().map(|text| text.parse().expect("a target")).collect()
+    }
+
+    fn announced(routes: u32) -> Announced {
+        let label = MplsLabel::MIN;
+        let route = Announcement { label, targets: targets(&["64512:100", "64512:5002"]) };
+        Announced {
+            routes: (0..routes).map(|n| (prefix(n), route.clone())).collect(),
+            memberships: targets(&["64512:100", "64512:200"]),
+        }
+    }
+
+    fn outbox(announced: &Announced) -> Outbox {
+        let form = Form { four_octet_as: true, extended_messages: false, add_path: false };
+        Outbox::new(Some(form), Some(form), announced)
+    }
+
+    /// What the chunk says, read back as a peer would.
+    fn read(chunk: &Chunk) -> Vec<Update> {
+        let negotiated = Negotiated { extended_messages: false, ..Negotiated::everything() };
+        let whole: usize = chunk.messages.iter().map(|range| range.len()).sum();
+        assert_eq!(whole, chunk.octets.len(), "nothing is between the messages");
+        let messages = chunk.messages.iter().map(|range| {
+            let octets = &chunk.octets[range.start as usize..range.end as usize];
+            match Message::decode(octets, &negotiated) {
+                Ok(Message::Update(update)) if update.faults.is_empty() => update,
+                other => panic!("{other:?}"),
+            }
+        });
+        messages.collect()
+    }
+
+    /// Each message in a word.
+    fn words(updates: &[Update]) -> Vec<String> {
+        let word = |update: &Update| match update.end_of_rib {
+            Some(family) => format!("end of {family}"),
+            None => {
+                let told = update.announced.iter().map(|(_, routes)| {
+                    format!(
+                        "{} {}",
+                        for_each_family!(Routes, routes, r => r.len()),
+                        routes.family()
+                    )
+                });
+                let gone = update.withdrawn.iter().map(|w| format!("-{} {}", w.len(), w.family()));
+                told.chain(gone).collect::<Vec<_>>().join(" ")
+            }
+        };
+        updates.iter().map(word).collect()
+    }
+
+    #[test]
+    fn memberships_come_first_and_each_family_ends_with_its_marker() {
+        let announced = announced(3);
+        let mut outbox = outbox(&announced);
+        let chunk = outbox.take(&announced, &speaker()).expect("a chunk");
+        assert_eq!(words(&read(&chunk)), ["2 rtc", "end of rtc", "3 vpnv4"]);
+        assert_eq!(outbox.take(&announced, &speaker()), None, "more ports may be restored");
+        outbox.release_end_of_rib();
+        let chunk = outbox.take(&announced, &speaker()).expect("a chunk");
+        assert_eq!(words(&read(&chunk)), ["end of vpnv4"]);
+        assert_eq!(outbox.take(&announced, &speaker()), None);
+    }
+
+    #[test]
+    fn a_route_says_all_that_others_need() {
+        let announced = announced(1);
+        let chunk = outbox(&announced).take(&announced, &speaker()).expect("a chunk");
+        let updates = read(&chunk);
+        let update = updates.last().expect("the route");
+        let (next_hop, routes) = &update.announced[0];
+        assert_eq!(next_hop.to_string(), "10.2.1.11");
+        let bgp_wire::Routes::VpnV4(routes) = routes else { panic!("{routes:?}") };
+        assert_eq!(routes[0].key, prefix(0));
+        assert_eq!((routes[0].data.mpls_value(), routes[0].data.is_bottom_of_stack()), (16, true));
+        let attributes = &update.attributes;
+        assert_eq!(attributes.local_pref, Some(100));
+        assert_eq!(attributes.as_path.length(), 0);
+        let communities: Vec<_> =
+            attributes.extended_communities.iter().map(ToString::to_string).collect();
+        let want = ["target:64512:100", "target:64512:5002", "encapsulation:2", "encapsulation:13"];
+        assert_eq!(communities, want, "both encapsulations, preferred first");
+    }
+
+    #[test]
+    fn what_is_no_longer_announced_is_withdrawn_and_what_changed_is_told_once() {
+        let before = announced(2);
+        let mut outbox = outbox(&before);
+        outbox.take(&before, &speaker());
+        let mut after = before.clone();
+        after.routes.remove(&prefix(0));
+        after.memberships = targets(&["64512:100"]);
+        outbox.owe_routes([prefix(0), prefix(1), prefix(1)]);
+        outbox.owe_memberships(targets(&["64512:200"]));
+        let chunk = outbox.take(&after, &speaker()).expect("a chunk");
+        assert_eq!(words(&read(&chunk)), ["-1 rtc", "-1 vpnv4", "1 vpnv4"]);
+    }
+
+    #[test]
+    fn a_chunk_that_could_not_be_sent_is_sent_later_with_the_latest_state() {
+        let before = announced(2);
+        let mut outbox = outbox(&before);
+        outbox.release_end_of_rib();
+        let chunk = outbox.take(&before, &speaker()).expect("a chunk");
+        outbox.give_back(chunk);
+        assert_eq!(outbox.owed(), 4);
+        let mut after = before.clone();
+        after.routes.remove(&prefix(0));
+        let chunk = outbox.take(&after, &speaker()).expect("a chunk");
+        let want = ["2 rtc", "end of rtc", "-1 vpnv4", "1 vpnv4", "end of vpnv4"];
+        assert_eq!(words(&read(&chunk)), want);
+    }
+
+    #[test]
+    fn many_routes_go_in_chunks_of_full_messages() {
+        let announced = announced(10_000);
+        let mut outbox = outbox(&announced);
+        outbox.release_end_of_rib();
+        let (mut chunks, mut told) = (0, 0);
+        let mut last = String::new();
+        while let Some(chunk) = outbox.take(&announced, &speaker()) {
+            assert!(chunk.octets.len() < CHUNK + 2 * 4096);
+            let updates = read(&chunk);
+            told += updates
+                .iter()
+                .flat_map(|update| &update.announced)
+                .filter(|(_, routes)| routes.family() == AfiSafi::VPNV4)
+                .map(|(_, routes)| routes.len())
+                .sum::<usize>();
+            last = words(&updates).pop().expect("a message");
+            chunks += 1;
+        }
+        assert_eq!((told, last.as_str()), (10_000, "end of vpnv4"));
+        assert!((2..=4).contains(&chunks), "{chunks}");
+    }
+}

@@ -25,6 +25,7 @@ use ipnet::IpNet;
 
 pub use peers::{Peer, PeerState, SessionDetails, SessionUp};
 pub use ports::{Denied, PortAnswer, RequestId};
+pub use show::Gauges;
 
 use crate::encapsulation::Preferences;
 use crate::import::{Dirty, Import, OwnPath, VpnPrefix};

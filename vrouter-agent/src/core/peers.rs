@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bgp_wire::update::Form;
-use bgp_wire::{AfiSafi, RouteTarget, Update};
+use bgp_wire::{AfiSafi, RouteRefresh, RouteTarget, Update};
 
 use super::Core;
 use crate::import::VpnPrefix;
@@ -199,6 +199,24 @@ impl Core {
         self.import.update(address, update, self.node.address);
         if let Some(family) = update.end_of_rib {
             self.end_of_rib(address, family);
+        }
+    }
+
+    /// A peer wants our routes again (RFC 2918 §4).
+    pub fn refresh(&mut self, address: IpAddr, refresh: RouteRefresh) {
+        // Marks of an answer (RFC 7313) are of no use: what it tells replaces what it told.
+        if refresh.subtype != RouteRefresh::REQUEST {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&address) else { return };
+        match refresh.family {
+            AfiSafi::VPNV4 => {
+                peer.owe(self.announced.routes.keys().copied(), std::iter::empty());
+            }
+            AfiSafi::RTC => {
+                peer.owe(std::iter::empty(), self.announced.memberships.iter().copied());
+            }
+            _ => {}
         }
     }
 
