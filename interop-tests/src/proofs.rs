@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use arcus_api::v1::VrfRoute;
+use arcus_api::v1::VrfTable;
 use testbed::packet::{Mpls, Packet, Payload};
 use testbed::{Capture, Fabric, Namespace};
 
@@ -158,7 +158,7 @@ pub async fn nginx_does_not_reach_the_database(federation: &Federation) -> Resul
         });
         tokio::try_join!(one, two, three)?;
         attempts += 3;
-        let routes: Vec<VrfRoute> = federation.ask(pod.node, &["vrf", "nginx"]).await?;
+        let routes = federation.ask::<VrfTable>(pod.node, &["vrf", "nginx"]).await?.table;
         for db in scene::workloads("database") {
             let address = IpAddr::from(db.address);
             if let Some(route) = routes.iter().find(|route| route.prefix.contains(&address)) {

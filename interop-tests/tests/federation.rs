@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use arcus_api::v1::{PortStatus, Status, Vrf, VrfRoute};
+use arcus_api::v1::{PortStatus, Status, Vrf, VrfTable};
 use interop_tests::proofs::{self, Encapsulation};
 use interop_tests::{Federation, SILENT, scene};
 use testbed::{Bed, Pings, Process, Signal};
@@ -246,7 +246,7 @@ async fn wait_for_routes(federation: &Federation, want: Routes) -> Result<()> {
         federation
             .bed()
             .wait_for(&what, CEILING, async || {
-                let routes: Vec<VrfRoute> = federation.ask(node.name, &["vrf", vrf]).await?;
+                let routes = federation.ask::<VrfTable>(node.name, &["vrf", vrf]).await?.table;
                 for other in scene::workloads(others) {
                     let host = format!("{}/32", other.address);
                     let is_there =

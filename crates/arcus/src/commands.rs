@@ -8,12 +8,11 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use arcus_api::v1::{
     AdvertisedQuery, DropCounter, Family, MAX_LIMIT, Neighbor, PortId, PortRequest, PortState,
-    PortStatus, Reloaded, Route, RoutePage, RouteQuery, Status, Target, Tunnel, Vrf, VrfRoute,
+    PortStatus, Reloaded, Route, RoutePage, RouteQuery, Status, Target, Tunnel, Vrf, VrfTable,
 };
 use clap::CommandFactory;
 use ipnet::IpNet;
 use reqwest::StatusCode;
-use serde::Serialize;
 
 use crate::cli::{At, Cli, Command, PortAddArgs, PortCommand, RoutesArgs};
 use crate::client::{Client, ClientError};
@@ -225,14 +224,6 @@ fn segment(text: &str) -> String {
         .collect()
 }
 
-#[derive(Serialize)]
-struct VrfAndRoutes {
-    #[serde(flatten)]
-    vrf: Vrf,
-    #[serde(rename = "table")]
-    routes: Vec<VrfRoute>,
-}
-
 async fn vrf(client: &Client, name: &str, printer: &mut Printer) -> Result<()> {
     let vrfs: Vec<Vrf> = client.get("/v1/vrfs").await?;
     let names = || vrfs.iter().map(|vrf| vrf.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -242,9 +233,9 @@ async fn vrf(client: &Client, name: &str, printer: &mut Printer) -> Result<()> {
             if vrfs.is_empty() { "none".to_owned() } else { names() }
         );
     };
-    let routes = client.get(&format!("/v1/vrfs/{}/routes", segment(name))).await?;
-    printer.show(&VrfAndRoutes { vrf, routes }, |of, width, paint| {
-        view::vrf(&of.vrf, &of.routes, width, paint)
+    let table = client.get(&format!("/v1/vrfs/{}/routes", segment(name))).await?;
+    printer.show(&VrfTable { vrf, table }, |of, width, paint| {
+        view::vrf(&of.vrf, &of.table, width, paint)
     })
 }
 

@@ -50,4 +50,4 @@ pub use schema::schemas;
 pub use status::{Reloaded, Status, TopologyStatus};
 pub use target::Target;
 pub use tunnel::Tunnel;
-pub use vrf::{Vrf, VrfNextHop, VrfNextHopKind, VrfRoute};
+pub use vrf::{Vrf, VrfNextHop, VrfNextHopKind, VrfRoute, VrfTable};
