@@ -13,6 +13,7 @@ use arcus_api::v1::{
 use clap::CommandFactory;
 use ipnet::IpNet;
 use reqwest::StatusCode;
+use serde::Serialize;
 
 use crate::cli::{At, Cli, Command, PortAddArgs, PortCommand, RoutesArgs};
 use crate::client::{Client, ClientError};
