@@ -1,1 +1,182 @@
-fn main() {}
+//! The control node daemon: a shell around `bgp-peer` and `bgp-rib`.
+//!
+//! A session task per peer reads and decodes ([`deliver`] divides what it heard among shards), a
+//! thread per shard owns its part of the tables ([`shard_thread`]), and the control task owns the
+//! topology and the peers ([`control`]). It knows route targets, not networks: no VRF, pod or tunnel.
+
+mod args;
+mod control;
+mod convergence;
+mod deliver;
+mod gauges;
+mod http;
+mod lanes;
+mod neighbor;
+mod peer_table;
+mod peering;
+mod running;
+mod shard_thread;
+mod timers;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use bgp_peer::Listener;
+use bgp_rib::{Shard, ShardConfig};
+use clap::Parser;
+use daemon::signals::{Signal, Signals};
+use daemon::{Claim, Notifier, Supervisor, logging, metrics};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info};
+
+use crate::args::Args;
+use crate::control::{Command, Control, Inboxes, Outboxes};
+use crate::gauges::ShardGauges;
+use crate::peering::Identity;
+use crate::running::Running;
+use crate::shard_thread::{INBOX, ShardEvent, ShardThread};
+
+/// How long parts of the daemon may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Requests of the API, connections and events that wait for the control task.
+const CONTROL_INBOX: usize = 256;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(error) = logging::init(logging::Format::Auto) {
+        error!(%error, "logging");
+    }
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let running = Running::read(args.topology.clone(), &args.node, args.shard_count())
+        .map_err(|error| anyhow!("the topology is refused\n{error}"))?;
+    let identity = running.identity();
+    let claim = Claim::take(&args.run_dir, &args.node)?;
+    let listen = args.listen.unwrap_or(SocketAddr::new(identity.address, running.port()));
+    let listener = Listener::bind(listen).with_context(|| {
+        format!(
+            "cannot listen on {listen}: is the address on this machine, and may we use the port?"
+        )
+    })?;
+    let api_listeners = daemon::http::Listeners::bind(claim.socket(), args.http).await?;
+
+    let mut registry = metrics::registry("arcus-bgpd");
+    let gauges = ShardGauges::register(&mut registry);
+    let mut supervisor = Supervisor::new();
+    let shutdown = supervisor.shutdown();
+
+    let (shard_events, shard_inbox) = mpsc::channel(CONTROL_INBOX);
+    let shards = spawn_shards(&args, &identity, &gauges, &shard_events, &mut supervisor)?;
+    let (sessions, session_inbox) = mpsc::channel(CONTROL_INBOX);
+    let (removed, removed_inbox) = mpsc::channel(CONTROL_INBOX);
+    let (commands, command_inbox) = mpsc::channel(CONTROL_INBOX);
+    let (connections, connection_inbox) = mpsc::channel(CONTROL_INBOX);
+    let control =
+        Control::new(running, Outboxes { sessions, shards: Arc::clone(&shards), removed });
+    let inboxes = Inboxes {
+        commands: command_inbox,
+        connections: connection_inbox,
+        sessions: session_inbox,
+        shards: shard_inbox,
+        removed: removed_inbox,
+    };
+    let ending = shutdown.clone();
+    supervisor.spawn("control", control.run(inboxes, async move { ending.cancelled().await }));
+    let ending = shutdown.clone();
+    supervisor.spawn("listener", async move {
+        loop {
+            tokio::select! {
+                () = ending.cancelled() => return anyhow::Ok(()),
+                incoming = listener.accept() => connections.send(incoming).await?,
+            }
+        }
+    });
+    let api = http::Api { commands: commands.clone(), shards };
+    let router = http::router(api).merge(metrics::router(registry));
+    supervisor.spawn("http", daemon::http::serve(api_listeners, router, shutdown));
+    info!(node = %args.node, %listen, asn = identity.asn, shards = identity.shards, "running");
+
+    let outcome = serve(&commands, &mut supervisor).await;
+    drop(commands);
+    supervisor.stop(GRACE).await;
+    outcome
+}
+
+/// Signals, the watchdog, and the rule that a part which ends unexpectedly ends the daemon.
+async fn serve(
+    commands: &mpsc::Sender<Command>,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let notifier = Notifier::from_env();
+    let mut watchdog = notifier.watchdog();
+    notifier.ready("running");
+    let outcome = loop {
+        tokio::select! {
+            () = watchdog.due() => notifier.alive(),
+            signal = signals.next() => match signal {
+                Signal::Reload => {
+                    notifier.reloading();
+                    let (reply, answer) = oneshot::channel();
+                    commands.send(Command::Reload(reply)).await?;
+                    let status = match answer.await? {
+                        Ok(_) => "reloaded".to_owned(),
+                        Err(error) => format!("the topology was refused: {error}"),
+                    };
+                    notifier.ready(&status);
+                }
+                Signal::Shutdown => break Ok(()),
+            },
+            ended = supervisor.unexpected_end() => break Err(ended.into()),
+        }
+    };
+    notifier.stopping();
+    outcome
+}
+
+fn spawn_shards(
+    args: &Args,
+    identity: &Identity,
+    gauges: &Arc<ShardGauges>,
+    events: &mpsc::Sender<ShardEvent>,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<Arc<[mpsc::Sender<shard_thread::ShardInput>]>> {
+    let mut inboxes = Vec::new();
+    let hash_seed =
+        std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), identity.address);
+    for number in 0..identity.shards {
+        let shard = Shard::new(ShardConfig {
+            shard: number,
+            shards: identity.shards,
+            local_as: identity.asn,
+            router_id: identity.router_id,
+            cluster_id: identity.cluster_id,
+            hash_seed,
+        });
+        let (inbox, inputs) = mpsc::channel(INBOX);
+        inboxes.push(inbox);
+        let thread = ShardThread {
+            shard,
+            inbox: inputs,
+            events: events.clone(),
+            gauges: Arc::clone(gauges),
+            runtime: Handle::current(),
+        };
+        supervisor.spawn_thread(&format!("shard-{number}"), move || thread.run())?;
+    }
+    Ok(inboxes.into())
+}

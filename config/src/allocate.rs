@@ -5,7 +5,8 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,7 @@ use crate::{
     ConfigError, RouteTarget,
     check::check,
     places::Places,
-    read::{Draft, DraftConnection},
+    read::{Draft, DraftConnection, syntax},
     table::Table,
 };
 
@@ -86,7 +87,10 @@ impl Allocation {
     /// The folder or the file cannot be written.
     pub fn write(&self) -> io::Result<()> {
         let unfinished = self.file.with_extension("toml.new");
-        fs::write(&unfinished, &self.text)?;
+        let mut file = fs::File::create(&unfinished)?;
+        file.write_all(self.text.as_bytes())?;
+        // A record that a power cut left empty would hand the same targets out again.
+        file.sync_all()?;
         fs::rename(&unfinished, &self.file)
     }
 }
@@ -130,19 +134,19 @@ impl Record {
     fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().unwrap_or_default().start;
-            ConfigError::at(file, text, at, format!("TOML: {}", error.message()))
+            ConfigError::at(file, text, at, syntax(&error))
         })?;
         let mut places = Places::default();
         let source = places.add_source(file.to_owned(), text.to_owned());
         let places = RefCell::new(places);
         let mut root = Table::new(&places, source, String::new(), document.get_ref());
         let mut record = BTreeMap::new();
+        root.only(&["connection"])?;
         for (name, mut table) in root.named("connection")? {
+            table.only(&["service-target", "return-target"])?;
             let targets = (table.optional("service-target")?, table.optional("return-target")?);
-            table.finish()?;
             record.insert(name, targets);
         }
-        root.finish()?;
         Ok(Self(record))
     }
 

@@ -9,14 +9,13 @@ mod allocate;
 mod check;
 mod encapsulation;
 mod error;
-mod family;
 mod fingerprint;
 mod hold_time;
 mod name;
 mod peers;
 mod places;
+mod plan;
 mod read;
-mod route_target;
 mod table;
 mod target_range;
 mod targets;
@@ -24,13 +23,13 @@ mod topology;
 mod value;
 
 pub use allocate::{Allocation, allocate};
+pub use bgp_wire::{AfiSafi, RouteTarget};
 pub use encapsulation::Encapsulation;
 pub use error::ConfigError;
-pub use family::Family;
 pub use hold_time::{HoldTime, HoldTimeError};
 pub use peers::{GatewayTargets, PeerRole, PeerSpec, Remote};
+pub use plan::{Change, Effect, Part, plan};
 pub use read::read;
-pub use route_target::RouteTarget;
 pub use target_range::TargetRange;
 pub use topology::{
     Cloud, Connection, ControlNode, Federation, Gateway, Network, NodeLimits, Nodes, SubnetKind,

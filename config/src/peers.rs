@@ -8,11 +8,12 @@ use std::{
 use crate::RouteTarget;
 use ipnet::IpNet;
 
-use crate::{Cloud, ControlNode, Family, Gateway, HoldTime, Topology};
+use crate::{AfiSafi, Cloud, ControlNode, Gateway, HoldTime, Topology};
 
 /// What control nodes speak among themselves and with their nodes. No unicast: routes of the
 /// underlay have no business in a federation.
-const OVERLAY_FAMILIES: [Family; 4] = [Family::Vpnv4, Family::Vpnv6, Family::Evpn, Family::Rtc];
+const OVERLAY_FAMILIES: [AfiSafi; 4] =
+    [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN, AfiSafi::RTC];
 
 /// One entry of a control node's peer table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct PeerSpec {
     pub remote: Remote,
     pub local_asn: u32,
     pub peer_asn: u32,
-    pub families: Vec<Family>,
+    pub families: Vec<AfiSafi>,
     pub hold_time: HoldTime,
     /// In seconds: what we announce.
     pub graceful_restart_time: u16,
@@ -60,6 +61,18 @@ pub enum Remote {
     Address(SocketAddr),
     /// It connects to us, from within one of these.
     Prefixes(Vec<IpNet>),
+}
+
+impl PeerRole {
+    /// In a word, for logs and the API.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sibling => "sibling",
+            Self::Federated { .. } => "federated",
+            Self::Gateway(_) => "gateway",
+            Self::Nodes { .. } => "node",
+        }
+    }
 }
 
 impl PeerSpec {

@@ -66,20 +66,30 @@ impl Places {
 
     /// A mistake at the value of this path or, where that was left out, at the table around it.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> ConfigError {
-        let mut path = path;
-        loop {
-            if let Some(place) = self.by_path.get(path) {
-                return self.error_at(place, message);
-            }
-            match path.rsplit_once('.') {
-                Some((around, _)) => path = around,
-                None => return self.error_in_whole(message),
-            }
+        match self.nearest(path) {
+            Some(place) => self.error_at(place, message),
+            None => self.error_in_whole(message),
         }
     }
 
-    /// As [`Places::error`], with the other value that the message speaks of.
-    pub(crate) fn clash(
+    fn nearest(&self, path: &str) -> Option<&Place> {
+        let around = path.rmatch_indices('.').map(|(dot, _)| &path[..dot]);
+        std::iter::once(path).chain(around).find_map(|path| self.by_path.get(path))
+    }
+
+    /// Two values that cannot both stand: the mistake is shown at the later one, if they are in one
+    /// file.
+    pub(crate) fn clash(&self, path: &str, message: impl Into<String>, other: &str) -> ConfigError {
+        let (here, there) = (self.nearest(path), self.nearest(other));
+        let is_earlier = here.zip(there).is_some_and(|(here, there)| {
+            here.source == there.source && here.span.start < there.span.start
+        });
+        let (path, other) = if is_earlier { (other, path) } else { (path, other) };
+        self.error_beside(path, message, other, "the other one is here")
+    }
+
+    /// As [`Places::error`], with another value that the message speaks of.
+    pub(crate) fn error_beside(
         &self,
         path: &str,
         message: impl Into<String>,

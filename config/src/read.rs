@@ -140,19 +140,18 @@ impl Reader {
         let text = fs::read_to_string(path).map_err(unreadable)?;
         let document = DeTable::parse(&text).map_err(|error| {
             let at = error.span().unwrap_or_default().start;
-            ConfigError::at(&shown, &text, at, format!("TOML: {}", one_line(error.message())))
+            ConfigError::at(&shown, &text, at, syntax(&error))
         })?;
         let source = self.places.borrow_mut().add_source(shown, text.clone());
 
         self.open.push((identity.clone(), included_at.cloned()));
         let (included, places) = {
             let mut root = Table::new(&self.places, source, String::new(), document.get_ref());
-            let included = root.list::<String>("include")?.unwrap_or_default();
+            let included = root.list::<String>("include", "[\"other.toml\"]")?.unwrap_or_default();
             let places: Vec<Option<Place>> = (0..included.len())
                 .map(|index| self.places.borrow().place(&format!("include.{index}")))
                 .collect();
             sections::read(&mut root, &mut self.parts)?;
-            root.finish()?;
             (included, places)
         };
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -177,6 +176,10 @@ impl Reader {
     }
 }
 
-fn one_line(message: &str) -> String {
-    message.lines().collect::<Vec<_>>().join("; ")
+/// What the reader of TOML says, in one line.
+pub(crate) fn syntax(error: &toml::de::Error) -> String {
+    match error.message() {
+        "duplicate key" => "TOML: this stands twice; remove one".to_owned(),
+        message => format!("TOML: {}", message.lines().collect::<Vec<_>>().join("; ")),
+    }
 }

@@ -1,4 +1,4 @@
-//! Takes a TOML table apart key by key; what is left over at the end is refused.
+//! Takes a TOML table apart key by key, and remembers where each value stands.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -21,8 +21,6 @@ pub(crate) struct Table<'a> {
     path: String,
     /// Keys not yet taken, with their places.
     left: BTreeMap<&'a str, (Place, &'a Spanned<DeValue<'a>>)>,
-    /// Keys that were asked for, so all that may stand here.
-    known: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
@@ -36,7 +34,20 @@ impl<'a> Table<'a> {
             .iter()
             .map(|(key, value)| (key.get_ref().as_ref(), (Place::new(source, key.span()), value)))
             .collect();
-        Self { places, source, path, left, known: Vec::new() }
+        Self { places, source, path, left }
+    }
+
+    /// Refuses every other key: one that is not read would be a wish that nobody hears.
+    pub(crate) fn only(&self, known: &[&'static str]) -> Result<(), ConfigError> {
+        let Some((key, (place, _))) = self.left.iter().find(|(key, _)| !known.contains(key)) else {
+            return Ok(());
+        };
+        let cure = match name::closest(key, known.iter().copied()) {
+            Some(meant) => format!("write `{meant}`"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        let message = format!("the key `{key}` is unknown here; {cure}");
+        Err(self.places.borrow().error_at(place, message))
     }
 
     /// The dotted path of a key of this table.
@@ -74,13 +85,13 @@ impl<'a> Table<'a> {
     pub(crate) fn list<T: Value + PartialEq>(
         &mut self,
         key: &'static str,
+        example: &str,
     ) -> Result<Option<Vec<T>>, ConfigError> {
         let Some(value) = self.take(key) else { return Ok(None) };
         let Some(items) = value.get_ref().as_array() else {
             let message = format!(
-                "`{key}` is a list, and this is {}; write {key} = [{}]",
-                kind(value.get_ref()),
-                T::EXAMPLE
+                "`{key}` is a list, and this is {}; write {key} = {example}",
+                kind(value.get_ref())
             );
             return Err(self.error_at_value(value, message));
         };
@@ -95,7 +106,7 @@ impl<'a> Table<'a> {
             list.push(value);
         }
         if list.is_empty() {
-            let message = format!("`{key}` is empty; write {key} = [{}]", T::EXAMPLE);
+            let message = format!("`{key}` is empty; write {key} = {example}");
             return Err(self.error_at_value(value, message));
         }
         Ok(Some(list))
@@ -107,7 +118,7 @@ impl<'a> Table<'a> {
         key: &'static str,
         example: &str,
     ) -> Result<Vec<T>, ConfigError> {
-        match self.list(key)? {
+        match self.list(key, example)? {
             Some(list) => Ok(list),
             None => Err(self.error(key, format!("`{key}` is missing; write {key} = {example}"))),
         }
@@ -119,13 +130,13 @@ impl<'a> Table<'a> {
         if let Some((place, _)) = self.left.get(key) {
             self.first_time(&path, place)?;
         }
-        self.take(key).map(|value| self.inner(path, key, value)).transpose()
+        self.take(key).map(|value| self.inner(path, key, "", value)).transpose()
     }
 
     /// The tables `[key.NAME]`, each with its name.
     pub(crate) fn named(&mut self, key: &'static str) -> Result<Vec<(String, Self)>, ConfigError> {
         let Some(value) = self.take(key) else { return Ok(Vec::new()) };
-        let mut outer = self.inner(self.path_of(key), key, value)?;
+        let mut outer = self.inner(self.path_of(key), key, ".NAME", value)?;
         let mut tables = Vec::with_capacity(outer.left.len());
         for (name, (place, value)) in std::mem::take(&mut outer.left) {
             if let Err(message) = name::check(name) {
@@ -134,24 +145,12 @@ impl<'a> Table<'a> {
             let path = outer.path_of(name);
             self.first_time(&path, &place)?;
             self.places.borrow_mut().record(path.clone(), place);
-            tables.push((name.to_owned(), self.inner(path, &format!("{key}.{name}"), value)?));
+            tables.push((name.to_owned(), self.inner(path, &format!("{key}.{name}"), "", value)?));
         }
         Ok(tables)
     }
 
-    /// Refuses what nobody asked for.
-    pub(crate) fn finish(self) -> Result<(), ConfigError> {
-        let Some((key, (place, _))) = self.left.first_key_value() else { return Ok(()) };
-        let cure = match name::closest(key, self.known.iter().copied()) {
-            Some(meant) => format!("write `{meant}`"),
-            None => format!("known here: {}", self.known.join(", ")),
-        };
-        let message = format!("the key `{key}` is unknown here; {cure}");
-        Err(self.places.borrow().error_at(place, message))
-    }
-
     fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.known.push(key);
         let (place, value) = self.left.remove(key)?;
         self.places.borrow_mut().record(self.path_of(key), place);
         Some(value)
@@ -180,13 +179,16 @@ impl<'a> Table<'a> {
         &self,
         path: String,
         shown: &str,
+        more: &str,
         value: &'a Spanned<DeValue<'a>>,
     ) -> Result<Self, ConfigError> {
         match value.get_ref() {
             DeValue::Table(table) => Ok(Self::new(self.places, self.source, path, table)),
             other => {
-                let message =
-                    format!("`{shown}` is a table, and this is {}; write [{path}]", kind(other));
+                let message = format!(
+                    "`{shown}` is a table, and this is {}; write [{path}{more}]",
+                    kind(other)
+                );
                 Err(self.error_at_value(value, message))
             }
         }

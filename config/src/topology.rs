@@ -8,7 +8,7 @@ use std::{
 use crate::RouteTarget;
 use ipnet::IpNet;
 
-use crate::{Encapsulation, Family, HoldTime, TargetRange};
+use crate::{AfiSafi, Encapsulation, HoldTime, TargetRange};
 
 /// A federation of clouds: who is in it, and which networks reach which.
 ///
@@ -46,7 +46,7 @@ pub struct Cloud {
     /// Seconds that a peer keeps our routes while we restart: 0 to 4095 (RFC 4724 section 3).
     pub graceful_restart_time: u16,
     /// Addresses that this cloud may give to workloads; empty when it says nothing. Those of two
-    /// clouds never overlap, so a network may be stretched over both.
+    /// clouds never overlap, so a network may be stretched over both. Sorted.
     pub allocation_ranges: Vec<IpNet>,
 }
 
@@ -66,7 +66,7 @@ pub struct ControlNode {
 /// `[cloud.NAME.nodes]`: who may connect as a vrouter-agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Nodes {
-    /// Empty when the cloud has no nodes yet.
+    /// Empty when the cloud has no nodes yet. Sorted.
     pub prefixes: Vec<IpNet>,
     pub limits: NodeLimits,
 }
@@ -86,9 +86,9 @@ pub struct Network {
     pub name: String,
     /// Clouds that may have ports in it; never empty, sorted.
     pub clouds: Vec<String>,
-    /// Where its ports have their addresses.
+    /// Where its ports have their addresses. Sorted.
     pub subnets: Vec<IpNet>,
-    /// Where its service addresses are.
+    /// Where its service addresses are. Sorted.
     pub service_subnets: Vec<IpNet>,
     /// As written; [`Topology::import_targets`] adds those of connections. Sorted.
     pub import_targets: Vec<RouteTarget>,
@@ -128,11 +128,11 @@ pub struct Gateway {
     pub port: u16,
     /// Unlike that of each of its clouds.
     pub asn: u32,
-    /// Never empty.
-    pub families: Vec<Family>,
+    /// Never empty, sorted.
+    pub families: Vec<AfiSafi>,
     /// Networks whose routes it gets and may add to; sorted.
     pub networks: Vec<String>,
-    /// Next hops of its routes: where tunnels to it end.
+    /// Next hops of its routes: where tunnels to it end. Sorted.
     pub tunnel_addresses: Vec<IpAddr>,
     /// For its routes that name none, most preferred first; never empty.
     pub encapsulations: Vec<Encapsulation>,

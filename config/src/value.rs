@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use crate::{Encapsulation, Family, HoldTime, RouteTarget, TargetRange};
+use crate::{AfiSafi, Encapsulation, HoldTime, RouteTarget, TargetRange};
 
 /// A value that stands behind a key, or in a list behind one.
 pub(crate) trait Value: Sized {
@@ -36,7 +36,7 @@ fn text<'a, T: Value>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
 }
 
 impl Value for String {
-    const EXAMPLE: &'static str = "a text in quotes";
+    const EXAMPLE: &'static str = "it in quotes";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         text::<Self>(value).map(str::to_owned)
@@ -58,9 +58,23 @@ macro_rules! read_from_text {
 
 read_from_text! {
     Encapsulation, "\"mpls-over-gre\" or \"mpls-over-udp\"";
-    Family, "\"vpnv4\"";
     RouteTarget, "\"64512:100\"";
     TargetRange, "\"64512:5000-5999\"";
+}
+
+/// A family by its name: one of those that we have tables for.
+impl Value for AfiSafi {
+    const EXAMPLE: &'static str = "\"vpnv4\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let written = text::<Self>(value)?;
+        let known = Self::NAMED.iter().find(|(_, name)| *name == written);
+        known.map(|(family, _)| *family).ok_or_else(|| {
+            let names: Vec<String> =
+                Self::NAMED.iter().map(|(_, name)| format!("\"{name}\"")).collect();
+            format!("`{written}` is not an address family; write one of {}", names.join(", "))
+        })
+    }
 }
 
 impl Value for IpAddr {
@@ -114,38 +128,26 @@ impl Value for IpNet {
     }
 }
 
-/// Reads a whole number of a range.
-fn number<T: Value + TryFrom<i64>>(value: &DeValue<'_>) -> Result<T, String> {
-    let DeValue::Integer(digits) = value else {
-        return Err(format!("this is {}; write a number, as {}", kind(value), T::EXAMPLE));
+/// Reads a whole number that fits in `T`.
+fn number<T: TryFrom<i64>>(value: &DeValue<'_>, example: &str) -> Result<T, String> {
+    let digits = match value {
+        DeValue::Integer(digits) => digits,
+        DeValue::String(text) if text.parse::<i64>().is_ok() => {
+            return Err(format!("this is a text; write {text} without quotes"));
+        }
+        other => return Err(format!("this is {}; write a number, as {example}", kind(other))),
     };
     i64::from_str_radix(digits.as_str(), digits.radix())
         .ok()
         .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| format!("`{digits}` is out of range; write {}", T::EXAMPLE))
-}
-
-impl Value for u16 {
-    const EXAMPLE: &'static str = "0 to 65535";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        number(value)
-    }
-}
-
-impl Value for u32 {
-    const EXAMPLE: &'static str = "0 to 4294967295";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        number(value)
-    }
+        .ok_or_else(|| format!("`{digits}` is out of range; write one like {example}"))
 }
 
 impl Value for HoldTime {
     const EXAMPLE: &'static str = "90";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        Self::try_from(number::<u16>(value)?)
+        Self::try_from(number::<u16>(value, Self::EXAMPLE)?)
             .map_err(|error| format!("{error}; write {}", Self::EXAMPLE))
     }
 }
@@ -158,7 +160,7 @@ impl Value for Asn {
     const EXAMPLE: &'static str = "64512";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let asn: u32 = number(value)?;
+        let asn: u32 = number(value, Self::EXAMPLE)?;
         let reserved = match asn {
             0 => "RFC 7607",
             23456 => "RFC 6793",
@@ -177,7 +179,7 @@ impl Value for Port {
     const EXAMPLE: &'static str = "179";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match number(value)? {
+        match number(value, Self::EXAMPLE)? {
             0 => Err("0 is not a port; write 179".to_owned()),
             port => Ok(Self(port)),
         }
@@ -189,12 +191,12 @@ impl Value for Port {
 pub(crate) struct RestartTime(pub(crate) u16);
 
 impl Value for RestartTime {
-    const EXAMPLE: &'static str = "0 to 4095 seconds";
+    const EXAMPLE: &'static str = "120";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match number(value)? {
+        match number(value, Self::EXAMPLE)? {
             seconds @ 0..4096 => Ok(Self(seconds)),
-            seconds => Err(format!("`{seconds}` is out of range; write {}", Self::EXAMPLE)),
+            seconds => Err(format!("`{seconds}` is out of range; write 0 to 4095 seconds")),
         }
     }
 }
@@ -207,7 +209,7 @@ impl Value for Limit {
     const EXAMPLE: &'static str = "1000";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match number(value)? {
+        match number(value, Self::EXAMPLE)? {
             0 => Err("a limit of 0 takes nothing; leave it out for no limit".to_owned()),
             limit => Ok(Self(limit)),
         }

@@ -1,1 +1,14 @@
-//! Whole daemons against other people's, in namespaces.
+//! The federation of `topology-examples/leonardo.toml` on one machine: the demo and the end-to-end tests.
+//!
+//! [`scene`] says who there is, [`Federation`] raises it in namespaces, [`proofs`] look at it from
+//! outside: at packets, at answers, at tables of other people's routers.
+
+mod binaries;
+mod federation;
+
+pub mod proofs;
+pub mod report;
+pub mod scene;
+
+pub use binaries::Binaries;
+pub use federation::{Federation, SILENT};

@@ -6,8 +6,6 @@ use ipnet::IpNet;
 
 use crate::{ConfigError, read::Draft};
 
-const OTHER: &str = "the other one is here";
-
 pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     each_address_has_one_owner(draft)?;
     speakers_are_no_nodes(draft)?;
@@ -53,7 +51,7 @@ fn each_address_has_one_owner(draft: &Draft) -> Result<(), ConfigError> {
                 "{} and {} have the same address; give each its own",
                 other.what, speaker.what
             );
-            return Err(draft.places.clash(&speaker.path, message, &other.path, OTHER));
+            return Err(draft.places.clash(&speaker.path, message, &other.path));
         }
         seen.insert(speaker.address, speaker);
     }
@@ -69,7 +67,7 @@ fn each_address_has_one_owner(draft: &Draft) -> Result<(), ConfigError> {
                      tunnel-addresses",
                     gateway.name
                 );
-                return Err(draft.places.clash(&path, message, other_path, OTHER));
+                return Err(draft.places.clash(&path, message, other_path));
             }
             tunnels.insert(*address, (&gateway.name, path));
         }
@@ -90,7 +88,7 @@ fn speakers_are_no_nodes(draft: &Draft) -> Result<(), ConfigError> {
                 );
                 let list = format!("cloud.{}.nodes.prefixes", cloud.name);
                 let other = draft.places.item(&list, &prefix.to_string());
-                return Err(draft.places.clash(&speaker.path, message, &other, "the nodes"));
+                return Err(draft.places.error_beside(&speaker.path, message, &other, "the nodes"));
             }
         }
     }
@@ -116,12 +114,7 @@ fn prefixes_have_one_cloud(
                     cloud.name
                 );
                 let other = path(owner, *other);
-                return Err(draft.places.clash(
-                    &path(&cloud.name, *prefix),
-                    message,
-                    &other,
-                    OTHER,
-                ));
+                return Err(draft.places.clash(&path(&cloud.name, *prefix), message, &other));
             }
             seen.push((*prefix, &cloud.name));
         }
@@ -147,7 +140,7 @@ fn families_meet(draft: &Draft) -> Result<(), ConfigError> {
             first.what,
             version(first.address.is_ipv4()),
         );
-        return Err(draft.places.clash(&odd.path, message, &first.path, OTHER));
+        return Err(draft.places.clash(&odd.path, message, &first.path));
     }
     for speaker in speakers(draft) {
         let is_ipv4 = speaker.address.is_ipv4();
@@ -166,7 +159,12 @@ fn families_meet(draft: &Draft) -> Result<(), ConfigError> {
                 version(is_ipv4)
             );
             let path = draft.places.item(&list, &prefix.to_string());
-            return Err(draft.places.clash(&path, message, &speaker.path, "the control node"));
+            return Err(draft.places.error_beside(
+                &path,
+                message,
+                &speaker.path,
+                "the control node",
+            ));
         }
     }
     Ok(())

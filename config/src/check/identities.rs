@@ -53,7 +53,7 @@ fn clash(draft: &Draft, key: &str, path: &str, message: String, other: &str) -> 
             .find(|path| draft.places.contains(path))
             .unwrap_or_else(|| path.to_owned())
     };
-    draft.places.clash(&shown(path), message, &shown(other), "the other one is here")
+    draft.places.clash(&shown(path), message, &shown(other))
 }
 
 /// Inside one AS a gateway would be told only what a reflector tells a client, and it is none.
@@ -72,7 +72,7 @@ fn gateways_are_of_another_as(draft: &Draft) -> Result<(), ConfigError> {
             );
             let path = format!("gateway.{}.asn", gateway.name);
             let other = format!("cloud.{}.asn", cloud.name);
-            return Err(draft.places.clash(&path, message, &other, "the AS of the cloud"));
+            return Err(draft.places.error_beside(&path, message, &other, "the AS of the cloud"));
         }
     }
     Ok(())

@@ -78,7 +78,7 @@ fn peer_names_differ(draft: &Draft) -> Result<(), ConfigError> {
     for (name, path) in control_nodes.chain(gateways) {
         if let Some(other) = seen.get(name.as_str()) {
             let message = format!("another peer is called `{name}`; give each a name of its own");
-            return Err(draft.places.clash(&path, message, other, "the other one is here"));
+            return Err(draft.places.clash(&path, message, other));
         }
         seen.insert(name, path);
     }

@@ -83,7 +83,7 @@ fn error(
     let path = |(network, key, subnet): (&Network, &str, IpNet)| {
         draft.places.item(&format!("network.{}.{key}", network.name), &subnet.to_string())
     };
-    draft.places.clash(&path(here), message, &path(there), "the other one is here")
+    draft.places.clash(&path(here), message, &path(there))
 }
 
 /// A target of a connection that anything else carries would connect more than was asked for.
@@ -109,7 +109,12 @@ fn connections_have_targets_of_their_own(draft: &Draft) -> Result<(), ConfigErro
                     "{key} {target} of connection `{name}` is used by {user} already; write one \
                      that nothing else uses, or leave it out and run `arcus allocate`"
                 );
-                return Err(draft.places.clash(&path, message, other, "the other use is here"));
+                return Err(draft.places.error_beside(
+                    &path,
+                    message,
+                    other,
+                    "the other use is here",
+                ));
             }
             users.insert(target, (format!("the {key} of connection `{name}`"), path));
         }

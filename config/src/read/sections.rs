@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use super::DraftConnection;
 use crate::{
-    Cloud, ConfigError, ControlNode, Encapsulation, Family, Federation, Gateway, HoldTime, Network,
-    NodeLimits, Nodes, RouteTarget,
+    AfiSafi, Cloud, ConfigError, ControlNode, Encapsulation, Federation, Gateway, HoldTime,
+    Network, NodeLimits, Nodes, RouteTarget,
     table::Table,
     value::{Asn, Limit, Port, RestartTime},
 };
@@ -27,8 +27,9 @@ pub(super) struct Parts {
     pub(super) gateways: BTreeMap<String, Gateway>,
 }
 
-/// Reads the tables of one file.
+/// Reads the tables of one file, all but `include`.
 pub(super) fn read(root: &mut Table<'_>, parts: &mut Parts) -> Result<(), ConfigError> {
+    root.only(&["include", "federation", "cloud", "network", "connection", "gateway"])?;
     if let Some(table) = root.table("federation")? {
         parts.federation = Some(federation(table)?);
     }
@@ -48,19 +49,30 @@ pub(super) fn read(root: &mut Table<'_>, parts: &mut Parts) -> Result<(), Config
 }
 
 fn federation(mut table: Table<'_>) -> Result<Federation, ConfigError> {
+    table.only(&["name", "target-range"])?;
     let name: String = table.required("name", "\"leonardo\"")?;
     crate::name::check(&name).map_err(|message| table.error("name", message))?;
     let federation = Federation { name, target_range: table.optional("target-range")? };
-    table.finish()?;
     Ok(federation)
 }
 
 fn cloud(name: String, mut table: Table<'_>) -> Result<Cloud, ConfigError> {
+    table.only(&[
+        "asn",
+        "encapsulations",
+        "hold-time",
+        "graceful-restart-time",
+        "allocation-ranges",
+        "control-node",
+        "nodes",
+    ])?;
     let Asn(asn) = table.required("asn", "64512")?;
-    let encapsulations = table.list("encapsulations")?.unwrap_or(Encapsulation::ALL.to_vec());
+    let encapsulations =
+        table.list("encapsulations", "[\"mpls-over-gre\"]")?.unwrap_or(Encapsulation::ALL.to_vec());
     let hold_time = table.optional("hold-time")?.unwrap_or(HoldTime::DEFAULT);
     let restart_time = table.optional("graceful-restart-time")?;
-    let allocation_ranges = table.list("allocation-ranges")?.unwrap_or_default();
+    let allocation_ranges =
+        table.list("allocation-ranges", "[\"10.0.100.0/25\"]")?.unwrap_or_default();
     let mut control_nodes = BTreeMap::new();
     for (name, inner) in table.named("control-node")? {
         control_nodes.insert(name.clone(), control_node(name, inner)?);
@@ -73,7 +85,6 @@ fn cloud(name: String, mut table: Table<'_>) -> Result<Cloud, ConfigError> {
         return Err(table.error("control-node", message));
     }
     let nodes = table.table("nodes")?.map(nodes).transpose()?.unwrap_or_default();
-    table.finish()?;
     Ok(Cloud {
         name,
         asn,
@@ -82,11 +93,12 @@ fn cloud(name: String, mut table: Table<'_>) -> Result<Cloud, ConfigError> {
         nodes,
         hold_time,
         graceful_restart_time: restart_time.map_or(GRACEFUL_RESTART_TIME, |RestartTime(s)| s),
-        allocation_ranges,
+        allocation_ranges: sorted(allocation_ranges),
     })
 }
 
 fn control_node(name: String, mut table: Table<'_>) -> Result<ControlNode, ConfigError> {
+    table.only(&["address", "port", "router-id", "cluster-id"])?;
     let address: IpAddr = table.required("address", "\"10.1.0.11\"")?;
     let port = table.optional("port")?.map_or(BGP_PORT, |Port(port)| port);
     let router_id = match (table.optional("router-id")?, address) {
@@ -98,24 +110,32 @@ fn control_node(name: String, mut table: Table<'_>) -> Result<ControlNode, Confi
         }
     };
     let cluster_id = table.optional("cluster-id")?.unwrap_or(router_id);
-    table.finish()?;
     Ok(ControlNode { name, address, port, router_id, cluster_id })
 }
 
 fn nodes(mut table: Table<'_>) -> Result<Nodes, ConfigError> {
+    table.only(&["prefixes", "max-nodes", "max-prefixes"])?;
     let prefixes: Vec<IpNet> = table.required_list("prefixes", "[\"10.1.1.0/24\"]")?;
     let limits = NodeLimits {
         max_nodes: table.optional("max-nodes")?.map(|Limit(limit)| limit),
         max_prefixes: table.optional("max-prefixes")?.map(|Limit(limit)| limit),
     };
-    table.finish()?;
-    Ok(Nodes { prefixes, limits })
+    Ok(Nodes { prefixes: sorted(prefixes), limits })
 }
 
 fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
+    table.only(&[
+        "clouds",
+        "subnets",
+        "service-subnets",
+        "route-targets",
+        "import-targets",
+        "export-targets",
+    ])?;
     let clouds = sorted(table.required_list("clouds", "[\"openstack\"]")?);
-    let subnets: Option<Vec<IpNet>> = table.list("subnets")?;
-    let service_subnets: Option<Vec<IpNet>> = table.list("service-subnets")?;
+    let subnets: Option<Vec<IpNet>> = table.list("subnets", "[\"10.0.100.0/24\"]")?;
+    let service_subnets: Option<Vec<IpNet>> =
+        table.list("service-subnets", "[\"10.254.98.0/24\"]")?;
     if subnets.is_none() && service_subnets.is_none() {
         let message = format!(
             "network `{name}` has no addresses; write subnets = [\"10.0.100.0/24\"] or \
@@ -123,9 +143,9 @@ fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
         );
         return Err(table.error("subnets", message));
     }
-    let both: Option<Vec<RouteTarget>> = table.list("route-targets")?;
-    let import: Option<Vec<RouteTarget>> = table.list("import-targets")?;
-    let export: Option<Vec<RouteTarget>> = table.list("export-targets")?;
+    let both: Option<Vec<RouteTarget>> = table.list("route-targets", "[\"64512:100\"]")?;
+    let import: Option<Vec<RouteTarget>> = table.list("import-targets", "[\"64512:100\"]")?;
+    let export: Option<Vec<RouteTarget>> = table.list("export-targets", "[\"64512:100\"]")?;
     let (import_targets, export_targets) = match (both, import, export) {
         (Some(both), None, None) => (both.clone(), both),
         (None, None, None) => {
@@ -142,29 +162,40 @@ fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
             return Err(table.error("route-targets", message));
         }
     };
-    table.finish()?;
     Ok(Network {
         name,
         clouds,
-        subnets: subnets.unwrap_or_default(),
-        service_subnets: service_subnets.unwrap_or_default(),
+        subnets: sorted(subnets.unwrap_or_default()),
+        service_subnets: sorted(service_subnets.unwrap_or_default()),
         import_targets: sorted(import_targets),
         export_targets: sorted(export_targets),
     })
 }
 
 fn connection(mut table: Table<'_>) -> Result<DraftConnection, ConfigError> {
+    table.only(&["from", "to", "service-target", "return-target"])?;
     let connection = DraftConnection {
         from: table.required("from", "\"nginx\"")?,
         to: table.required("to", "\"leonardo\"")?,
         service_target: table.optional("service-target")?,
         return_target: table.optional("return-target")?,
     };
-    table.finish()?;
     Ok(connection)
 }
 
 fn gateway(name: String, mut table: Table<'_>) -> Result<Gateway, ConfigError> {
+    table.only(&[
+        "clouds",
+        "address",
+        "port",
+        "asn",
+        "families",
+        "networks",
+        "tunnel-addresses",
+        "encapsulations",
+        "hold-time",
+        "max-prefixes",
+    ])?;
     let clouds = sorted(table.required_list("clouds", "[\"kubernetes\"]")?);
     let address: IpAddr = table.required("address", "\"10.2.0.1\"")?;
     let Asn(asn) = table.required("asn", "64999")?;
@@ -174,14 +205,17 @@ fn gateway(name: String, mut table: Table<'_>) -> Result<Gateway, ConfigError> {
         address,
         port: table.optional("port")?.map_or(BGP_PORT, |Port(port)| port),
         asn,
-        families: table.list("families")?.unwrap_or(vec![Family::Vpnv4]),
+        families: sorted(table.list("families", "[\"vpnv4\"]")?.unwrap_or(vec![AfiSafi::VPNV4])),
         networks: sorted(table.required_list("networks", "[\"public\"]")?),
-        tunnel_addresses: table.list("tunnel-addresses")?.unwrap_or(vec![address]),
-        encapsulations: table.list("encapsulations")?.unwrap_or(vec![Encapsulation::MplsOverGre]),
+        tunnel_addresses: sorted(
+            table.list("tunnel-addresses", "[\"10.2.0.1\"]")?.unwrap_or(vec![address]),
+        ),
+        encapsulations: table
+            .list("encapsulations", "[\"mpls-over-gre\"]")?
+            .unwrap_or(vec![Encapsulation::MplsOverGre]),
         hold_time: table.optional("hold-time")?.unwrap_or(HoldTime::DEFAULT),
         max_prefixes: table.optional("max-prefixes")?.map(|Limit(limit)| limit),
     };
-    table.finish()?;
     Ok(gateway)
 }
 

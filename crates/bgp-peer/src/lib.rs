@@ -1,1 +1,27 @@
 //! Drives a BGP session over TCP: sockets, deadlines, listener, bounded writer.
+//!
+//! Knows what a session says and hears, not what a route means: no tables, no topology.
+//!
+//! - [`spawn`] starts a peer and gives a [`Peer`]: its commands, its [`Status`]. Dropping it ends it.
+//! - [`Deliver`] is where its [`PeerEvent`]s go. While nobody takes them, the socket is not read, and
+//!   our KEEPALIVEs go on.
+//! - [`Writer`] comes with [`PeerEvent::Up`] and is good for that session only.
+//! - [`Listener`] accepts connections; the owner of the peers hands them over by [`Peer::accept`].
+
+mod config;
+mod connection;
+mod drive;
+mod event;
+mod listener;
+mod peer;
+mod reading;
+mod status;
+mod writer;
+mod writing;
+
+pub use config::{Mode, PeerConfig};
+pub use event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
+pub use listener::{Incoming, Listener};
+pub use peer::{Busy, Peer, Then, spawn};
+pub use status::{Counters, Counts, PeerState, Status};
+pub use writer::{Batch, Push, PushError, Writer};

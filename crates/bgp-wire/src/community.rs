@@ -112,3 +112,24 @@ impl fmt::Debug for ExtendedCommunity {
         write!(f, "{self}")
     }
 }
+
+impl fmt::Display for Community {
+    /// `65000:100`, or the name of a well-known one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NO_EXPORT => f.write_str("no-export"),
+            Self::NO_ADVERTISE => f.write_str("no-advertise"),
+            Self::NO_EXPORT_SUBCONFED => f.write_str("no-export-subconfed"),
+            Self::LLGR_STALE => f.write_str("llgr-stale"),
+            Self::NO_LLGR => f.write_str("no-llgr"),
+            Self(number) => write!(f, "{}:{}", number >> 16, number & 0xffff),
+        }
+    }
+}
+
+impl fmt::Display for LargeCommunity {
+    /// `global:data1:data2`, RFC 8092 §5.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.global, self.data1, self.data2)
+    }
+}

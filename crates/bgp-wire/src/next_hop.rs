@@ -42,6 +42,10 @@ impl NextHop {
         let global = |field: &[u8]| field.first_chunk().map(|octets| Ipv6Addr::from(*octets));
         if family.safi == Safi::VPN {
             return match field.len() {
+                // In VPNv6 a mapped address is meant, and what we write.
+                12 if family.afi == Afi::IPV6 => field
+                    .last_chunk::<4>()
+                    .map(|octets| Self::V6(Ipv4Addr::from(*octets).to_ipv6_mapped())),
                 12 => field.last_chunk::<4>().map(|octets| Self::V4((*octets).into())),
                 24 => global(field.get(8..)?).map(Self::V6),
                 48 => {
@@ -116,5 +120,75 @@ impl fmt::Display for NextHop {
             Some(address) => write!(f, "{address}"),
             None => f.write_str("-"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v6(text: &str) -> Ipv6Addr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn each_family_has_its_forms() {
+        use AfiSafi as F;
+        let global: [u8; 16] = v6("2001:db8::1").octets();
+        let local: [u8; 16] = v6("fe80::1").octets();
+        let rd = [0; 8];
+        let (four, both) = (NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)), [global, local].concat());
+        let (six, six_both) = (
+            NextHop::V6(v6("2001:db8::1")),
+            NextHop::V6WithLinkLocal(v6("2001:db8::1"), v6("fe80::1")),
+        );
+        // (where it is said, family, octets, meaning)
+        let cases: &[(&str, F, &[u8], NextHop)] = &[
+            ("RFC 4760 §3", F::IPV4_UNICAST, &[192, 0, 2, 1], four),
+            ("RFC 8950 §3", F::IPV4_UNICAST, &global, six),
+            ("RFC 8950 §3", F::IPV4_UNICAST, &both, six_both),
+            ("RFC 2545 §3", F::IPV6_UNICAST, &global, six),
+            ("RFC 2545 §3", F::IPV6_UNICAST, &both, six_both),
+            ("RFC 4364 §4.3.2", F::VPNV4, &[&rd[..], &[192, 0, 2, 1]].concat(), four),
+            ("RFC 8950 §3", F::VPNV4, &[&rd[..], &global].concat(), six),
+            ("RFC 8950 §3", F::VPNV4, &[&rd[..], &global, &rd, &local].concat(), six_both),
+            ("RFC 4659 §3.2.1.1", F::VPNV6, &[&rd[..], &global].concat(), six),
+            ("RFC 4659 §3.2.1.1", F::VPNV6, &[&rd[..], &global, &rd, &local].concat(), six_both),
+            ("RFC 7432 §9.2.1", F::EVPN, &[192, 0, 2, 1], four),
+            ("RFC 7432 §9.2.1", F::EVPN, &global, six),
+            ("RFC 4684 §5", F::RTC, &[192, 0, 2, 1], four),
+            ("RFC 4684 §5", F::RTC, &global, six),
+        ];
+        for (source, family, octets, want) in cases {
+            assert_eq!(NextHop::read(*family, octets), Some(*want), "{source}, {family}");
+            let mut written = Vec::new();
+            want.write(*family, &mut written);
+            assert_eq!(&written[1..], *octets, "{source}, {family}");
+            assert_eq!(usize::from(written[0]), octets.len(), "{source}, {family}");
+        }
+    }
+
+    #[test]
+    fn other_lengths_are_no_next_hops() {
+        for (family, _) in AfiSafi::NAMED {
+            let right: &[usize] = match family {
+                AfiSafi::VPNV4 | AfiSafi::VPNV6 => &[12, 24, 48],
+                AfiSafi::IPV6_UNICAST => &[16, 32],
+                _ => &[4, 16, 32],
+            };
+            for length in (0..=255).filter(|length| !right.contains(length)) {
+                assert_eq!(NextHop::read(family, &vec![1; length]), None, "{family}, {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ipv4_next_hop_of_vpnv6_is_a_mapped_address() {
+        let mut written = Vec::new();
+        NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)).write(AfiSafi::VPNV6, &mut written);
+        assert_eq!(written[0], 24);
+        let read = NextHop::read(AfiSafi::VPNV6, &written[1..]).expect("RFC 4659 §3.2.1.2");
+        assert_eq!(read, NextHop::V6(v6("::ffff:192.0.2.1")));
+        assert_eq!(read.address(), Some(Ipv4Addr::new(192, 0, 2, 1).into()));
     }
 }

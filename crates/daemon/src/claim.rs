@@ -4,6 +4,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use rustix::fs::OFlags;
+
 /// The right to be the daemon of one name in one run directory.
 ///
 /// Holds a lock on `NAME.pid`, so that a second daemon of that name is refused instead of taking over
@@ -48,6 +50,8 @@ impl Claim {
             .create(true)
             .truncate(false)
             .mode(0o644)
+            // The directory is shared with daemons of other users, who could leave a link here.
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&path)
             .map_err(failed(&path))?;
         match lock.try_lock() {
@@ -91,6 +95,16 @@ mod tests {
 
         drop(first);
         Claim::take(dir.path(), "ctl-1").expect("the first is gone, its file is not");
+    }
+
+    #[test]
+    fn a_link_that_somebody_left_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let precious = dir.path().join("precious");
+        fs::write(&precious, "state").expect("a file");
+        std::os::unix::fs::symlink(&precious, dir.path().join("ctl-1.pid")).expect("a link");
+        assert!(matches!(Claim::take(dir.path(), "ctl-1"), Err(ClaimError::Io { .. })));
+        assert_eq!(fs::read_to_string(&precious).expect("untouched"), "state");
     }
 
     #[test]

@@ -1,1 +1,34 @@
 //! The eBPF data plane: tc programs, pinned maps, veth ports.
+//!
+//! ```text
+//! workload eth0 ─ veth ─ [arcus_port]   flow? route -> group -> next hop ─┬─ another port
+//!                                                                         ├─ translate, then a port
+//!                                                                         └─ label, GRE or UDP -> uplink
+//! uplink ─ [arcus_uplink]  tunnel? label -> VRF, route -> local members only ─ as above, no tunnel
+//! ```
+//!
+//! The programs (`bpf/`) read maps, [`EbpfPlane`] writes them. Maps and links are pinned, so packets
+//! flow while there is no agent; [`purge`] is what takes everything away. Needs Linux 6.6 (tcx).
+//! Knows no BGP and not why a route is wanted.
+
+mod counters;
+mod found;
+mod groups;
+mod layout;
+mod names;
+mod netlink;
+mod options;
+mod pins;
+mod plane;
+mod ports;
+mod programs;
+mod purge;
+mod routes;
+mod tables;
+mod translations;
+mod uplinks;
+mod veth;
+
+pub use options::{Options, Sizes};
+pub use plane::EbpfPlane;
+pub use purge::purge;

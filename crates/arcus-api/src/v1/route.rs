@@ -111,10 +111,10 @@ pub struct Path {
     pub originator: Option<Ipv4Addr>,
     /// `CLUSTER_LIST` (RFC 4456), the latest reflector first.
     pub cluster_list: Vec<Ipv4Addr>,
-    pub age_seconds: u64,
     /// Kept over a restart of the neighbor and not told again yet.
     pub stale: bool,
-    /// The deciding step: of the best, against the next best; of another, against the best. Empty if
-    /// the path is alone.
+    /// The deciding step: of the best, against the next best; of another, against the best. One of
+    /// `local-preference`, `as-path-length`, `origin`, `med`, `external`, `router-id`,
+    /// `cluster-list-length`, `peer-address`, `path-id`; empty if the path is alone.
     pub why: String,
 }

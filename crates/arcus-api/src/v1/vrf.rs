@@ -20,6 +20,14 @@ pub struct Vrf {
     pub routes: u64,
 }
 
+/// A VRF with its whole table, as `arcus vrf NAME -o json` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VrfTable {
+    #[serde(flatten)]
+    pub vrf: Vrf,
+    pub table: Vec<VrfRoute>,
+}
+
 /// A prefix in a VRF and where its packets go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VrfRoute {

@@ -306,9 +306,9 @@ impl<'m> Reader<'m> {
     /// Puts together what two-octet speakers had to say twice (RFC 6793 §4.2.3).
     fn finish(mut self) -> Found {
         let attributes = &mut self.found.attributes;
-        // A speaker of two octets that aggregated made both AS4 attributes of before meaningless.
-        let aggregated =
-            attributes.aggregator.is_some_and(|aggregator| aggregator.asn != u32::from(AS_TRANS));
+        // Aggregated by a speaker of two octets on the way: both AS4 attributes tell of before that.
+        let aggregated = self.as4_aggregator.is_some()
+            && attributes.aggregator.is_some_and(|a| a.asn != u32::from(AS_TRANS));
         if !aggregated {
             if let (Some(aggregator), Some(as4)) = (&mut attributes.aggregator, self.as4_aggregator)
             {

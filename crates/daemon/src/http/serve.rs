@@ -218,12 +218,15 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_never_ends_does_not_hold_the_daemon() {
         let server = Server::start().await;
-        let mut endless = TcpStream::connect(server.tcp).await.expect("it listens");
-        // The reply to the first request tells that the server has the connection.
-        let head = "GET /v1/limit?limit=3 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/";
+        let socket = server.dir.path().join("d.sock");
+        let mut endless = UnixStream::connect(socket).await.expect("it listens");
+        let head = "PUT /v1/ports/1 HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n\
+                    Content-Length: 9\r\nExpect: 100-continue\r\n\r\n";
         endless.write_all(head.as_bytes()).await.expect("sent");
-        let mut octets = [0; 12];
-        endless.read_exact(&mut octets).await.expect("a reply to the first request");
+        // The handler has begun once it asks for the body, which never comes.
+        let mut interim = [0; "HTTP/1.1 100".len()];
+        endless.read_exact(&mut interim).await.expect("an interim reply");
+        assert_eq!(&interim, b"HTTP/1.1 100");
         server.shutdown.cancel();
         let ended = timeout(Duration::from_secs(30), server.task).await.expect("in time");
         ended.expect("no panic").expect("no error");

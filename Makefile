@@ -1,0 +1,58 @@
+# What one can do here. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns lint bench install clean
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# How nodes prefer to send packets to each other: mpls-over-gre or mpls-over-udp.
+ENCAP ?= mpls-over-gre
+DEMO := target/debug/arcus-demo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the packages that are missing (Debian, Ubuntu; as root)
+	@scripts/setup.sh
+
+build: setup ## build the daemons, the command line and the demo
+	cargo build --workspace --bins
+
+demo: build ## play two clouds and two gateways on this machine and prove it; ENCAP=mpls-over-udp
+	@$(DEMO) run --encap $(ENCAP)
+
+demo-up: build ## as demo, but leave it running to look around
+	@$(DEMO) up --encap $(ENCAP)
+
+demo-down: ## remove what demo-up left
+	@if [ -x $(DEMO) ]; then $(DEMO) down; else echo "nothing was built, so nothing is up"; fi
+
+test: setup test-unit test-units test-netns ## everything that is tested (the part in namespaces as root)
+
+test-unit: ## the tests that need neither root nor namespaces
+	cargo test --workspace --all-targets
+
+test-units: build ## the systemd units and the installation, without systemd running
+	packaging/check-units.sh target/debug
+
+test-netns: ## the tests that need root: data plane, gateways, the whole federation
+	@[ "$$(id -u)" = 0 ] || { echo "make test-netns needs root: namespaces, eBPF"; exit 1; }
+	cargo build --workspace --bins
+	cargo test --workspace --tests --lib -- --ignored --test-threads=1
+
+lint: ## formatting, clippy, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+bench: setup ## what a route costs
+	cargo bench --workspace
+
+install: setup ## release build, installed below DESTDIR (default /)
+	cargo build --workspace --bins --release
+	packaging/install.sh target/release
+
+clean: ## remove what was built
+	cargo clean

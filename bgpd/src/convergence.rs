@@ -1,0 +1,111 @@
+//! When the initial convergence of this daemon is over (RFC 4724 §4.1).
+//!
+//! A peer that kept our routes over our restart drops what we have not told again as soon as we say
+//! End-of-RIB. So End-of-RIB waits until those who keep state over our restart have told us theirs,
+//! or until the ceiling.
+
+use std::time::{Duration, Instant};
+
+/// Silence of the sessions that counts as "nobody else is coming".
+const QUIET: Duration = Duration::from_secs(3);
+
+/// How long a configured peer may take to come up before it is not waited for.
+const MISSING: Duration = Duration::from_secs(10);
+
+/// Whatever happens, convergence ends after this long.
+const CEILING: Duration = Duration::from_mins(1);
+
+/// Where one peer stands, as far as convergence cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Configured, and no session is up.
+    Missing,
+    /// It has told all it has, or restarts itself and waits for us (R bit), or keeps nothing.
+    Complete,
+    /// It still owes an End-of-RIB.
+    Telling,
+}
+
+/// Waits for the first full view.
+#[derive(Debug)]
+pub(crate) struct Convergence {
+    started: Instant,
+    last_event: Instant,
+    over: bool,
+}
+
+impl Convergence {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self { started: now, last_event: now, over: false }
+    }
+
+    /// A session came up or went, or an End-of-RIB came.
+    pub(crate) const fn event(&mut self, now: Instant) {
+        self.last_event = now;
+    }
+
+    pub(crate) const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// `true` once: when it has just ended.
+    pub(crate) fn check(&mut self, now: Instant, peers: impl Iterator<Item = Standing>) -> bool {
+        if self.over {
+            return false;
+        }
+        let running = now.duration_since(self.started);
+        let waited_for = |standing| match standing {
+            Standing::Complete => false,
+            Standing::Telling => true,
+            Standing::Missing => running < MISSING,
+        };
+        let quiet = now.duration_since(self.last_event) >= QUIET;
+        let mut peers = peers;
+        self.over = running >= CEILING || (quiet && !peers.any(waited_for));
+        self.over
+    }
+
+    /// When to check again, if nothing happens before.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        (!self.over).then(|| now + Duration::from_millis(500))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_when_all_have_told_all_and_it_is_quiet() {
+        use Standing::{Complete, Missing, Telling};
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        // (seconds, where the peers stand, over?)
+        let cases: [(u64, &[Standing], bool); 6] = [
+            (2, &[Complete], false),
+            (3, &[Complete], true),
+            (9, &[Complete, Missing], false),
+            (10, &[Complete, Missing], true),
+            (59, &[Complete, Telling], false),
+            (60, &[Complete, Telling], true),
+        ];
+        for (secs, peers, over) in cases {
+            let mut convergence = Convergence::new(start);
+            assert_eq!(
+                convergence.check(at(secs), peers.iter().copied()),
+                over,
+                "{secs} {peers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn says_so_once() {
+        let start = Instant::now();
+        let mut convergence = Convergence::new(start);
+        let later = start + CEILING;
+        assert!(convergence.check(later, [].into_iter()));
+        assert!(!convergence.check(later, [].into_iter()));
+        assert_eq!(convergence.deadline(later), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! A neighbor as the API shows it: the control task's half, and the shards' half.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arcus_api::v1::{
+    Family, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind,
+    SessionState,
+};
+use arcus_config::{PeerRole, PeerSpec};
+use bgp_peer::{PeerState, Status};
+use bgp_rib::PeerIx;
+use bgp_rib::query::PeerInfo;
+use bgp_wire::AfiSafi;
+
+use crate::peer_table::Entry;
+
+/// What the control task knows of a neighbor.
+pub(crate) struct NeighborState {
+    pub(crate) number: PeerIx,
+    pub(crate) address: IpAddr,
+    spec: Arc<PeerSpec>,
+    status: Status,
+    dynamic: bool,
+    flaps: u64,
+    ended: Vec<AfiSafi>,
+    stale: bool,
+    queued_octets: u64,
+}
+
+impl NeighborState {
+    pub(crate) fn of(number: PeerIx, entry: &Entry) -> Self {
+        Self {
+            number,
+            address: entry.address,
+            spec: entry.spec(),
+            status: entry.peer.status(),
+            dynamic: entry.dynamic,
+            flaps: entry.flaps,
+            ended: entry.ended.iter().copied().collect(),
+            stale: !entry.stale.is_empty(),
+            queued_octets: 0,
+        }
+    }
+
+    /// Puts it together with what each shard counts.
+    pub(crate) fn with(self, shards: &[PeerInfo], memberships: Vec<String>) -> Neighbor {
+        let session = self.status.established.clone();
+        let agreement = session.as_ref().map(|session| &session.agreement);
+        let restart = agreement.and_then(|agreement| agreement.restart.as_ref());
+        let stale =
+            shards.iter().flat_map(|shard| &shard.families).map(|f| u64::from(f.stale)).sum();
+        let owed = shards.iter().flat_map(|shard| &shard.families).map(|f| u64::from(f.owed)).sum();
+        let established = self.status.state == PeerState::Established;
+        let families = match agreement {
+            Some(agreement) if established => agreement.negotiated.families.clone(),
+            _ => self.spec.families.clone(),
+        };
+        let since = SystemTime::now().duration_since(self.status.since).ok();
+        Neighbor {
+            name: (!self.dynamic).then(|| self.spec.name.clone()),
+            address: self.address,
+            asn: self.spec.peer_asn,
+            router_id: agreement.map(|agreement| agreement.peer.router_id),
+            kind: match self.spec.role {
+                PeerRole::Nodes { .. } => NeighborKind::Node,
+                PeerRole::Sibling | PeerRole::Federated { .. } => NeighborKind::ControlNode,
+                PeerRole::Gateway(_) => NeighborKind::Gateway,
+            },
+            client: self.spec.is_client(),
+            state: state(self.status.state),
+            uptime_seconds: since.map(|since| since.as_secs()),
+            hold_time: agreement.map(|agreement| agreement.hold_time.secs()),
+            families: families
+                .into_iter()
+                .filter_map(|family| self.family(family, shards))
+                .collect(),
+            capabilities: agreement.map(|a| capabilities(a)).unwrap_or_default(),
+            memberships,
+            graceful_restart: GracefulRestart {
+                state: match (restart, self.stale || stale > 0) {
+                    (_, true) => GracefulRestartState::Helping,
+                    (Some(_), false) => GracefulRestartState::Ready,
+                    (None, false) => GracefulRestartState::Off,
+                },
+                restart_time: restart
+                    .and_then(|r| u16::try_from(r.restart_time.as_secs()).ok())
+                    .unwrap_or_default(),
+                stale,
+            },
+            owed,
+            queued_octets: self.queued_octets,
+            flaps: self.flaps,
+            last_down_reason: self.status.last_down.as_ref().map(|(reason, _)| reason.to_string()),
+        }
+    }
+
+    fn family(&self, family: AfiSafi, shards: &[PeerInfo]) -> Option<NeighborFamily> {
+        let counts: Vec<_> = shards
+            .iter()
+            .flat_map(|shard| &shard.families)
+            .filter(|counts| counts.family == family)
+            .collect();
+        let sum = |field: fn(&bgp_rib::query::PeerFamilyInfo) -> u32| -> u64 {
+            counts.iter().map(|counts| u64::from(field(counts))).sum()
+        };
+        Some(NeighborFamily {
+            family: family_name(family)?,
+            received: sum(|counts| counts.received),
+            accepted: sum(|counts| counts.best),
+            advertised: sum(|counts| counts.advertised),
+            end_of_rib: self.ended.contains(&family),
+            prefix_limit: u64::from(self.spec.max_prefixes.unwrap_or_default()),
+        })
+    }
+}
+
+/// The name of a family in the API; `None` for one that has no table.
+pub(crate) fn family_name(family: AfiSafi) -> Option<Family> {
+    family.to_string().parse().ok()
+}
+
+const fn state(state: PeerState) -> SessionState {
+    match state {
+        PeerState::Idle => SessionState::Idle,
+        PeerState::Connect => SessionState::Connect,
+        PeerState::Active => SessionState::Active,
+        PeerState::OpenSent => SessionState::OpenSent,
+        PeerState::OpenConfirm => SessionState::OpenConfirm,
+        PeerState::Established => SessionState::Established,
+    }
+}
+
+fn capabilities(agreement: &bgp_session::Agreement) -> Vec<String> {
+    let negotiated = &agreement.negotiated;
+    [
+        (negotiated.four_octet_as, "4-octet-as"),
+        (agreement.route_refresh, "route-refresh"),
+        (agreement.enhanced_route_refresh, "enhanced-route-refresh"),
+        (negotiated.extended_messages, "extended-messages"),
+        (agreement.restart.is_some(), "graceful-restart"),
+        (!negotiated.add_path_receive.is_empty(), "add-path-receive"),
+        (!negotiated.add_path_send.is_empty(), "add-path-send"),
+    ]
+    .into_iter()
+    .filter(|(agreed, _)| *agreed)
+    .map(|(_, name)| name.to_owned())
+    .collect()
+}

@@ -1,0 +1,105 @@
+//! The peers of this control node: numbers, handles, and where each stands.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arcus_config::PeerSpec;
+use bgp_peer::{Established, Peer};
+use bgp_rib::PeerIx;
+use bgp_wire::AfiSafi;
+use tokio::sync::watch;
+
+/// One peer, configured or accepted from a prefix.
+pub(crate) struct Entry {
+    pub(crate) address: IpAddr,
+    /// The newest entry of the topology, for the next session.
+    pub(crate) spec: watch::Sender<Arc<PeerSpec>>,
+    pub(crate) peer: Peer,
+    /// Accepted from a prefix: forgotten when it has been away for long.
+    pub(crate) dynamic: bool,
+    /// The session that is up.
+    pub(crate) session: Option<Arc<Established>>,
+    /// The entry by which the shards know it.
+    pub(crate) told: Option<Arc<PeerSpec>>,
+    /// Counts ups and downs: a timer of an earlier state is void.
+    pub(crate) epoch: u64,
+    /// Families whose routes are kept from the session before.
+    pub(crate) stale: Vec<AfiSafi>,
+    /// Families whose End-of-RIB has come in this session.
+    pub(crate) ended: BTreeSet<AfiSafi>,
+    pub(crate) flaps: u64,
+    pub(crate) last_seen: Instant,
+}
+
+/// All peers by number, and numbers by address.
+#[derive(Default)]
+pub(crate) struct PeerTable {
+    entries: BTreeMap<PeerIx, Entry>,
+    by_address: HashMap<IpAddr, PeerIx>,
+    /// Numbers that some shard still knows, with the number of shards that do.
+    leaving: BTreeMap<PeerIx, u16>,
+}
+
+impl PeerTable {
+    /// The lowest number that nobody has; `None` when 65,535 peers are known.
+    pub(crate) fn free_number(&self) -> Option<PeerIx> {
+        (0..PeerIx::LOCAL.0)
+            .map(PeerIx)
+            .find(|peer| !self.entries.contains_key(peer) && !self.leaving.contains_key(peer))
+    }
+
+    pub(crate) fn insert(&mut self, number: PeerIx, entry: Entry) {
+        self.by_address.insert(entry.address, number);
+        self.entries.insert(number, entry);
+    }
+
+    /// Takes a peer out. Its number is free when each of `shards` has said [`PeerTable::gone`].
+    pub(crate) fn remove(&mut self, number: PeerIx, shards: u16) -> Option<Entry> {
+        let entry = self.entries.remove(&number)?;
+        self.by_address.remove(&entry.address);
+        self.leaving.insert(number, shards);
+        Some(entry)
+    }
+
+    pub(crate) fn gone(&mut self, number: PeerIx) {
+        if let Some(shards) = self.leaving.get_mut(&number) {
+            *shards = shards.saturating_sub(1);
+            if *shards == 0 {
+                self.leaving.remove(&number);
+            }
+        }
+    }
+
+    pub(crate) fn at(&self, address: IpAddr) -> Option<&Entry> {
+        self.entries.get(self.by_address.get(&address)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: PeerIx) -> Option<&mut Entry> {
+        self.entries.get_mut(&number)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerIx, &Entry)> {
+        self.entries.iter().map(|(number, entry)| (*number, entry))
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<PeerIx> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// Sessions that are up with peers from prefixes.
+    pub(crate) fn dynamic_count(&self) -> usize {
+        self.entries.values().filter(|entry| entry.dynamic).count()
+    }
+
+    pub(crate) fn into_peers(self) -> impl Iterator<Item = Peer> {
+        self.entries.into_values().map(|entry| entry.peer)
+    }
+}
+
+impl Entry {
+    pub(crate) fn spec(&self) -> Arc<PeerSpec> {
+        Arc::clone(&self.spec.borrow())
+    }
+}

@@ -1,0 +1,115 @@
+//! From an entry of the topology to what a session and a shard are told.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use arcus_config::{PeerRole, PeerSpec, Remote};
+use bgp_peer::{Established, Mode, PeerConfig};
+use bgp_rib::{InterestMode, Limit, MembershipsOut, PeerKind, PeerView};
+use bgp_session::{HoldTime, SessionConfig};
+use bgp_wire::capability::GracefulRestart;
+use bgp_wire::{AfiSafi, RtMembership};
+
+/// Who we are towards every peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) asn: u32,
+    pub(crate) address: IpAddr,
+    pub(crate) router_id: Ipv4Addr,
+    pub(crate) cluster_id: Ipv4Addr,
+    pub(crate) shards: u16,
+}
+
+/// How the peer at `remote` is reached and what our OPEN says.
+pub(crate) fn session(identity: &Identity, spec: &PeerSpec, remote: IpAddr) -> PeerConfig {
+    let families = spec.families.clone();
+    let restart = (spec.graceful_restart_time > 0).then(|| GracefulRestart {
+        restarted: true,
+        notification: false,
+        restart_time: spec.graceful_restart_time,
+        // A reflector forwards nothing, so it has lost nothing: the forwarding bit is always true.
+        families: families.iter().map(|family| (*family, true)).collect(),
+    });
+    let session = SessionConfig {
+        hold_time: HoldTime::try_from(spec.hold_time.seconds()).unwrap_or_default(),
+        families,
+        restart,
+        ..SessionConfig::external(spec.local_asn, identity.router_id, spec.peer_asn)
+    };
+    let (mode, port) = match &spec.remote {
+        Remote::Address(address) => (Mode::Both, address.port()),
+        Remote::Prefixes(_) => (Mode::Passive, 179),
+    };
+    PeerConfig {
+        mode,
+        port,
+        local: Some(identity.address),
+        shards: identity.shards.into(),
+        ..PeerConfig::new(session, remote)
+    }
+}
+
+/// What the shards are told of a peer whose session is up.
+pub(crate) fn view(identity: &Identity, spec: &PeerSpec, session: &Established) -> PeerView {
+    let agreement = &session.agreement;
+    let kind = match &spec.role {
+        PeerRole::Nodes { .. } => PeerKind::Client,
+        PeerRole::Sibling => PeerKind::NonClient,
+        PeerRole::Federated { .. } | PeerRole::Gateway(_) => {
+            PeerKind::External { asn: spec.peer_asn }
+        }
+    };
+    let speaks_rtc = agreement.negotiated.families.contains(&AfiSafi::RTC);
+    let exact = |targets: &BTreeSet<_>| -> BTreeSet<RtMembership> {
+        targets.iter().map(|target| RtMembership::exact(identity.asn, *target)).collect()
+    };
+    let base = PeerView::new(
+        kind,
+        agreement.peer.router_id,
+        session.remote.ip().to_canonical(),
+        session.local.ip().to_canonical(),
+        agreement.negotiated.clone(),
+    );
+    let limits = limits(spec, identity.shards);
+    let asked = if speaks_rtc { InterestMode::FromRtc } else { InterestMode::Everything };
+    match &spec.role {
+        PeerRole::Nodes { .. } => PeerView {
+            interest: asked,
+            memberships: MembershipsOut::OwnOnly,
+            originate: BTreeSet::from([RtMembership::DEFAULT]),
+            limits,
+            ..base
+        },
+        PeerRole::Sibling | PeerRole::Federated { .. } => {
+            PeerView { interest: asked, limits, ..base }
+        }
+        PeerRole::Gateway(targets) => {
+            let export = Arc::new(targets.export.clone());
+            PeerView {
+                interest: if speaks_rtc {
+                    InterestMode::Both(export)
+                } else {
+                    InterestMode::Configured(export)
+                },
+                import_targets: Some(Arc::new(targets.import.clone())),
+                memberships: MembershipsOut::OwnOnly,
+                originate: exact(&targets.import),
+                limits,
+                ..base
+            }
+        }
+    }
+}
+
+/// The limit of a family is divided among the shards, which count apart.
+fn limits(spec: &PeerSpec, shards: u16) -> Vec<Limit> {
+    let Some(limit) = spec.max_prefixes else { return Vec::new() };
+    let routes = limit.div_ceil(u32::from(shards));
+    spec.families
+        .iter()
+        .copied()
+        .filter(|family| *family != AfiSafi::RTC)
+        .map(|family| Limit { family, routes })
+        .collect()
+}

@@ -1,0 +1,130 @@
+//! The topology that is running, and who we are in it.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arcus_api::v1::{Reloaded, TopologyStatus};
+use arcus_config::{Change, PeerSpec, Topology};
+
+use crate::peering::Identity;
+
+/// One generation of the topology file.
+pub(crate) struct Running {
+    file: PathBuf,
+    node: String,
+    shards: u16,
+    topology: Topology,
+    generation: u64,
+    loaded_at: u64,
+    last_error: Option<String>,
+}
+
+/// What a new generation means for the peers.
+pub(crate) struct Accepted {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) reply: Reloaded,
+}
+
+impl Running {
+    /// Reads the file and finds this control node in it.
+    ///
+    /// # Errors
+    /// The mistake with its place, or that there is no such control node.
+    pub(crate) fn read(file: PathBuf, node: &str, shards: u16) -> Result<Self, String> {
+        let topology = arcus_config::read(&file).map_err(|error| error.to_string())?;
+        let running = Self {
+            file,
+            node: node.to_owned(),
+            shards,
+            topology,
+            generation: 1,
+            loaded_at: seconds(SystemTime::now()),
+            last_error: None,
+        };
+        running.identity_in(&running.topology).map(|_| ()).map(|()| running)
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity_in(&self.topology).expect("a topology is taken only when we are in it")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.topology.control_node(&self.node).map_or(179, |(_, node)| node.port)
+    }
+
+    fn identity_in(&self, topology: &Topology) -> Result<Identity, String> {
+        let (cloud, node) = topology.control_node(&self.node).ok_or_else(|| {
+            let names: Vec<_> = topology.control_nodes().map(|(_, n)| n.name.as_str()).collect();
+            format!(
+                "{} has no control node `{}`; it has {}",
+                self.file.display(),
+                self.node,
+                names.join(", ")
+            )
+        })?;
+        Ok(Identity {
+            asn: cloud.asn,
+            address: node.address,
+            router_id: node.router_id,
+            cluster_id: node.cluster_id,
+            shards: self.shards,
+        })
+    }
+
+    /// Everyone this control node peers with.
+    pub(crate) fn peers(&self) -> Vec<PeerSpec> {
+        self.topology
+            .control_node(&self.node)
+            .map(|(_, node)| self.topology.peers_of(node))
+            .unwrap_or_default()
+    }
+
+    /// Reads the file again and makes it the running one.
+    ///
+    /// # Errors
+    /// Why it is refused; nothing has changed then, but the status tells of it.
+    pub(crate) fn reload(&mut self) -> Result<Accepted, String> {
+        let read = arcus_config::read(&self.file).map_err(|error| error.to_string());
+        let new = read.and_then(|new| match self.identity_in(&new)? {
+            same if same == self.identity() => Ok(new),
+            _ => Err(format!(
+                "AS, address, router id or cluster id of `{}` has changed in {}; restart the daemon \
+                 to take it",
+                self.node,
+                self.file.display()
+            )),
+        });
+        let new = match new {
+            Ok(new) => new,
+            Err(error) => {
+                self.last_error = Some(error.clone());
+                return Err(error);
+            }
+        };
+        let changes = arcus_config::plan(&self.topology, &new);
+        self.topology = new;
+        self.generation += 1;
+        self.loaded_at = seconds(SystemTime::now());
+        self.last_error = None;
+        let lines = changes.iter().map(ToString::to_string).collect();
+        Ok(Accepted { reply: Reloaded { topology: self.status(), changes: lines }, changes })
+    }
+
+    pub(crate) fn status(&self) -> TopologyStatus {
+        TopologyStatus {
+            file: self.file.display().to_string(),
+            generation: self.generation,
+            hash: format!("{:016x}", self.topology.fingerprint()),
+            loaded_at: self.loaded_at,
+            last_error: self.last_error.clone(),
+        }
+    }
+
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+}
+
+pub(crate) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

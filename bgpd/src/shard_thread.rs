@@ -1,0 +1,210 @@
+//! The thread of one shard: inputs in batches, one flush for each batch.
+//!
+//! The shard is moved in, so nobody else can reach its state, and nothing on the path of a route
+//! takes a lock. The thread waits for inputs only: peers whose queue is full are left behind, and
+//! events for the control task that find no room wait here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgp_peer::{Push, PushError, Writer};
+use bgp_rib::{Answer, Batch, Full, Input, Output, PeerIx, PeerView, Query, Shard, Sink};
+use bgp_wire::AfiSafi;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::gauges::ShardGauges;
+
+/// Inputs that wait for a shard before sessions stop reading. Each is what one read of a socket held.
+pub(crate) const INBOX: usize = 1024;
+
+/// Inputs taken in one turn. More amortises wake-ups, fewer answers queries sooner.
+const TURN: usize = 256;
+
+/// How soon to try again when the control task had no room for an event.
+const EVENTS_RETRY: Duration = Duration::from_millis(20);
+
+/// What a shard is sent.
+#[derive(Debug)]
+pub(crate) enum ShardInput {
+    Rib(Input),
+    /// A session is up, and this is its queue.
+    Up {
+        peer: PeerIx,
+        view: Arc<PeerView>,
+        writer: Writer,
+    },
+    /// The initial convergence of this daemon is over: End-of-RIB may go out.
+    Converged,
+    Ask(Query, oneshot::Sender<Answer>),
+}
+
+/// What a shard tells the control task.
+#[derive(Debug)]
+pub(crate) struct ShardEvent {
+    pub(crate) shard: u16,
+    pub(crate) output: Output,
+}
+
+/// One shard and all that belongs to its thread.
+pub(crate) struct ShardThread {
+    pub(crate) shard: Shard,
+    pub(crate) inbox: mpsc::Receiver<ShardInput>,
+    pub(crate) events: mpsc::Sender<ShardEvent>,
+    pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) runtime: Handle,
+}
+
+impl ShardThread {
+    /// Runs until every sender of inputs is gone.
+    pub(crate) fn run(mut self) -> anyhow::Result<()> {
+        let mut writers = Writers::new(self.shard.config().shard.into());
+        let mut unsaid = VecDeque::new();
+        let mut turn = Vec::with_capacity(TURN);
+        while self.take(&mut turn, !unsaid.is_empty()) {
+            for input in turn.drain(..) {
+                self.handle(input, &mut writers)?;
+            }
+            self.shard.flush(&mut writers);
+            unsaid.extend(self.shard.take_outputs());
+            self.tell(&mut unsaid);
+            self.gauges.publish(&self.shard, self.inbox.len());
+        }
+        Ok(())
+    }
+
+    /// Fills `turn`; waits for an input only if there is nothing else to do. `false` at the end.
+    fn take(&mut self, turn: &mut Vec<ShardInput>, unsaid: bool) -> bool {
+        if self.shard.has_work() {
+            while turn.len() < TURN {
+                match self.inbox.try_recv() {
+                    Ok(input) => turn.push(input),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return false,
+                }
+            }
+            return true;
+        }
+        let inputs = self.inbox.recv_many(turn, TURN);
+        if unsaid {
+            let waited = async { tokio::time::timeout(EVENTS_RETRY, inputs).await };
+            return self.runtime.block_on(waited).is_ok_and(|count| count > 0)
+                || !turn.is_empty()
+                || !self.inbox.is_closed();
+        }
+        self.runtime.block_on(inputs) > 0
+    }
+
+    fn handle(&mut self, input: ShardInput, writers: &mut Writers) -> anyhow::Result<()> {
+        let input = match input {
+            ShardInput::Rib(input) => input,
+            ShardInput::Up { peer, view, writer } => {
+                writers.add(peer, writer);
+                Input::PeerUp { peer, view }
+            }
+            ShardInput::Converged => {
+                writers.release_end_of_rib();
+                return Ok(());
+            }
+            ShardInput::Ask(query, reply) => {
+                // Whoever asked may have gone.
+                drop(reply.send(self.shard.query(&query)));
+                return Ok(());
+            }
+        };
+        match &input {
+            Input::Drained { peer } => writers.drained(*peer),
+            Input::PeerDown { peer, .. } | Input::PeerGone { peer } => writers.remove(*peer),
+            _ => {}
+        }
+        self.shard.handle(input);
+        Ok(())
+    }
+
+    fn tell(&mut self, unsaid: &mut VecDeque<Output>) {
+        let shard = self.shard.config().shard;
+        while let Some(output) = unsaid.pop_front() {
+            match self.events.try_send(ShardEvent { shard, output }) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => return unsaid.push_front(event.output),
+                // The daemon ends.
+                Err(TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+}
+
+/// The queues of the sessions that are up.
+struct Writers {
+    shard: usize,
+    by_peer: BTreeMap<PeerIx, Queue>,
+    /// Before the initial convergence End-of-RIB is withheld: a peer that kept our routes over our
+    /// restart would drop those that we are still to learn (RFC 4724 §4.1).
+    withhold: bool,
+}
+
+struct Queue {
+    writer: Writer,
+    /// Marks that could not be pushed yet, or may not.
+    marks: BTreeSet<AfiSafi>,
+}
+
+impl Writers {
+    fn new(shard: usize) -> Self {
+        Self { shard, by_peer: BTreeMap::new(), withhold: true }
+    }
+
+    fn add(&mut self, peer: PeerIx, writer: Writer) {
+        self.by_peer.insert(peer, Queue { writer, marks: BTreeSet::new() });
+    }
+
+    fn remove(&mut self, peer: PeerIx) {
+        self.by_peer.remove(&peer);
+    }
+
+    fn drained(&mut self, peer: PeerIx) {
+        let (shard, withhold) = (self.shard, self.withhold);
+        if let Some(queue) = self.by_peer.get_mut(&peer) {
+            queue.push_marks(shard, withhold);
+        }
+    }
+
+    fn release_end_of_rib(&mut self) {
+        self.withhold = false;
+        for queue in self.by_peer.values_mut() {
+            queue.push_marks(self.shard, false);
+        }
+    }
+}
+
+impl Queue {
+    /// Pushes the marks that may go. One that finds no room stays: the queue says when it has drained.
+    fn push_marks(&mut self, shard: usize, withhold: bool) {
+        let writer = &self.writer;
+        self.marks.retain(|family| {
+            // Memberships are never withheld: peers wait for them before they tell us anything.
+            let may_go = !withhold || *family == AfiSafi::RTC;
+            let push = Push::EndOfRib { family: *family, shard };
+            !may_go || writer.try_push(push) == Err(PushError::Full)
+        });
+    }
+}
+
+impl Sink for Writers {
+    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+        let (shard, withhold) = (self.shard, self.withhold);
+        // A peer without a queue is one whose end the shard is about to hear of.
+        let Some(queue) = self.by_peer.get_mut(&peer) else { return Ok(()) };
+        if !batch.ranges.is_empty() {
+            let messages = bgp_peer::Batch { arena: batch.arena, ranges: batch.ranges };
+            if queue.writer.try_push(Push::Messages(messages)) == Err(PushError::Full) {
+                return Err(Full);
+            }
+        }
+        queue.marks.extend(batch.end_of_rib);
+        queue.push_marks(shard, withhold);
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! What an edited topology changes, and what each change costs, before anything changes.
+
+mod details;
+mod peer;
+
+use std::{collections::BTreeMap, fmt};
+
+use self::details::Details;
+use crate::{Cloud, Connection, ControlNode, Gateway, Network, PeerSpec, Topology};
+
+/// One difference between two topologies. Its `Display` is one line: `+` for what is new, `~` for
+/// what is different, `-` for what is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Added(Part),
+    Removed(Part),
+    /// `details` has one text for each key that differs, as `asn 64512 -> 64514`.
+    Changed {
+        part: Part,
+        details: Vec<String>,
+    },
+    /// A control node of both topologies has a new entry in its peer table.
+    PeerAdded {
+        control_node: String,
+        peer: PeerSpec,
+    },
+    PeerRemoved {
+        control_node: String,
+        peer: PeerSpec,
+    },
+    PeerChanged {
+        control_node: String,
+        old: PeerSpec,
+        new: PeerSpec,
+        effect: Effect,
+        details: Vec<String>,
+    },
+}
+
+/// A table of the topology, by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Federation(String),
+    Cloud(String),
+    ControlNode(String),
+    Network(String),
+    Connection(String),
+    Gateway(String),
+}
+
+/// What a change of a peer costs, cheapest first: of several, the `max` is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// The session goes on; what is told to the peer follows.
+    Keep,
+    /// The session goes on; the peer is asked for its routes again (RFC 2918).
+    Refresh,
+    /// The session ends and comes up anew.
+    Reset,
+}
+
+/// All that makes `new` different from `old`: tables first, then the peers of each control node
+/// that is in both. Empty when they are equal.
+pub fn plan(old: &Topology, new: &Topology) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut federation = Details::default();
+    federation.value("name", &old.federation.name, &new.federation.name);
+    federation.option(
+        "target-range",
+        old.federation.target_range.as_ref(),
+        new.federation.target_range.as_ref(),
+    );
+    changes.extend(changed(Part::Federation(new.federation.name.clone()), federation));
+
+    compare(&old.clouds, &new.clouds, Part::Cloud, cloud, &mut changes);
+    let control_nodes = |topology: &Topology| -> BTreeMap<String, ControlNode> {
+        topology.control_nodes().map(|(_, node)| (node.name.clone(), node.clone())).collect()
+    };
+    let (old_nodes, new_nodes) = (control_nodes(old), control_nodes(new));
+    compare(&old_nodes, &new_nodes, Part::ControlNode, control_node, &mut changes);
+    compare(&old.networks, &new.networks, Part::Network, network, &mut changes);
+    compare(&old.connections, &new.connections, Part::Connection, connection, &mut changes);
+    compare(&old.gateways, &new.gateways, Part::Gateway, gateway, &mut changes);
+    for (name, node) in &new_nodes {
+        if let Some(before) = old_nodes.get(name) {
+            peer::compare(old, before, new, node, &mut changes);
+        }
+    }
+    changes
+}
+
+impl Change {
+    /// The control node whose peer table this is about; `None` when it is about a table of the file.
+    pub fn control_node(&self) -> Option<&str> {
+        match self {
+            Self::Added(_) | Self::Removed(_) | Self::Changed { .. } => None,
+            Self::PeerAdded { control_node, .. }
+            | Self::PeerRemoved { control_node, .. }
+            | Self::PeerChanged { control_node, .. } => Some(control_node),
+        }
+    }
+}
+
+fn changed(part: Part, details: Details) -> Option<Change> {
+    let details = details.into_texts();
+    (!details.is_empty()).then_some(Change::Changed { part, details })
+}
+
+/// Compares what stands behind equal names.
+fn compare<T>(
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    part: fn(String) -> Part,
+    details: fn(&T, &T) -> Details,
+    changes: &mut Vec<Change>,
+) {
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    changes.extend(gone.map(|name| Change::Removed(part(name.clone()))));
+    for (name, now) in new {
+        match old.get(name) {
+            None => changes.push(Change::Added(part(name.clone()))),
+            Some(before) => changes.extend(changed(part(name.clone()), details(before, now))),
+        }
+    }
+}
+
+fn cloud(old: &Cloud, new: &Cloud) -> Details {
+    let mut details = Details::default();
+    details.value("asn", &old.asn, &new.asn);
+    details.order("encapsulations", &old.encapsulations, &new.encapsulations);
+    details.value("hold-time", &old.hold_time, &new.hold_time);
+    details.value("graceful-restart-time", &old.graceful_restart_time, &new.graceful_restart_time);
+    details.set("allocation-ranges", &old.allocation_ranges, &new.allocation_ranges);
+    details.set("nodes.prefixes", &old.nodes.prefixes, &new.nodes.prefixes);
+    let (before, now) = (old.nodes.limits, new.nodes.limits);
+    details.option("nodes.max-nodes", before.max_nodes.as_ref(), now.max_nodes.as_ref());
+    details.option("nodes.max-prefixes", before.max_prefixes.as_ref(), now.max_prefixes.as_ref());
+    details
+}
+
+fn control_node(old: &ControlNode, new: &ControlNode) -> Details {
+    let mut details = Details::default();
+    details.value("address", &old.address, &new.address);
+    details.value("port", &old.port, &new.port);
+    details.value("router-id", &old.router_id, &new.router_id);
+    details.value("cluster-id", &old.cluster_id, &new.cluster_id);
+    details
+}
+
+fn network(old: &Network, new: &Network) -> Details {
+    let mut details = Details::default();
+    details.set("clouds", &old.clouds, &new.clouds);
+    details.set("subnets", &old.subnets, &new.subnets);
+    details.set("service-subnets", &old.service_subnets, &new.service_subnets);
+    details.set("import-targets", &old.import_targets, &new.import_targets);
+    details.set("export-targets", &old.export_targets, &new.export_targets);
+    details
+}
+
+fn connection(old: &Connection, new: &Connection) -> Details {
+    let mut details = Details::default();
+    details.value("from", &old.from, &new.from);
+    details.value("to", &old.to, &new.to);
+    details.value("service-target", &old.service_target, &new.service_target);
+    details.value("return-target", &old.return_target, &new.return_target);
+    details
+}
+
+fn gateway(old: &Gateway, new: &Gateway) -> Details {
+    let mut details = Details::default();
+    details.set("clouds", &old.clouds, &new.clouds);
+    details.value("address", &old.address, &new.address);
+    details.value("port", &old.port, &new.port);
+    details.value("asn", &old.asn, &new.asn);
+    details.set("families", &old.families, &new.families);
+    details.set("networks", &old.networks, &new.networks);
+    details.set("tunnel-addresses", &old.tunnel_addresses, &new.tunnel_addresses);
+    details.order("encapsulations", &old.encapsulations, &new.encapsulations);
+    details.value("hold-time", &old.hold_time, &new.hold_time);
+    details.option("max-prefixes", old.max_prefixes.as_ref(), new.max_prefixes.as_ref());
+    details
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Federation(name) => write!(f, "federation {name}"),
+            Self::Cloud(name) => write!(f, "cloud {name}"),
+            Self::ControlNode(name) => write!(f, "control node {name}"),
+            Self::Network(name) => write!(f, "network {name}"),
+            Self::Connection(name) => write!(f, "connection {name}"),
+            Self::Gateway(name) => write!(f, "gateway {name}"),
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Keep => "the session stays",
+            Self::Refresh => "the session stays, its routes are asked for again",
+            Self::Reset => "the session is reset",
+        })
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added(part) => write!(f, "+ {part}"),
+            Self::Removed(part) => write!(f, "- {part}"),
+            Self::Changed { part, details } => write!(f, "~ {part}: {}", details.join(", ")),
+            Self::PeerAdded { control_node, peer } => {
+                write!(f, "+ peer {} of {control_node}: AS {}", peer.name, peer.peer_asn)
+            }
+            Self::PeerRemoved { control_node, peer } => {
+                write!(f, "- peer {} of {control_node}: its routes go", peer.name)
+            }
+            Self::PeerChanged { control_node, new, effect, details, .. } => {
+                let details = details.join(", ");
+                write!(f, "~ peer {} of {control_node}: {details}; {effect}", new.name)
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What an operator reads before an edit is applied.
+
+use std::fs;
+
+use arcus_config::{Change, Effect, Topology, plan, read};
+
+const LEONARDO: &str = include_str!("../../topology-examples/leonardo.toml");
+
+/// Reads a text as the only file of a folder of its own.
+fn topology(text: &str) -> Topology {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("leonardo.toml");
+    fs::write(&path, text).expect("the file");
+    read(&path).map_err(|error| error.to_string()).expect("it is right")
+}
+
+/// The plan from leonardo.toml to what edits make of it, as (text, what stands there instead).
+fn planned(edits: &[(&str, &str)]) -> Vec<Change> {
+    let edited = edits.iter().fold(LEONARDO.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "`{old}` is not in leonardo.toml");
+        text.replace(old, new)
+    });
+    plan(&topology(LEONARDO), &topology(&edited))
+}
+
+fn lines(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_comment_or_another_order_changes_nothing() {
+    let edits =
+        [("# The pods of leonardo.", "# Pods."), ("\"vpnv4\", \"vpnv6\"", "\"vpnv6\", \"vpnv4\"")];
+    assert_eq!(planned(&edits), []);
+    let edited = LEONARDO.replace(edits[0].0, edits[0].1).replace(edits[1].0, edits[1].1);
+    assert_eq!(topology(&edited).fingerprint(), topology(LEONARDO).fingerprint());
+}
+
+#[test]
+fn a_target_that_moves_is_shown_at_its_network() {
+    let database = "subnets = [\"10.0.100.0/24\"]\nroute-targets = [\"64512:100\"]";
+    let moved = "subnets = [\"10.0.100.0/24\"]\nroute-targets = [\"64512:101\"]";
+    assert_eq!(
+        lines(&planned(&[(database, moved)])),
+        ["~ network database: import-targets -64512:100 +64512:101, export-targets -64512:100 \
+          +64512:101"]
+    );
+}
+
+#[test]
+fn a_gateway_that_gets_another_network_is_asked_again_and_kept() {
+    let changes = planned(&[("[\"public\"] # it is told", "[\"public\", \"nginx\"] # it is told")]);
+    assert_eq!(
+        lines(&changes),
+        [
+            "~ gateway mx1: networks +nginx",
+            "~ peer mx1 of k8s-ctl-1: takes +64512:200, tells +64512:200; the session stays, its \
+             routes are asked for again",
+            "~ peer mx1 of k8s-ctl-2: takes +64512:200, tells +64512:200; the session stays, its \
+             routes are asked for again",
+        ]
+    );
+}
+
+#[test]
+fn a_gateway_that_is_told_something_else_is_not_asked() {
+    let changes = planned(&[(
+        "route-targets = [\"64512:900\"]",
+        "import-targets = [\"64512:900\"]\nexport-targets = [\"64512:901\"]",
+    )]);
+    assert_eq!(
+        lines(&changes)[..2],
+        [
+            "~ network public: export-targets -64512:900 +64512:901",
+            "~ peer mx1 of k8s-ctl-1: tells -64512:900 +64512:901; the session stays",
+        ]
+    );
+}
+
+#[test]
+fn what_an_open_message_says_resets_the_session() {
+    let changes = planned(&[("asn = 64513", "asn = 64514\nhold-time = 30")]);
+    let of_one: Vec<Change> = changes
+        .iter()
+        .filter(|change| change.control_node() == Some("os-ctl-1"))
+        .cloned()
+        .collect();
+    assert_eq!(
+        lines(&of_one),
+        [
+            "~ peer k8s-ctl-1 of os-ctl-1: asn 64513 -> 64514; the session is reset",
+            "~ peer k8s-ctl-2 of os-ctl-1: asn 64513 -> 64514; the session is reset",
+        ]
+    );
+    assert_eq!(lines(&changes)[0], "~ cloud kubernetes: asn 64513 -> 64514, hold-time 90 -> 30");
+}
+
+#[test]
+fn a_peer_at_another_address_is_another_peer() {
+    let changes = planned(&[("address = \"10.2.0.2\"", "address = \"10.2.0.3\"")]);
+    assert_eq!(
+        lines(&changes),
+        [
+            "~ gateway mx2: address 10.2.0.2 -> 10.2.0.3",
+            "- peer mx2 of k8s-ctl-1: its routes go",
+            "+ peer mx2 of k8s-ctl-1: AS 64999",
+            "- peer mx2 of k8s-ctl-2: its routes go",
+            "+ peer mx2 of k8s-ctl-2: AS 64999",
+        ]
+    );
+}
+
+#[test]
+fn more_nodes_keep_those_that_are_there() {
+    let changes = planned(&[(
+        "prefixes = [\"10.1.1.0/24\"]",
+        "prefixes = [\"10.1.1.0/24\", \"10.1.2.0/24\"]\nmax-nodes = 200",
+    )]);
+    let effects: Vec<Effect> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::PeerChanged { effect, .. } => Some(*effect),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(effects, [Effect::Keep, Effect::Keep]);
+    assert_eq!(
+        lines(&changes)[..2],
+        [
+            "~ cloud openstack: nodes.prefixes +10.1.2.0/24, nodes.max-nodes none -> 200",
+            "~ peer openstack-nodes of os-ctl-1: max-nodes none -> 200, prefixes +10.1.2.0/24; \
+             the session stays",
+        ]
+    );
+}
+
+#[test]
+fn a_control_node_with_another_cluster_id_meets_all_its_peers_anew() {
+    let changes = planned(&[(
+        "address = \"10.1.0.12\"",
+        "address = \"10.1.0.12\"\ncluster-id = \"1.1.1.1\"",
+    )]);
+    let resets = changes
+        .iter()
+        .filter(|change| matches!(change, Change::PeerChanged { effect: Effect::Reset, .. }))
+        .count();
+    assert_eq!(lines(&changes)[0], "~ control node os-ctl-2: cluster-id 10.1.0.12 -> 1.1.1.1");
+    assert_eq!((resets, changes.len()), (4, 5));
+}
+
+#[test]
+fn what_comes_and_what_goes_has_one_line_each() {
+    let connection = LEONARDO.find("[connection.").expect("a connection");
+    let gateways = LEONARDO.find("# --- Gateways").expect("gateways");
+    let without = [&LEONARDO[..connection], &LEONARDO[gateways..]].concat();
+    let (with, without) = (topology(LEONARDO), topology(&without));
+    assert_eq!(lines(&plan(&with, &without)), ["- connection nginx-uses-leonardo"]);
+    assert_eq!(lines(&plan(&without, &with)), ["+ connection nginx-uses-leonardo"]);
+}

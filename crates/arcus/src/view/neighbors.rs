@@ -1,0 +1,246 @@
+use arcus_api::v1::{
+    GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind, SessionState,
+};
+
+use super::{fields, text, time};
+use crate::table::{Cell, Paint, Table, Width, joined, or_dash, trouble};
+
+/// All neighbors, a line each.
+pub(crate) fn neighbors(neighbors: &[Neighbor], width: Width, paint: Paint) -> String {
+    let mut table = Table::new(width)
+        .text("Neighbor")
+        .text("Name")
+        .text("Kind")
+        .number("AS")
+        .text("State")
+        .text("Since")
+        .number("Received")
+        .number("Accepted")
+        .number("Told")
+        .number("Owed")
+        .number("Flaps")
+        .wide_text("Router id")
+        .wide_text("Role")
+        .wide_number("Hold")
+        .wide_text("Families")
+        .wide_text("Targets asked for")
+        .wide_number("Queued")
+        .wide_number("Stale")
+        .wide_text("Last down");
+    for neighbor in neighbors {
+        let sum = |of: fn(&NeighborFamily) -> u64| neighbor.families.iter().map(of).sum::<u64>();
+        table.row([
+            neighbor.address.into(),
+            or_dash(neighbor.name.as_ref()).into(),
+            kind(neighbor.kind).into(),
+            neighbor.asn.into(),
+            match neighbor.state {
+                SessionState::Established => Cell::good("established"),
+                state => Cell::bad(state_name(state)),
+            },
+            or_dash(neighbor.uptime_seconds.map(time::span)).into(),
+            sum(|family| family.received).into(),
+            sum(|family| family.accepted).into(),
+            sum(|family| family.advertised).into(),
+            neighbor.owed.into(),
+            trouble(neighbor.flaps),
+            or_dash(neighbor.router_id).into(),
+            if neighbor.client { "client" } else { "-" }.into(),
+            or_dash(neighbor.hold_time).into(),
+            joined(neighbor.families.iter().map(|family| family.family), ",").into(),
+            joined(&neighbor.memberships, ",").into(),
+            neighbor.queued_octets.into(),
+            trouble(neighbor.graceful_restart.stale),
+            or_dash(neighbor.last_down_reason.as_ref()).into(),
+        ]);
+    }
+    table.render(paint, "no neighbors")
+}
+
+/// One neighbor in words.
+pub(crate) fn neighbor(neighbor: &Neighbor, width: Width, paint: Paint) -> String {
+    let title = match &neighbor.name {
+        Some(name) => format!("{} ({name})", neighbor.address),
+        None => neighbor.address.to_string(),
+    };
+    let state = match (neighbor.state, neighbor.uptime_seconds) {
+        (SessionState::Established, Some(up)) => format!("established for {}", time::span(up)),
+        (state, Some(since)) => paint.bad(state_name(state)) + " for " + &time::span(since),
+        (state, None) => state_name(state).to_owned(),
+    };
+    let role = if neighbor.client { ", route reflector client" } else { "" };
+    let owed = format!("{} routes, {} octets queued", neighbor.owed, neighbor.queued_octets);
+    let fields = fields(
+        2,
+        &[
+            ("kind", format!("{}{role}", kind(neighbor.kind))),
+            ("AS", neighbor.asn.to_string()),
+            ("router id", text(neighbor.router_id)),
+            ("state", state),
+            ("flaps", neighbor.flaps.to_string()),
+            ("last down", text(neighbor.last_down_reason.as_ref())),
+            ("hold time", hold_time(neighbor.hold_time)),
+            ("capabilities", joined(&neighbor.capabilities, ", ")),
+            ("graceful restart", graceful_restart(&neighbor.graceful_restart)),
+            ("targets asked for", joined(&neighbor.memberships, ", ")),
+            ("owed", owed),
+        ],
+    );
+    let mut table = Table::new(width)
+        .text("Family")
+        .number("Received")
+        .number("Accepted")
+        .number("Told")
+        .number("Limit")
+        .text("End-of-RIB");
+    for family in &neighbor.families {
+        table.row([
+            family.family.into(),
+            family.received.into(),
+            family.accepted.into(),
+            family.advertised.into(),
+            or_dash((family.prefix_limit > 0).then_some(family.prefix_limit)).into(),
+            if family.end_of_rib { "received" } else { "-" }.into(),
+        ]);
+    }
+    let families = table.render(paint, "no families");
+    format!("{}\n{fields}\n{families}", paint.strong(&title))
+}
+
+fn kind(kind: NeighborKind) -> &'static str {
+    match kind {
+        NeighborKind::Node => "node",
+        NeighborKind::ControlNode => "control-node",
+        NeighborKind::Gateway => "gateway",
+    }
+}
+
+fn state_name(state: SessionState) -> &'static str {
+    match state {
+        SessionState::Idle => "idle",
+        SessionState::Connect => "connect",
+        SessionState::Active => "active",
+        SessionState::OpenSent => "open-sent",
+        SessionState::OpenConfirm => "open-confirm",
+        SessionState::Established => "established",
+    }
+}
+
+fn hold_time(seconds: Option<u16>) -> String {
+    match seconds {
+        None => String::new(),
+        Some(0) => "off".to_owned(),
+        Some(seconds) => format!("{seconds} s"),
+    }
+}
+
+fn graceful_restart(restart: &GracefulRestart) -> String {
+    let GracefulRestart { state, restart_time, stale } = restart;
+    match state {
+        GracefulRestartState::Off => "not negotiated".to_owned(),
+        GracefulRestartState::Ready => format!("its routes are kept for {restart_time} s"),
+        GracefulRestartState::Helping => {
+            format!("restarting: {stale} stale routes are kept, at most {restart_time} s")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arcus_api::v1::Family;
+
+    use super::*;
+
+    fn node() -> Neighbor {
+        let family = |family, received| NeighborFamily {
+            family,
+            received,
+            accepted: received,
+            advertised: 40,
+            end_of_rib: true,
+            prefix_limit: 0,
+        };
+        Neighbor {
+            name: None,
+            address: [10, 2, 1, 11].into(),
+            asn: 64513,
+            router_id: Some([10, 2, 1, 11].into()),
+            kind: NeighborKind::Node,
+            client: true,
+            state: SessionState::Established,
+            uptime_seconds: Some(723),
+            hold_time: Some(90),
+            families: vec![family(Family::Vpnv4, 3), family(Family::Rtc, 2)],
+            capabilities: vec!["4-octet-as".to_owned(), "route-refresh".to_owned()],
+            memberships: vec!["64512:100".to_owned(), "64512:5002".to_owned()],
+            graceful_restart: GracefulRestart {
+                state: GracefulRestartState::Ready,
+                restart_time: 120,
+                stale: 0,
+            },
+            owed: 0,
+            queued_octets: 0,
+            flaps: 0,
+            last_down_reason: None,
+        }
+    }
+
+    fn gateway() -> Neighbor {
+        Neighbor {
+            name: Some("mx1".to_owned()),
+            address: [10, 2, 0, 1].into(),
+            asn: 64999,
+            router_id: None,
+            kind: NeighborKind::Gateway,
+            client: false,
+            state: SessionState::Active,
+            uptime_seconds: None,
+            hold_time: None,
+            families: vec![],
+            memberships: vec![],
+            flaps: 2,
+            last_down_reason: Some("hold timer expired".to_owned()),
+            ..node()
+        }
+    }
+
+    #[test]
+    fn neighbors_are_a_line_each() {
+        let want = "\
+Neighbor   Name  Kind        AS  State        Since     Received  Accepted  Told  Owed  Flaps
+10.2.1.11  -     node     64513  established  00:12:03         5         5    80     0      0
+10.2.0.1   mx1   gateway  64999  active       -                0         0     0     0      2
+";
+        assert_eq!(neighbors(&[node(), gateway()], Width::Normal, Paint::Off), want);
+    }
+
+    #[test]
+    fn a_neighbor_in_detail_has_its_families() {
+        let want = "\
+10.2.1.11
+  kind               node, route reflector client
+  AS                 64513
+  router id          10.2.1.11
+  state              established for 00:12:03
+  flaps              0
+  hold time          90 s
+  capabilities       4-octet-as, route-refresh
+  graceful restart   its routes are kept for 120 s
+  targets asked for  64512:100, 64512:5002
+  owed               0 routes, 0 octets queued
+
+Family  Received  Accepted  Told  Limit  End-of-RIB
+vpnv4          3         3    40      -  received
+rtc            2         2    40      -  received
+";
+        assert_eq!(neighbor(&node(), Width::Normal, Paint::Off), want);
+    }
+
+    #[test]
+    fn why_a_neighbor_is_down_is_said() {
+        let text = neighbor(&gateway(), Width::Normal, Paint::Off);
+        assert!(text.starts_with("10.2.0.1 (mx1)\n"), "{text}");
+        assert!(text.contains("  last down          hold timer expired\n"), "{text}");
+        assert!(text.ends_with("\nno families\n"), "{text}");
+    }
+}

@@ -1,0 +1,53 @@
+//! What a peer is told before it starts.
+
+use std::net::IpAddr;
+
+use bgp_session::SessionConfig;
+
+/// Where BGP listens (RFC 4271 §8.2.1).
+const BGP_PORT: u16 = 179;
+
+/// Who opens the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// We connect, and refuse the peer's connections.
+    Active,
+    /// We wait for the peer.
+    Passive,
+    /// Both may; a collision is resolved as RFC 4271 §6.8 says.
+    Both,
+}
+
+/// One peer: how to reach it and what to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerConfig {
+    pub session: SessionConfig,
+    pub remote: IpAddr,
+    /// Where the peer listens.
+    pub port: u16,
+    /// Our address; `None` leaves it to the routing table.
+    pub local: Option<IpAddr>,
+    pub mode: Mode,
+    /// Time to live of what we send, 1..=255.
+    pub ttl: u8,
+    /// Octets that may wait for the peer to read them. One [`crate::Batch`] of each shard may go beyond.
+    pub queue_octets: usize,
+    /// How many shards write: each marks its End-of-RIB, and the last mark sends it. At least 1.
+    pub shards: usize,
+}
+
+impl PeerConfig {
+    /// Port 179, both sides may connect, any number of hops, 1 MiB of queue, one shard.
+    pub const fn new(session: SessionConfig, remote: IpAddr) -> Self {
+        Self {
+            session,
+            remote,
+            port: BGP_PORT,
+            local: None,
+            mode: Mode::Both,
+            ttl: 255,
+            queue_octets: 1 << 20,
+            shards: 1,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! One TCP connection with its session: reads, decodes, keeps the deadlines, and has a writer task.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use bgp_session::collision::Initiator;
+use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
+use bgp_wire::{Message, RouteRefresh, Update, frame};
+use bytes::Bytes;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::sleep_until;
+
+use crate::config::PeerConfig;
+use crate::event::PeerEvent;
+use crate::reading;
+use crate::status::Counters;
+use crate::writer::Writer;
+use crate::writing::{self, Lane, WriteEnd, Writing};
+
+/// Messages of the session that may wait for the writer.
+const LANE: usize = 16;
+
+/// Whether the socket is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Yes,
+    /// Nobody takes what would be read.
+    No,
+}
+
+/// One connection. Its owner looks at `agreement`, `up` and `down` after each turn.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) initiator: Initiator,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    /// Set when the session came up.
+    pub(crate) up: Option<Arc<Agreement>>,
+    /// What was read and not handed over yet.
+    pub(crate) events: VecDeque<PeerEvent>,
+    /// Set when the session is over: nothing is read or written any more.
+    pub(crate) down: Option<DownReason>,
+    pub(crate) writer: Writer,
+    /// The writer has drained a queue that had been full.
+    pub(crate) drained: Arc<Notify>,
+    session: Session,
+    stream: Arc<TcpStream>,
+    /// The beginning of a message whose rest has not come yet.
+    carried: Vec<u8>,
+    lane: mpsc::Sender<Lane>,
+    /// The NOTIFICATION that ends the session, from the moment it is made until it is handed over.
+    last_word: Option<Bytes>,
+    parting: Option<oneshot::Sender<Option<Bytes>>>,
+    task: JoinHandle<WriteEnd>,
+    has_ended_writing: bool,
+    counters: Arc<Counters>,
+    /// Kept for its room.
+    actions: Vec<Action>,
+}
+
+impl Connection {
+    /// Takes a connected socket, starts its writer and sends our OPEN.
+    ///
+    /// # Errors
+    /// Those of the system: the connection is already gone, or an option is refused.
+    pub(crate) fn start(
+        stream: TcpStream,
+        initiator: Initiator,
+        config: &PeerConfig,
+        counters: &Arc<Counters>,
+    ) -> io::Result<Box<Self>> {
+        stream.set_nodelay(true)?;
+        let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+        set_ttl(&stream, remote, config.ttl)?;
+        let stream = Arc::new(stream);
+        let (writer, queue, gauge) = Writer::new(config.queue_octets);
+        let (lane, lane_end) = mpsc::channel(LANE);
+        let (parting, parting_end) = oneshot::channel();
+        let drained = Arc::new(Notify::new());
+        let task = tokio::spawn(writing::run(Writing {
+            stream: Arc::clone(&stream),
+            lane: lane_end,
+            queue,
+            gauge,
+            drained: Arc::clone(&drained),
+            parting: parting_end,
+            shards: config.shards.max(1),
+            counters: Arc::clone(counters),
+        }));
+        let mut connection = Box::new(Self {
+            initiator,
+            local,
+            remote,
+            up: None,
+            events: VecDeque::new(),
+            down: None,
+            writer,
+            drained,
+            session: Session::new(config.session.clone()),
+            stream,
+            carried: Vec::new(),
+            lane,
+            last_word: None,
+            parting: Some(parting),
+            task,
+            has_ended_writing: false,
+            counters: Arc::clone(counters),
+            actions: Vec::new(),
+        });
+        connection.step(now(), Input::Connected);
+        Ok(connection)
+    }
+
+    pub(crate) const fn state(&self) -> State {
+        self.session.state()
+    }
+
+    /// What was agreed on, once the peer's OPEN was accepted.
+    pub(crate) const fn agreement(&self) -> Option<&Arc<Agreement>> {
+        self.session.agreement()
+    }
+
+    /// Waits for one thing and deals with it. May be dropped at any time.
+    pub(crate) async fn turn(&mut self, reading: Reading) {
+        if self.down.is_some() {
+            return std::future::pending().await;
+        }
+        let deadline = self.session.deadline();
+        tokio::select! {
+            // What has arrived comes before the clock: a peer whose messages lie in the socket has
+            // not been silent.
+            biased;
+            end = &mut self.task, if !self.has_ended_writing => {
+                self.has_ended_writing = true;
+                match end {
+                    Ok(WriteEnd::Stalled) => self.step(now(), Input::SendHoldExpired),
+                    // Reading tells how it ended: the peer's last words may lie in the socket.
+                    Ok(WriteEnd::Broken | WriteEnd::Parted) => {}
+                    Err(_) => self.step(now(), Input::Closed),
+                }
+            }
+            ready = self.stream.readable(), if reading == Reading::Yes => match ready {
+                Ok(()) => self.read(),
+                Err(error) => self.broke(&error),
+            },
+            () = until(deadline) => {}
+        }
+        let now = now();
+        if self.session.deadline().is_some_and(|deadline| deadline <= now) {
+            self.step(now, if reading == Reading::Yes { Input::Tick } else { Input::Busy });
+        }
+    }
+
+    /// Gives the session an input and does what it says.
+    pub(crate) fn step(&mut self, now: Instant, input: Input) {
+        let mut actions = mem::take(&mut self.actions);
+        self.session.step(now, input, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Send(message) => self.send(&message),
+                Action::Deliver(update) => self.deliver(update),
+                Action::Refresh(refresh) => self.events.push_back(PeerEvent::Refresh(refresh)),
+                Action::Up(agreement) => {
+                    if let Some(hold) = agreement.hold_time.send_hold() {
+                        self.hand(Lane::SendHold(hold));
+                    }
+                    self.up = Some(agreement);
+                }
+                Action::Down(reason) => {
+                    self.writer.close();
+                    if let Some(parting) = self.parting.take() {
+                        // An error means that the writer has ended before.
+                        drop(parting.send(self.last_word.take()));
+                    }
+                    self.down = Some(reason);
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    /// Asks the peer for a family again, where it can answer.
+    pub(crate) fn ask(&self, refresh: RouteRefresh) {
+        if self.agreement().is_some_and(|agreement| {
+            agreement.route_refresh && agreement.negotiated.families.contains(&refresh.family)
+        }) {
+            self.send_now(&Message::RouteRefresh(refresh));
+        }
+    }
+
+    /// The writer task, which ends by itself once the session is down.
+    pub(crate) fn into_task(self: Box<Self>) -> Option<JoinHandle<WriteEnd>> {
+        (!self.has_ended_writing).then_some(self.task)
+    }
+
+    fn send(&mut self, message: &Message) {
+        if matches!(message, Message::Notification(_)) {
+            self.last_word = Some(self.encode(message).1);
+        } else {
+            self.send_now(message);
+        }
+    }
+
+    fn send_now(&self, message: &Message) {
+        let (kind, octets) = self.encode(message);
+        self.hand(Lane::Say(kind, octets));
+    }
+
+    fn encode(&self, message: &Message) -> (u8, Bytes) {
+        let mut octets = Vec::new();
+        message.encode(self.session.negotiated(), &mut octets);
+        (octets.get(18).copied().unwrap_or_default(), octets.into())
+    }
+
+    fn hand(&self, lane: Lane) {
+        // A full lane means that the peer reads nothing: another KEEPALIVE would not help, and the send
+        // hold timer runs.
+        if self.lane.try_send(lane).is_err() {
+            tracing::debug!("the peer reads too slowly for a message of the session");
+        }
+    }
+
+    fn deliver(&mut self, update: Update) {
+        if let Some(fault) = update.faults.first() {
+            self.counters.faulty.fetch_add(1, Relaxed);
+            tracing::warn!(error = %fault, faults = update.faults.len(), "malformed update");
+        }
+        if let Some(PeerEvent::Updates(batch)) = self.events.back_mut() {
+            batch.push(update);
+        } else {
+            self.events.push_back(PeerEvent::Updates(vec![update]));
+        }
+    }
+
+    fn read(&mut self) {
+        let mut carried = mem::take(&mut self.carried);
+        let stream = Arc::clone(&self.stream);
+        let read = reading::read(&stream, &mut carried, |octets| self.take(octets));
+        self.carried = carried;
+        match read {
+            Ok(0) => self.step(now(), Input::Closed),
+            Ok(_) => {}
+            Err(error) => self.broke(&error),
+        }
+    }
+
+    fn broke(&mut self, error: &io::Error) {
+        if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            tracing::debug!(%error, "cannot read");
+            self.step(now(), Input::Closed);
+        }
+    }
+
+    /// Deals with all whole messages and says how many octets they had.
+    fn take(&mut self, octets: &[u8]) -> usize {
+        let now = now();
+        let mut used = 0;
+        while self.down.is_none() {
+            let rest = octets.get(used..).unwrap_or_default();
+            match frame::length(rest, self.session.negotiated().max_message()) {
+                Ok(Some(length)) => match rest.get(..length) {
+                    Some(message) => {
+                        used += length;
+                        self.message(now, message);
+                    }
+                    None => break,
+                },
+                Ok(None) => break,
+                Err(error) => self.malformed(now, error),
+            }
+        }
+        used
+    }
+
+    fn message(&mut self, now: Instant, octets: &[u8]) {
+        let kind = octets.get(18).copied().unwrap_or_default();
+        self.counters.received.count(kind, 1, octets.len());
+        // What an UPDATE or a ROUTE-REFRESH means depends on the OPENs.
+        if matches!(kind, 2 | 5) && self.session.state() != State::Established {
+            return self.step(now, Input::Premature);
+        }
+        match Message::decode(octets, self.session.negotiated()) {
+            Ok(message) => self.step(now, Input::Message(message)),
+            Err(error) => self.malformed(now, error),
+        }
+    }
+
+    fn malformed(&mut self, now: Instant, error: bgp_wire::WireError) {
+        tracing::warn!(%error, "malformed message");
+        self.step(now, Input::Malformed(error));
+    }
+}
+
+/// The time that sessions are given; paused where tokio's is.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+pub(crate) async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sets the time to live (hop limit) of what a socket sends.
+pub(crate) fn set_ttl<'a>(
+    socket: impl Into<SockRef<'a>>,
+    remote: SocketAddr,
+    ttl: u8,
+) -> io::Result<()> {
+    let socket = socket.into();
+    if remote.is_ipv6() {
+        socket.set_unicast_hops_v6(ttl.into())
+    } else {
+        socket.set_ttl_v4(ttl.into())
+    }
+}

@@ -1,0 +1,538 @@
+//! The task of one peer: connects, lets two connections collide, and hands over what a session hears.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bgp_session::cease::Cease;
+use bgp_session::collision::{self, Initiator, Speaker};
+use bgp_session::{Backoff, DownReason, Input};
+use bgp_wire::RouteRefresh;
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{debug, info, instrument};
+
+use crate::config::{Mode, PeerConfig};
+use crate::connection::{Connection, Reading, now, set_ttl, until};
+use crate::event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
+use crate::listener::Incoming;
+use crate::peer::{Command, Then};
+use crate::status::{Counters, PeerState, Status};
+use crate::writing::WriteEnd;
+
+/// How long a connection attempt may take.
+const CONNECT_WAIT: Duration = Duration::from_secs(30);
+
+/// Connections that say their last words at the same time; a peer that reconnects faster loses some.
+const PARTINGS: usize = 8;
+
+type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// Whether we want a session now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Session,
+    /// Not before this instant.
+    Later(Instant),
+    Nothing,
+    /// The peer is removed or this process ends: no session any more.
+    End,
+}
+
+/// All that the task owns, beside the connections of the moment.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    config: PeerConfig,
+    commands: mpsc::Receiver<Command>,
+    publish: watch::Sender<Status>,
+    counters: Arc<Counters>,
+    backoff: Backoff,
+    jitter: RandomState,
+    wish: Wish,
+    /// When to connect, if we connect at all.
+    retry: Option<Instant>,
+    epoch: u64,
+    /// Writers that end by themselves.
+    parting: Vec<JoinHandle<WriteEnd>>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        config: PeerConfig,
+        commands: mpsc::Receiver<Command>,
+        publish: watch::Sender<Status>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            config,
+            commands,
+            publish,
+            counters,
+            backoff: Backoff::default(),
+            jitter: RandomState::new(),
+            wish: Wish::Session,
+            retry: Some(now()),
+            epoch: 0,
+            parting: Vec::new(),
+        }
+    }
+}
+
+/// Runs a peer until its handle is dropped or its owner is gone.
+#[instrument(name = "peer", skip_all, fields(peer = %driver.config.remote))]
+pub(crate) async fn run(mut driver: Driver, mut deliver: impl Deliver) {
+    let mut attempts = Attempts::default();
+    while let Some(live) = Box::pin(driver.connect(attempts)).await {
+        match Box::pin(driver.established(live, &mut deliver)).await {
+            Ok(left) => attempts = Attempts::of(left),
+            Err(Gone) => break,
+        }
+    }
+    driver.publish.send_modify(|status| {
+        (status.state, status.since) = (PeerState::Idle, SystemTime::now());
+    });
+    for task in driver.parting.drain(..) {
+        // A writer has a bounded time to part; how it went is in the log.
+        drop(task.await);
+    }
+}
+
+/// The connections of a peer that has no session yet.
+#[derive(Default)]
+struct Attempts {
+    dialing: Option<Dialing>,
+    ours: Option<Box<Connection>>,
+    theirs: Option<Box<Connection>>,
+}
+
+impl Attempts {
+    /// The connection that a session has left behind, if any.
+    fn of(left: Option<Box<Connection>>) -> Self {
+        let mut attempts = Self::default();
+        match left {
+            Some(ours) if ours.initiator == Initiator::Us => attempts.ours = Some(ours),
+            theirs => attempts.theirs = theirs,
+        }
+        attempts
+    }
+
+    /// The connection whose session is up, with the other one as its rival.
+    fn take_live(&mut self) -> Option<Live> {
+        let is_up = |connection: &mut Box<Connection>| connection.up.is_some();
+        if let Some(up) = self.ours.take_if(is_up) {
+            return Some(Live { up, rival: self.theirs.take() });
+        }
+        let up = self.theirs.take_if(is_up)?;
+        Some(Live { up, rival: self.ours.take() })
+    }
+}
+
+impl Driver {
+    /// Connects and accepts until a session is up; gives it, and a connection that may replace it.
+    /// `None` at the end of the peer.
+    async fn connect(&mut self, mut attempts: Attempts) -> Option<Live> {
+        loop {
+            if let Some(live) = attempts.take_live() {
+                return Some(live);
+            }
+            if self.wish == Wish::End {
+                self.abandon(&mut attempts, None);
+                return None;
+            }
+            self.show(&attempts);
+            let wait = self.next_attempt(&attempts);
+            let Attempts { dialing, ours, theirs } = &mut attempts;
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => self.command(command, &mut attempts),
+                dialled = dialled(dialing) => {
+                    *dialing = None;
+                    match dialled {
+                        Ok(stream) => *ours = self.start(stream, Initiator::Us),
+                        Err(error) => self.unreachable(&error),
+                    }
+                }
+                () = turn(ours) => {}
+                () = turn(theirs) => {}
+                () = until(wait) => self.due(&mut attempts),
+            }
+            self.bury(&mut attempts.ours);
+            self.bury(&mut attempts.theirs);
+            self.collide(&mut attempts);
+        }
+    }
+
+    /// When to do something although nothing happens.
+    fn next_attempt(&self, attempts: &Attempts) -> Option<Instant> {
+        let is_trying =
+            attempts.dialing.is_some() || attempts.ours.is_some() || attempts.theirs.is_some();
+        match self.wish {
+            Wish::Session if is_trying || self.config.mode == Mode::Passive => None,
+            Wish::Session => self.retry,
+            Wish::Later(at) => Some(at),
+            Wish::Nothing | Wish::End => None,
+        }
+    }
+
+    fn due(&mut self, attempts: &mut Attempts) {
+        self.wish = Wish::Session;
+        if self.config.mode != Mode::Passive {
+            attempts.dialing = Some(Box::pin(dial(self.config.clone())));
+        }
+    }
+
+    fn command(&mut self, command: Option<Command>, attempts: &mut Attempts) {
+        match command {
+            None => {
+                self.wish = Wish::End;
+                self.abandon(attempts, Some((Cease::Deconfigured, "")));
+            }
+            Some(Command::Restart) => self.wish = Wish::End,
+            Some(Command::Cease { why, text, then }) => {
+                self.abandon(attempts, Some((why, &text)));
+                self.then(then);
+            }
+            Some(Command::Start) => {
+                (self.wish, self.retry) = (Wish::Session, Some(now()));
+            }
+            Some(Command::Reconfigure(config)) => self.reconfigure(*config),
+            Some(Command::Incoming(incoming)) => {
+                if let Some(incoming) = self.admit(incoming) {
+                    self.replace(&mut attempts.theirs, incoming);
+                }
+            }
+            Some(Command::PathDown | Command::Refresh(_)) => {}
+        }
+    }
+
+    /// A connection of the peer that may become a session; others are refused.
+    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+        if self.wish == Wish::Session && self.config.mode != Mode::Active {
+            return Some(incoming);
+        }
+        debug!("connection refused");
+        incoming.refuse();
+        None
+    }
+
+    /// Puts a new connection of the peer in the place of an older one: the peer has given that up.
+    fn replace(&mut self, place: &mut Option<Box<Connection>>, incoming: Incoming) {
+        if let Some(mut old) = place.take() {
+            old.step(now(), Input::Cease(Cease::Collision, String::new()));
+            self.part(old);
+        }
+        *place = self.start(incoming.stream, Initiator::Peer);
+    }
+
+    fn start(&mut self, stream: TcpStream, initiator: Initiator) -> Option<Box<Connection>> {
+        match Connection::start(stream, initiator, &self.config, &self.counters) {
+            Ok(connection) => Some(connection),
+            Err(error) => {
+                self.unreachable(&error);
+                None
+            }
+        }
+    }
+
+    fn reconfigure(&mut self, mut config: PeerConfig) {
+        // Only the first session after a start is one after a restart (RFC 4724 §4.1).
+        if self.epoch > 0
+            && let Some(restart) = &mut config.session.restart
+        {
+            restart.restarted = false;
+        }
+        self.config = config;
+    }
+
+    fn then(&mut self, then: Then) {
+        self.wish = match then {
+            Then::Reconnect => Wish::Session,
+            Then::Wait(wait) => Wish::Later(now() + wait),
+            Then::StayDown => Wish::Nothing,
+        };
+    }
+
+    /// Lets go of all attempts, with a word or without.
+    fn abandon(&mut self, attempts: &mut Attempts, word: Option<(Cease, &str)>) {
+        attempts.dialing = None;
+        for mut connection in [attempts.ours.take(), attempts.theirs.take()].into_iter().flatten() {
+            connection.step(
+                now(),
+                match word {
+                    Some((why, text)) => Input::Cease(why, text.to_owned()),
+                    None => Input::Restart,
+                },
+            );
+            self.part(connection);
+        }
+    }
+
+    fn unreachable(&mut self, error: &io::Error) {
+        debug!(%error, "no connection");
+        self.failed(DownReason::Unreachable(error.to_string()));
+    }
+
+    /// Notes an attempt that failed, and when to try again.
+    fn failed(&mut self, reason: DownReason) {
+        let jitter = self.jitter.hash_one(self.backoff.failures()).to_be_bytes()[0];
+        self.retry = Some(now() + self.backoff.failed(jitter));
+        let failures = self.backoff.failures();
+        self.publish.send_modify(|status| {
+            status.failures = failures;
+            status.last_down = Some((reason, SystemTime::now()));
+        });
+    }
+
+    /// Clears away a connection that is over before it became a session. One read may hold a whole
+    /// session, up and down: that one is announced.
+    fn bury(&mut self, place: &mut Option<Box<Connection>>) {
+        let is_dead =
+            |connection: &mut Box<Connection>| connection.down.is_some() && connection.up.is_none();
+        let Some(mut dead) = place.take_if(is_dead) else { return };
+        if let Some(reason) = dead.down.take()
+            && !is_collision(&reason)
+        {
+            info!(%reason, "no session");
+            self.failed(reason);
+        }
+        self.part(dead);
+    }
+
+    /// RFC 4271 §6.8: as soon as both connections have the peer's OPEN, one of them goes.
+    fn collide(&mut self, attempts: &mut Attempts) {
+        let (Some(ours), Some(theirs)) = (&attempts.ours, &attempts.theirs) else { return };
+        let (Some(agreed), Some(_)) = (ours.agreement(), theirs.agreement()) else { return };
+        let config = &self.config.session;
+        let us = Speaker { id: config.local_id, asn: config.local_asn };
+        let loser = match collision::winner(us, agreed.peer.speaker()) {
+            Initiator::Us => attempts.theirs.take(),
+            Initiator::Peer => attempts.ours.take(),
+        };
+        if let Some(mut loser) = loser {
+            debug!(initiator = ?loser.initiator, "collision: connection closed");
+            loser.step(now(), Input::Cease(Cease::Collision, String::new()));
+            self.part(loser);
+        }
+    }
+
+    /// Leaves a connection that is down to its writer.
+    fn part(&mut self, connection: Box<Connection>) {
+        self.parting.retain(|task| !task.is_finished());
+        if self.parting.len() >= PARTINGS {
+            self.parting.swap_remove(0).abort();
+        }
+        self.parting.extend(connection.into_task());
+    }
+
+    /// Publishes the state, where it has changed.
+    fn show(&self, attempts: &Attempts) {
+        let connections = [&attempts.ours, &attempts.theirs];
+        let furthest = connections.into_iter().flatten().map(|c| PeerState::from(c.state())).max();
+        let state = furthest.unwrap_or(match self.wish {
+            _ if attempts.dialing.is_some() => PeerState::Connect,
+            Wish::Session if self.config.mode != Mode::Active => PeerState::Active,
+            _ => PeerState::Idle,
+        });
+        self.publish.send_if_modified(|status| {
+            let changed = status.state != state;
+            if changed {
+                (status.state, status.since) = (state, SystemTime::now());
+            }
+            changed
+        });
+    }
+}
+
+/// The other connection was the better one: no failure.
+fn is_collision(reason: &DownReason) -> bool {
+    match reason {
+        DownReason::Ceased(Cease::Collision) => true,
+        DownReason::Received(why) => (why.code, why.subcode) == (6, 7),
+        _ => false,
+    }
+}
+
+async fn turn(connection: &mut Option<Box<Connection>>) {
+    match connection {
+        Some(connection) => connection.turn(Reading::Yes).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn dialled(dialing: &mut Option<Dialing>) -> io::Result<TcpStream> {
+    match dialing {
+        Some(dialing) => dialing.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn dial(config: PeerConfig) -> io::Result<TcpStream> {
+    let remote = SocketAddr::new(config.remote, config.port);
+    let socket = if remote.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    set_ttl(SockRef::from(&socket), remote, config.ttl)?;
+    if let Some(local) = config.local {
+        socket.bind(SocketAddr::new(local, 0))?;
+    }
+    timeout(CONNECT_WAIT, socket.connect(remote)).await?
+}
+
+/// A session that is up, and a connection that may take its place.
+struct Live {
+    up: Box<Connection>,
+    rival: Option<Box<Connection>>,
+}
+
+impl Driver {
+    /// Hands over what the session hears, until it is over. Gives the other connection, if there is one.
+    async fn established(
+        &mut self,
+        mut live: Live,
+        deliver: &mut impl Deliver,
+    ) -> Result<Option<Box<Connection>>, Gone> {
+        let Some(established) = self.has_come_up(&mut live.up) else { return Ok(None) };
+        loop {
+            if let Some(event) = live.up.events.pop_front() {
+                let mut delivering = pin!(deliver.deliver(event));
+                loop {
+                    tokio::select! {
+                        biased;
+                        delivered = &mut delivering => {
+                            delivered?;
+                            break;
+                        }
+                        () = self.turn_established(&mut live, Reading::No) => {}
+                    }
+                }
+            } else if let Some(reason) = live.up.down.take() {
+                let Live { up, rival } = live;
+                self.part(up);
+                let down = self.has_gone_down(&established, reason);
+                deliver.deliver(PeerEvent::Down(down)).await?;
+                return Ok(rival);
+            } else {
+                self.turn_established(&mut live, Reading::Yes).await;
+            }
+        }
+    }
+
+    /// Waits for one thing beside the handing over, and deals with it. May be dropped at any time.
+    async fn turn_established(&mut self, live: &mut Live, reading: Reading) {
+        let Live { up, rival } = live;
+        if up.down.is_some() {
+            return std::future::pending().await;
+        }
+        let drained = Arc::clone(&up.drained);
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => self.command_established(command, live),
+            () = drained.notified() => {
+                if !up.events.iter().any(|event| matches!(event, PeerEvent::Drained)) {
+                    up.events.push_back(PeerEvent::Drained);
+                }
+            }
+            () = turn(rival) => self.weigh(live),
+            () = up.turn(reading) => {}
+        }
+    }
+
+    fn command_established(&mut self, command: Option<Command>, live: &mut Live) {
+        let input = match command {
+            None => {
+                self.wish = Wish::End;
+                Input::Cease(Cease::Deconfigured, String::new())
+            }
+            Some(Command::Restart) => {
+                self.wish = Wish::End;
+                Input::Restart
+            }
+            Some(Command::Cease { why, text, then }) => {
+                self.then(then);
+                Input::Cease(why, text)
+            }
+            Some(Command::PathDown) => Input::PathDown,
+            Some(Command::Start) => return,
+            Some(Command::Reconfigure(config)) => return self.reconfigure(*config),
+            Some(Command::Refresh(family)) => {
+                return live.up.ask(RouteRefresh { family, subtype: 0 });
+            }
+            Some(Command::Incoming(incoming)) => {
+                if let Some(incoming) = self.admit(incoming) {
+                    self.replace(&mut live.rival, incoming);
+                }
+                return;
+            }
+        };
+        if let Some(mut rival) = live.rival.take() {
+            rival.step(now(), Input::Cease(Cease::ConnectionRejected, String::new()));
+            self.part(rival);
+        }
+        live.up.step(now(), input);
+    }
+
+    /// What a second connection means. Its KEEPALIVE proves that the peer has given up the first: then,
+    /// with graceful restart, it takes over (RFC 4724 §4.2); else it is closed (RFC 4271 §6.8).
+    fn weigh(&mut self, live: &mut Live) {
+        let Live { up, rival } = live;
+        let Some(second) = rival else { return };
+        let may_replace = up.agreement().is_some_and(|agreement| agreement.restart.is_some());
+        if second.up.is_some() {
+            up.step(now(), Input::Replaced);
+        } else if second.down.is_none() && second.agreement().is_some() && !may_replace {
+            second.step(now(), Input::Cease(Cease::Collision, String::new()));
+        }
+        if second.down.is_some()
+            && let Some(dead) = rival.take()
+        {
+            self.part(dead);
+        }
+    }
+
+    /// Announces the session, before whatever it has read already.
+    fn has_come_up(&mut self, up: &mut Connection) -> Option<Arc<Established>> {
+        let agreement = Arc::clone(up.up.as_ref()?);
+        self.backoff.succeeded();
+        self.epoch += 1;
+        if let Some(restart) = &mut self.config.session.restart {
+            restart.restarted = false;
+        }
+        let established = Arc::new(Established {
+            agreement,
+            local: up.local,
+            remote: up.remote,
+            epoch: self.epoch,
+        });
+        info!(initiator = ?up.initiator, families = ?established.agreement.negotiated.families, "session up");
+        up.events.push_front(PeerEvent::Up(Arc::clone(&established), up.writer.clone()));
+        self.publish.send_modify(|status| {
+            (status.state, status.since) = (PeerState::Established, SystemTime::now());
+            status.established = Some(Arc::clone(&established));
+            (status.sessions, status.failures) = (self.epoch, 0);
+        });
+        Some(established)
+    }
+
+    fn has_gone_down(&mut self, established: &Established, reason: DownReason) -> Down {
+        let restart = established.agreement.restart.as_ref();
+        let retained = restart
+            .map(|restart| (restart, restart.retained(&reason)))
+            .filter(|(_, families)| !families.is_empty())
+            .map(|(restart, families)| Retained {
+                families: families.to_vec(),
+                restart_time: restart.restart_time,
+            });
+        info!(%reason, kept = retained.is_some(), "session down");
+        self.failed(reason.clone());
+        self.publish.send_modify(|status| {
+            (status.state, status.since) = (PeerState::Idle, SystemTime::now());
+            status.established = None;
+        });
+        Down { reason, retained }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a session is told before it starts.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bgp_wire::AfiSafi;
+use bgp_wire::capability::{AddPath, GracefulRestart};
+
+/// Zero (no timer) or at least three seconds: a `HoldTime` cannot hold anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HoldTime(u16);
+
+impl HoldTime {
+    /// No hold timer and no KEEPALIVE.
+    pub const OFF: Self = Self(0);
+    /// 90 seconds, as RFC 4271 §10 suggests.
+    pub const DEFAULT: Self = Self(90);
+
+    /// In seconds; 0 when off.
+    pub const fn secs(self) -> u16 {
+        self.0
+    }
+
+    /// How long the peer may be silent; `None` when it may be for ever.
+    pub fn silence(self) -> Option<Duration> {
+        (self.0 > 0).then(|| Duration::from_secs(self.0.into()))
+    }
+
+    /// Time between two KEEPALIVEs: a third (RFC 4271 §4.4). `None` when none are sent.
+    pub fn keepalive(self) -> Option<Duration> {
+        self.silence().map(|hold| hold / 3)
+    }
+
+    /// How long the peer may read nothing of what we have for it: twice the hold time, at least 8
+    /// minutes (RFC 9687 §4). `None` when the hold timer is off.
+    pub fn send_hold(self) -> Option<Duration> {
+        self.silence().map(|hold| (hold * 2).max(Duration::from_mins(8)))
+    }
+}
+
+impl Default for HoldTime {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// RFC 4271 §4.2 forbids one and two seconds.
+impl TryFrom<u16> for HoldTime {
+    type Error = HoldTimeError;
+
+    fn try_from(secs: u16) -> Result<Self, Self::Error> {
+        match secs {
+            1 | 2 => Err(HoldTimeError),
+            secs => Ok(Self(secs)),
+        }
+    }
+}
+
+/// One or two seconds were asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a hold time is 0 or at least 3 seconds")]
+pub struct HoldTimeError;
+
+/// What we say in our OPEN, and what we accept in the peer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Our AS number towards this peer.
+    pub local_asn: u32,
+    /// Our BGP identifier; not 0.0.0.0.
+    pub local_id: Ipv4Addr,
+    /// The AS number the peer must have.
+    pub peer_asn: u32,
+    /// What we offer; the smaller of both offers counts.
+    pub hold_time: HoldTime,
+    /// Families we offer. At least one must be offered by the peer too.
+    pub families: Vec<AfiSafi>,
+    /// Families in which we would send or receive path identifiers (RFC 7911).
+    pub add_path: Vec<AddPath>,
+    /// The graceful restart capability as we send it (RFC 4724, RFC 8538); `None` sends none, and
+    /// then nothing of the peer's is kept either. `restarted` is said until the first session is up.
+    pub restart: Option<GracefulRestart>,
+}
+
+impl SessionConfig {
+    /// A session inside one AS, as between a reflector and an agent: `vpnv4` and `rtc`.
+    pub fn internal(asn: u32, local_id: Ipv4Addr) -> Self {
+        Self::external(asn, local_id, asn)
+    }
+
+    /// A session with another AS.
+    pub fn external(local_asn: u32, local_id: Ipv4Addr, peer_asn: u32) -> Self {
+        Self {
+            local_asn,
+            local_id,
+            peer_asn,
+            hold_time: HoldTime::DEFAULT,
+            families: vec![AfiSafi::VPNV4, AfiSafi::RTC],
+            add_path: Vec::new(),
+            restart: None,
+        }
+    }
+
+    /// Whether both sides are of one AS.
+    pub const fn is_internal(&self) -> bool {
+        self.local_asn == self.peer_asn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_time_of_one_or_two_seconds_does_not_exist() {
+        for (secs, ok) in [(0, true), (1, false), (2, false), (3, true), (u16::MAX, true)] {
+            assert_eq!(HoldTime::try_from(secs).is_ok(), ok, "{secs}");
+        }
+    }
+
+    #[test]
+    fn timers_follow_the_hold_time() {
+        let hold = HoldTime::try_from(3).unwrap();
+        assert_eq!(hold.keepalive(), Some(Duration::from_secs(1)));
+        assert_eq!(hold.send_hold(), Some(Duration::from_mins(8)));
+        assert_eq!(HoldTime::OFF.keepalive(), None);
+        assert_eq!(HoldTime::OFF.send_hold(), None);
+    }
+}

@@ -1,0 +1,614 @@
+//! The life of one connection (RFC 4271 §8), from TCP up to the end.
+//!
+//! Connecting, retrying and choosing between two connections are the driver's: it has the sockets.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgp_wire::notification::{cease, fsm_error};
+use bgp_wire::{Message, Negotiated, Notification, RouteRefresh, Update, WireError};
+
+use crate::cease::Cease;
+use crate::config::SessionConfig;
+use crate::down::DownReason;
+use crate::negotiate::{self, Agreement};
+
+/// How long to wait for the peer's OPEN ("a large value", RFC 4271 §8.2.2).
+const OPEN_WAIT: Duration = Duration::from_mins(4);
+
+/// Before an OPEN was accepted there is nothing to read by.
+static NOTHING: Negotiated = Negotiated::nothing();
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// As [`Input::Tick`], but we have not been reading: silence proves nothing.
+    Busy,
+    /// We end it. The text is for the operator of the peer (RFC 9003).
+    Cease(Cease, String),
+    /// The peer closed or reset the connection, or it broke.
+    Closed,
+    /// The TCP connection stands.
+    Connected,
+    /// The path to the peer is down, as seen by BFD or the link.
+    PathDown,
+    /// Octets that cannot be read and end the session.
+    Malformed(WireError),
+    Message(Message),
+    /// A message that was not read because it cannot come before a session is up: an UPDATE or a
+    /// ROUTE-REFRESH.
+    Premature,
+    /// The peer has another connection, and that is its session now.
+    Replaced,
+    /// This process restarts: close without a NOTIFICATION, so that the peer keeps our routes.
+    Restart,
+    /// The peer has read nothing for the send hold time (RFC 9687).
+    SendHoldExpired,
+    /// The instant given by [`Session::deadline`] has come.
+    Tick,
+}
+
+/// What the driver must do, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    Deliver(Update),
+    /// The last action of a session: after what was sent before, close the connection.
+    Down(DownReason),
+    /// The peer asks for our routes, or marks the beginning or the end of its own (RFC 7313).
+    Refresh(RouteRefresh),
+    Send(Message),
+    Up(Arc<Agreement>),
+}
+
+/// Where a session stands, for those who look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    Idle,
+    OpenSent,
+    OpenConfirm,
+    Established,
+}
+
+/// One connection's state machine.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    phase: Phase,
+}
+
+/// What is known only in a state lives only in that state.
+#[derive(Debug)]
+enum Phase {
+    Idle,
+    OpenSent { hold: Instant },
+    OpenConfirm(Live),
+    Established(Live),
+}
+
+/// A session whose OPEN was accepted.
+#[derive(Debug)]
+struct Live {
+    agreement: Arc<Agreement>,
+    hold: Option<Instant>,
+    keepalive: Option<Instant>,
+}
+
+impl Session {
+    pub const fn new(config: SessionConfig) -> Self {
+        Self { config, phase: Phase::Idle }
+    }
+
+    /// Takes one input and appends what the driver must do, in order. Never blocks, reads no clock.
+    pub fn step(&mut self, now: Instant, input: Input, out: &mut Vec<Action>) {
+        self.phase = match (mem::replace(&mut self.phase, Phase::Idle), input) {
+            (Phase::Idle, Input::Connected) => {
+                out.push(Action::Send(Message::Open(negotiate::open(&self.config))));
+                Phase::OpenSent { hold: now + OPEN_WAIT }
+            }
+            (Phase::Idle, _) => Phase::Idle,
+            (Phase::OpenSent { .. }, Input::Message(Message::Open(open))) => {
+                match negotiate::accept(&self.config, open) {
+                    Ok(agreement) => {
+                        out.push(Action::Send(Message::Keepalive));
+                        Phase::OpenConfirm(Live::new(agreement, now))
+                    }
+                    Err(why) => fault(why, out),
+                }
+            }
+            (Phase::OpenConfirm(live), Input::Message(Message::Keepalive)) => {
+                out.push(Action::Up(Arc::clone(&live.agreement)));
+                Phase::Established(live.heard(now))
+            }
+            (Phase::Established(live), Input::Message(Message::Keepalive)) => {
+                Phase::Established(live.heard(now))
+            }
+            (Phase::Established(live), Input::Message(Message::Update(update))) => {
+                out.push(Action::Deliver(update));
+                Phase::Established(live.heard(now))
+            }
+            (Phase::Established(live), Input::Message(Message::RouteRefresh(refresh))) => {
+                // RFC 2918 §4 and RFC 7313 §5: what we did not agree on is ignored.
+                if live.understands(refresh) {
+                    out.push(Action::Refresh(refresh));
+                }
+                Phase::Established(live.heard(now))
+            }
+            (Phase::Established(live), Input::Busy) => {
+                Phase::Established(live.heard(now).ticked(now, out))
+            }
+            (Phase::OpenSent { hold }, Input::Busy | Input::Tick) if now < hold => {
+                Phase::OpenSent { hold }
+            }
+            (Phase::OpenConfirm(live), Input::Busy | Input::Tick) if !live.is_silent(now) => {
+                Phase::OpenConfirm(live.ticked(now, out))
+            }
+            (Phase::Established(live), Input::Tick) if !live.is_silent(now) => {
+                Phase::Established(live.ticked(now, out))
+            }
+            (_, Input::Busy | Input::Tick) => {
+                say(Notification::hold_timer_expired(), out);
+                down(DownReason::HoldTimerExpired, out)
+            }
+            (_, Input::SendHoldExpired) => {
+                // RFC 9687 §3: the peer will hardly read it, but it may.
+                say(Notification::send_hold_timer_expired(), out);
+                down(DownReason::SendHoldTimerExpired, out)
+            }
+            (_, Input::Closed) => down(DownReason::Closed, out),
+            (_, Input::Restart) => down(DownReason::Restarting, out),
+            (_, Input::Replaced) => down(DownReason::Replaced, out),
+            (_, Input::PathDown) => {
+                // RFC 9384 §3: one direction of the path may still work.
+                say(Notification::cease(cease::BFD_DOWN), out);
+                down(DownReason::PathDown, out)
+            }
+            (phase, Input::Cease(why, text)) => {
+                say(phase.farewell(why, &text), out);
+                down(DownReason::Ceased(why), out)
+            }
+            (_, Input::Message(Message::Notification(why))) => down(DownReason::Received(why), out),
+            (_, Input::Malformed(error)) => fault(error.notification(), out),
+            (phase, Input::Connected | Input::Premature | Input::Message(_)) => {
+                fault(Notification::fsm_error(phase.fsm_subcode()), out)
+            }
+        };
+    }
+
+    /// When to call [`Session::step`] with [`Input::Tick`], if nothing else comes before.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::OpenSent { hold } => Some(*hold),
+            Phase::OpenConfirm(live) | Phase::Established(live) => {
+                live.hold.into_iter().chain(live.keepalive).min()
+            }
+        }
+    }
+
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Idle => State::Idle,
+            Phase::OpenSent { .. } => State::OpenSent,
+            Phase::OpenConfirm(_) => State::OpenConfirm,
+            Phase::Established(_) => State::Established,
+        }
+    }
+
+    /// What the OPENs agreed on, once the peer's was accepted.
+    pub const fn agreement(&self) -> Option<&Arc<Agreement>> {
+        match &self.phase {
+            Phase::Idle | Phase::OpenSent { .. } => None,
+            Phase::OpenConfirm(live) | Phase::Established(live) => Some(&live.agreement),
+        }
+    }
+
+    /// What to read the peer's messages by.
+    pub fn negotiated(&self) -> &Negotiated {
+        self.agreement().map_or(&NOTHING, |agreement| &agreement.negotiated)
+    }
+
+    pub const fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+}
+
+impl Phase {
+    /// RFC 6608 §3.
+    const fn fsm_subcode(&self) -> u8 {
+        match self {
+            Self::Idle => 0,
+            Self::OpenSent { .. } => fsm_error::OPEN_SENT,
+            Self::OpenConfirm(_) => fsm_error::OPEN_CONFIRM,
+            Self::Established(_) => fsm_error::ESTABLISHED,
+        }
+    }
+
+    /// Where a NOTIFICATION would keep our routes, one that must not is a Hard Reset (RFC 8538 §3).
+    fn farewell(&self, why: Cease, text: &str) -> Notification {
+        match self {
+            Self::Established(live)
+                if live.agreement.restart.as_ref().is_some_and(|r| r.notification) =>
+            {
+                why.notification_that_ends(text)
+            }
+            _ => why.notification(text),
+        }
+    }
+}
+
+impl Live {
+    fn new(agreement: Agreement, now: Instant) -> Self {
+        let keepalive = agreement.hold_time.keepalive().map(|every| now + every);
+        // Even a peer that may be silent for ever owes us its first KEEPALIVE.
+        let hold = Some(now + agreement.hold_time.silence().unwrap_or(OPEN_WAIT));
+        Self { agreement: Arc::new(agreement), hold, keepalive }
+    }
+
+    /// The peer lives: its hold time starts anew.
+    fn heard(mut self, now: Instant) -> Self {
+        self.hold = self.agreement.hold_time.silence().map(|hold| now + hold);
+        self
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        self.hold.is_some_and(|hold| hold <= now)
+    }
+
+    /// Sends the KEEPALIVE that is due, if one is.
+    fn ticked(mut self, now: Instant, out: &mut Vec<Action>) -> Self {
+        if self.keepalive.is_some_and(|due| due <= now) {
+            out.push(Action::Send(Message::Keepalive));
+            self.keepalive = self.agreement.hold_time.keepalive().map(|every| now + every);
+        }
+        self
+    }
+
+    fn understands(&self, refresh: RouteRefresh) -> bool {
+        let subtypes = if self.agreement.enhanced_route_refresh { 0..=2 } else { 0..=0 };
+        subtypes.contains(&refresh.subtype)
+            && self.agreement.negotiated.families.contains(&refresh.family)
+    }
+}
+
+/// The peer made a mistake: tell it, and end.
+fn fault(why: Notification, out: &mut Vec<Action>) -> Phase {
+    say(why.clone(), out);
+    down(DownReason::Sent(why), out)
+}
+
+fn say(why: Notification, out: &mut Vec<Action>) {
+    out.push(Action::Send(Message::Notification(why)));
+}
+
+fn down(reason: DownReason, out: &mut Vec<Action>) -> Phase {
+    out.push(Action::Down(reason));
+    Phase::Idle
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use bgp_wire::capability::GracefulRestart;
+    use bgp_wire::{AfiSafi, Open};
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::HoldTime;
+
+    const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+
+    #[expect(clippy::disallowed_methods, reason = "an `Instant` can only be made from a clock")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn peers_open(change: fn(&mut SessionConfig)) -> Input {
+        let mut config = SessionConfig::internal(64512, PEER);
+        change(&mut config);
+        Input::Message(Message::Open(negotiate::open(&config)))
+    }
+
+    fn good_open() -> Input {
+        peers_open(|_| {})
+    }
+
+    fn keepalive() -> Input {
+        Input::Message(Message::Keepalive)
+    }
+
+    fn update() -> Update {
+        Update {
+            withdrawn: Vec::new(),
+            announced: Vec::new(),
+            attributes: Arc::default(),
+            end_of_rib: Some(AfiSafi::VPNV4),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Runs a session through `(seconds since start, input)` and returns all it asked for.
+    fn play(config: SessionConfig, script: Vec<(u64, Input)>) -> (Session, Vec<Action>) {
+        let start = start();
+        let mut session = Session::new(config);
+        let mut out = Vec::new();
+        for (at, input) in script {
+            session.step(start + Duration::from_secs(at), input, &mut out);
+        }
+        (session, out)
+    }
+
+    fn ours() -> SessionConfig {
+        SessionConfig::internal(64512, US)
+    }
+
+    fn up_and(more: Vec<(u64, Input)>) -> Vec<(u64, Input)> {
+        let up = [(0, Input::Connected), (0, good_open()), (0, keepalive())];
+        up.into_iter().chain(more).collect()
+    }
+
+    fn bad_length() -> WireError {
+        let header = [&[0xff; 16][..], &[0, 18, 4]].concat();
+        bgp_wire::frame::length(&header, 4096).unwrap_err()
+    }
+
+    #[test]
+    fn a_session_comes_up_after_open_and_keepalive() {
+        let (session, out) = play(ours(), up_and(vec![]));
+        assert_eq!(session.state(), State::Established);
+        assert!(matches!(
+            &out[..],
+            [
+                Action::Send(Message::Open(Open { router_id: US, .. })),
+                Action::Send(Message::Keepalive),
+                Action::Up(agreement),
+            ] if agreement.peer.router_id == PEER
+        ));
+    }
+
+    type Case = (&'static str, Vec<(u64, Input)>, DownReason, Option<Notification>);
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn how_sessions_end() {
+        let sent = |code, subcode| DownReason::Sent(Notification::new(code, subcode));
+        let hold = DownReason::HoldTimerExpired;
+        let reset = || Notification::new(6, 4);
+        let connected = |more: Vec<(u64, Input)>| {
+            std::iter::once((0, Input::Connected)).chain(more).collect::<Vec<_>>()
+        };
+        // (what happens, script, the reason, the NOTIFICATION that is sent)
+        let cases: Vec<Case> = vec![
+            (
+                "another AS",
+                connected(vec![(0, peers_open(|c| c.local_asn = 65000))]),
+                sent(2, 2),
+                Some(Notification::new(2, 2)),
+            ),
+            (
+                "our own identifier",
+                connected(vec![(0, peers_open(|c| c.local_id = US))]),
+                sent(2, 3),
+                Some(Notification::new(2, 3)),
+            ),
+            (
+                "no OPEN",
+                connected(vec![(239, Input::Tick), (240, Input::Tick)]),
+                hold.clone(),
+                Some(Notification::new(4, 0)),
+            ),
+            (
+                "no KEEPALIVE after the OPEN",
+                connected(vec![(0, good_open()), (30, Input::Tick), (90, Input::Tick)]),
+                hold.clone(),
+                Some(Notification::new(4, 0)),
+            ),
+            (
+                "silence",
+                up_and(vec![(90, Input::Tick)]),
+                hold.clone(),
+                Some(Notification::new(4, 0)),
+            ),
+            (
+                "silence after a sign of life",
+                up_and(vec![(60, keepalive()), (149, Input::Tick), (150, Input::Tick)]),
+                hold.clone(),
+                Some(Notification::new(4, 0)),
+            ),
+            (
+                "silence after we were busy",
+                up_and(vec![(89, Input::Busy), (178, Input::Tick), (179, Input::Tick)]),
+                hold,
+                Some(Notification::new(4, 0)),
+            ),
+            (
+                "KEEPALIVE before OPEN",
+                connected(vec![(0, keepalive())]),
+                sent(5, 1),
+                Some(Notification::new(5, 1)),
+            ),
+            (
+                "UPDATE before KEEPALIVE",
+                connected(vec![(0, good_open()), (0, Input::Premature)]),
+                sent(5, 2),
+                Some(Notification::new(5, 2)),
+            ),
+            (
+                "second OPEN",
+                up_and(vec![(1, good_open())]),
+                sent(5, 3),
+                Some(Notification::new(5, 3)),
+            ),
+            (
+                "NOTIFICATION",
+                up_and(vec![(1, Input::Message(Message::Notification(reset())))]),
+                DownReason::Received(reset()),
+                None,
+            ),
+            (
+                "octets that cannot be read",
+                up_and(vec![(1, Input::Malformed(bad_length()))]),
+                DownReason::Sent(bad_length().notification()),
+                Some(bad_length().notification()),
+            ),
+            ("hang-up", up_and(vec![(1, Input::Closed)]), DownReason::Closed, None),
+            ("our restart", up_and(vec![(1, Input::Restart)]), DownReason::Restarting, None),
+            ("replaced", up_and(vec![(1, Input::Replaced)]), DownReason::Replaced, None),
+            (
+                "path down",
+                up_and(vec![(1, Input::PathDown)]),
+                DownReason::PathDown,
+                Some(Notification::new(6, 10)),
+            ),
+            (
+                "a peer that reads nothing",
+                up_and(vec![(1, Input::SendHoldExpired)]),
+                DownReason::SendHoldTimerExpired,
+                Some(Notification::new(8, 0)),
+            ),
+            (
+                "we end it",
+                up_and(vec![(1, Input::Cease(Cease::Deconfigured, String::new()))]),
+                DownReason::Ceased(Cease::Deconfigured),
+                Some(Notification::new(6, 3)),
+            ),
+        ];
+        for (name, script, reason, told) in cases {
+            let (session, out) = play(ours(), script);
+            assert_eq!(out.last(), Some(&Action::Down(reason)), "{name}");
+            let said = out.iter().find_map(|action| match action {
+                Action::Send(Message::Notification(said)) => Some(said.clone()),
+                _ => None,
+            });
+            assert_eq!(said, told, "{name}");
+            assert_eq!((session.state(), session.deadline()), (State::Idle, None), "{name}");
+        }
+    }
+
+    #[test]
+    fn keepalives_go_every_third_of_the_smaller_hold_time() {
+        let config = SessionConfig { hold_time: HoldTime::try_from(9).unwrap(), ..ours() };
+        let ticks = (1..=9).flat_map(|at| [(at, keepalive()), (at, Input::Tick)]).collect();
+        let (session, out) = play(config, up_and(ticks));
+        assert_eq!(session.state(), State::Established);
+        let sent = out.iter().filter(|a| matches!(a, Action::Send(Message::Keepalive))).count();
+        assert_eq!(sent, 1 + 3, "one for the OPEN, then at 3, 6 and 9 seconds");
+    }
+
+    #[test]
+    fn without_a_hold_time_there_is_no_deadline() {
+        let config = SessionConfig { hold_time: HoldTime::OFF, ..ours() };
+        let (session, _) = play(config, up_and(vec![(1_000_000, Input::Tick)]));
+        assert_eq!((session.state(), session.deadline()), (State::Established, None));
+    }
+
+    #[test]
+    fn a_peer_that_sent_its_open_and_no_hold_time_is_not_awaited_for_ever() {
+        let config = SessionConfig { hold_time: HoldTime::OFF, ..ours() };
+        let (session, _) = play(config, vec![(0, Input::Connected), (0, good_open())]);
+        assert!(session.deadline().is_some());
+    }
+
+    #[test]
+    fn updates_are_handed_over_and_prove_life() {
+        let said = Input::Message(Message::Update(update()));
+        let (session, out) = play(ours(), up_and(vec![(80, said), (100, Input::Tick)]));
+        assert_eq!(session.state(), State::Established);
+        assert!(out.contains(&Action::Deliver(update())));
+    }
+
+    #[test]
+    fn a_refresh_counts_only_where_it_was_agreed_on() {
+        let refresh = |family, subtype| RouteRefresh { family, subtype };
+        // (what the peer sends, whether it is handed over)
+        for (sent, counts) in [
+            (refresh(AfiSafi::VPNV4, 0), true),
+            (refresh(AfiSafi::VPNV4, 1), true),
+            (refresh(AfiSafi::RTC, 2), true),
+            (refresh(AfiSafi::VPNV4, 3), false),
+            (refresh(AfiSafi::EVPN, 0), false),
+        ] {
+            let input = Input::Message(Message::RouteRefresh(sent));
+            let (session, out) = play(ours(), up_and(vec![(1, input)]));
+            assert_eq!(session.state(), State::Established, "{sent:?}");
+            assert_eq!(out.contains(&Action::Refresh(sent)), counts, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_farewell_for_good_is_a_hard_reset_where_a_plain_one_would_keep_routes() {
+        let with_n_bit = |config: &mut SessionConfig| {
+            config.restart = Some(GracefulRestart { notification: true, ..Default::default() });
+        };
+        let mut config = ours();
+        with_n_bit(&mut config);
+        let script = vec![
+            (0, Input::Connected),
+            (0, peers_open(with_n_bit)),
+            (0, keepalive()),
+            (1, Input::Cease(Cease::AdministrativeShutdown, "bye".into())),
+        ];
+        let (_, out) = play(config, script);
+        let said =
+            Notification { code: 6, subcode: 9, data: Bytes::from_static(b"\x06\x02\x03bye") };
+        assert!(out.contains(&Action::Send(Message::Notification(said))));
+    }
+
+    fn any_input() -> impl Strategy<Value = Input> {
+        prop_oneof![
+            Just(()).prop_map(|()| Input::Connected),
+            Just(()).prop_map(|()| good_open()),
+            Just(()).prop_map(|()| peers_open(|c| c.local_asn = 1)),
+            Just(()).prop_map(|()| keepalive()),
+            Just(()).prop_map(|()| Input::Message(Message::Update(update()))),
+            Just(()).prop_map(|()| Input::Tick),
+            Just(()).prop_map(|()| Input::Busy),
+            Just(()).prop_map(|()| Input::Closed),
+            Just(()).prop_map(|()| Input::Premature),
+            Just(()).prop_map(|()| Input::Cease(Cease::Collision, String::new())),
+        ]
+    }
+
+    proptest! {
+        /// Whatever comes in whatever order: up only once per life, down exactly at its end, routes only
+        /// in between, and no deadline that has passed is left behind.
+        #[test]
+        fn a_life_has_one_shape(script in prop::collection::vec((0u64..60, any_input()), 0..40)) {
+            let mut now = start();
+            let mut session = Session::new(ours());
+            let (mut lives, mut is_up) = (false, false);
+            for (wait, input) in script {
+                now += Duration::from_secs(wait);
+                let is_clock = matches!(input, Input::Tick | Input::Busy);
+                let mut out = Vec::new();
+                session.step(now, input, &mut out);
+                for (index, action) in out.iter().enumerate() {
+                    match action {
+                        Action::Send(Message::Open(_)) => {
+                            prop_assert!(!lives);
+                            lives = true;
+                        }
+                        Action::Send(_) => prop_assert!(lives),
+                        Action::Up(_) => {
+                            prop_assert!(lives && !is_up);
+                            is_up = true;
+                        }
+                        Action::Deliver(_) | Action::Refresh(_) => prop_assert!(is_up),
+                        Action::Down(_) => {
+                            prop_assert!(lives && index + 1 == out.len());
+                            (lives, is_up) = (false, false);
+                        }
+                    }
+                }
+                prop_assert_eq!(session.state() == State::Established, is_up);
+                prop_assert_eq!(session.state() == State::Idle, !lives);
+                if is_clock {
+                    prop_assert!(session.deadline().is_none_or(|deadline| deadline > now));
+                }
+            }
+        }
+    }
+}

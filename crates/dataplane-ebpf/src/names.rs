@@ -1,0 +1,158 @@
+//! Names beside the numbers that the programs use, so that the agent that comes after this one can
+//! say what it found.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use dataplane::{DataplaneError, PortId};
+
+use crate::layout::{PortName, VrfName};
+
+/// What is kept of a port besides what the programs need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortRecord {
+    pub(crate) id: PortId,
+    /// Where the workload's network namespace was found, and its inode number there.
+    pub(crate) path: PathBuf,
+    pub(crate) inode: u64,
+    /// Name of the interface inside.
+    pub(crate) interface: String,
+}
+
+/// Three lengths of two octets, and the inode number.
+const PORT_HEADER: usize = 3 * 2 + 8;
+
+impl PortRecord {
+    pub(crate) fn encode(&self) -> Result<PortName, DataplaneError> {
+        let parts =
+            [self.id.0.as_bytes(), self.path.as_os_str().as_bytes(), self.interface.as_bytes()];
+        let mut octets = Vec::with_capacity(PORT_HEADER);
+        for part in parts {
+            let length = u16::try_from(part.len()).unwrap_or(u16::MAX);
+            octets.extend(length.to_ne_bytes());
+        }
+        octets.extend(self.inode.to_ne_bytes());
+        octets.extend(parts.concat());
+        let mut value = PortName([0; 1024]);
+        let room = value.0.get_mut(..octets.len()).ok_or_else(|| {
+            DataplaneError::new(format!("the name and the path of port {} are too long", self.id))
+        })?;
+        room.copy_from_slice(&octets);
+        Ok(value)
+    }
+
+    /// `None` when no agent of this version wrote it.
+    pub(crate) fn decode(value: &PortName) -> Option<Self> {
+        let (header, rest) = value.0.split_at(PORT_HEADER);
+        let (lengths, inode) = header.split_at(6);
+        let mut lengths = lengths
+            .chunks_exact(2)
+            .map(|length| length.try_into().map(u16::from_ne_bytes).map(usize::from));
+        let mut part = |rest| take(rest, lengths.next()?.ok()?);
+        let (id, rest) = part(rest)?;
+        let (path, rest) = part(rest)?;
+        let (interface, _) = part(rest)?;
+        let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).ok();
+        Some(Self {
+            id: PortId(text(id).filter(|id| !id.is_empty())?),
+            path: Path::new(OsStr::from_bytes(path)).to_owned(),
+            inode: u64::from_ne_bytes(inode.try_into().ok()?),
+            interface: text(interface)?,
+        })
+    }
+}
+
+fn take(octets: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
+    octets.split_at_checked(length)
+}
+
+/// The network's name behind its label.
+pub(crate) fn encode_vrf(name: &str, label: u32) -> VrfName {
+    let mut value = VrfName([0; 256]);
+    let (head, tail) = value.0.split_at_mut(4);
+    head.copy_from_slice(&label.to_ne_bytes());
+    // A longer one is cut off: it is for people only.
+    let (length, room) = tail.split_at_mut(1);
+    let mut end = name.len().min(room.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    length[0] = u8::try_from(end).unwrap_or_default();
+    room[..end].copy_from_slice(&name.as_bytes()[..end]);
+    value
+}
+
+pub(crate) fn decode_vrf(value: &VrfName) -> Option<(String, u32)> {
+    let (label, rest) = value.0.split_first_chunk::<4>()?;
+    let (length, room) = rest.split_first()?;
+    let name = room.get(..usize::from(*length))?;
+    Some((String::from_utf8(name.to_vec()).ok()?, u32::from_ne_bytes(*label)))
+}
+
+/// Name of the host's end of a port, at most 15 octets: the same on every start, different for
+/// every port and plane.
+pub(crate) fn host_interface(instance: &str, id: &PortId) -> String {
+    let octets = instance.bytes().chain([0]).chain(id.0.bytes());
+    format!("arc{:012x}", fnv1a(octets) & 0xffff_ffff_ffff)
+}
+
+/// What the flows of a port's group are mixed with.
+pub(crate) fn port_key(id: &PortId) -> u32 {
+    let hash = fnv1a(id.0.bytes());
+    u32::try_from((hash >> 32) ^ (hash & 0xffff_ffff)).unwrap_or_default()
+}
+
+/// FNV-1a: as stable as a name must be, which the hashers of the standard library are not.
+fn fnv1a(octets: impl Iterator<Item = u8>) -> u64 {
+    octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str) -> PortRecord {
+        PortRecord {
+            id: id.into(),
+            path: "/run/netns/db-1".into(),
+            inode: 4_026_532_000,
+            interface: "eth0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_port_record_reads_back_what_it_was() {
+        let record = record("database/db-1");
+        assert_eq!(PortRecord::decode(&record.encode().unwrap()), Some(record));
+    }
+
+    #[test]
+    fn a_port_record_that_does_not_fit_is_refused() {
+        assert!(record(&"x".repeat(1000)).encode().is_err());
+    }
+
+    #[test]
+    fn octets_that_are_no_record_are_none() {
+        assert_eq!(PortRecord::decode(&PortName([0; 1024])), None);
+        assert_eq!(PortRecord::decode(&PortName([0xff; 1024])), None);
+    }
+
+    #[test]
+    fn a_network_name_is_cut_between_characters() {
+        let (name, label) = decode_vrf(&encode_vrf(&"ä".repeat(200), 77)).unwrap();
+        assert_eq!((name, label), ("ä".repeat(125), 77));
+        assert_eq!(decode_vrf(&encode_vrf("database", 16)), Some(("database".to_owned(), 16)));
+    }
+
+    #[test]
+    fn host_interfaces_are_short_stable_and_apart() {
+        let name = host_interface("node-1", &"database/db-1".into());
+        assert_eq!(name.len(), 15);
+        assert_eq!(name, host_interface("node-1", &"database/db-1".into()));
+        assert_ne!(name, host_interface("node-2", &"database/db-1".into()));
+        assert_ne!(name, host_interface("node-1", &"database/db-2".into()));
+    }
+}

@@ -1,0 +1,165 @@
+//! Interfaces of one network namespace, by rtnetlink.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use dataplane::{DataplaneError, Mac};
+use futures::TryStreamExt as _;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressAttribute;
+use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
+use rtnetlink::{Handle, RouteMessageBuilder};
+use tokio::task::JoinHandle;
+
+/// A netlink socket in the network namespace of the thread that opened it.
+pub(crate) struct Netlink {
+    pub(crate) handle: Handle,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Netlink {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// What we care about of an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interface {
+    pub(crate) ifindex: u32,
+    pub(crate) name: String,
+    pub(crate) alias: String,
+    pub(crate) mtu: u32,
+    pub(crate) mac: Option<Mac>,
+    pub(crate) up: bool,
+    pub(crate) is_ethernet: bool,
+    /// Of a veth: its other end, wherever that is.
+    pub(crate) other_end: u32,
+}
+
+impl Netlink {
+    /// Must be called on a tokio runtime.
+    pub(crate) fn open() -> Result<Self, DataplaneError> {
+        let (connection, handle, _) = rtnetlink::new_connection()
+            .map_err(|error| DataplaneError::because("cannot open a netlink socket", error))?;
+        Ok(Self { handle, connection: tokio::spawn(connection) })
+    }
+
+    /// The interface of that name, if there is one.
+    pub(crate) async fn interface(&self, name: &str) -> Result<Option<Interface>, DataplaneError> {
+        let mut found = std::pin::pin!(self.handle.link().get().match_name(name).execute());
+        match found.try_next().await {
+            Ok(found) => Ok(found.as_ref().map(Interface::from)),
+            Err(error) if is_no_device(&error) => Ok(None),
+            Err(error) => Err(failed(format!("cannot ask about interface {name}"), error)),
+        }
+    }
+
+    /// All interfaces.
+    pub(crate) async fn interfaces(&self) -> Result<Vec<Interface>, DataplaneError> {
+        let all = self.handle.link().get().execute();
+        let all: Vec<LinkMessage> = all
+            .try_collect()
+            .await
+            .map_err(|error| failed("cannot list the interfaces".to_owned(), error))?;
+        Ok(all.iter().map(Interface::from).collect())
+    }
+
+    pub(crate) async fn delete(&self, interface: &Interface) -> Result<(), DataplaneError> {
+        match self.handle.link().del(interface.ifindex).execute().await {
+            Err(error) if !is_no_device(&error) => {
+                Err(failed(format!("cannot delete interface {}", interface.name), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn set(&self, message: LinkMessage, name: &str) -> Result<(), DataplaneError> {
+        let done = self.handle.link().set(message).execute().await;
+        done.map_err(|error| failed(format!("cannot set up interface {name}"), error))
+    }
+
+    /// Makes `address` the only IPv4 address of the interface.
+    pub(crate) async fn set_only_address(
+        &self,
+        ifindex: u32,
+        address: Ipv4Addr,
+        prefix_len: u8,
+    ) -> Result<(), DataplaneError> {
+        let wrong = |error| failed(format!("cannot set address {address}/{prefix_len}"), error);
+        let found = self.handle.address().get().set_link_index_filter(ifindex).execute();
+        let mut there = false;
+        for message in found.try_collect::<Vec<_>>().await.map_err(wrong)? {
+            let is_v4 = message.header.family == AddressFamily::Inet;
+            if message.header.index != ifindex || !is_v4 {
+                continue;
+            }
+            let local = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            });
+            if local == Some(IpAddr::V4(address)) && message.header.prefix_len == prefix_len {
+                there = true;
+            } else {
+                self.handle.address().del(message).execute().await.map_err(wrong)?;
+            }
+        }
+        if there {
+            return Ok(());
+        }
+        let add = self.handle.address().add(ifindex, address.into(), prefix_len);
+        add.replace().execute().await.map_err(wrong)
+    }
+
+    /// Sends everything without a better route through the gateway, also when that is not in the
+    /// interface's own prefix.
+    pub(crate) async fn set_default_route(
+        &self,
+        ifindex: u32,
+        gateway: Ipv4Addr,
+    ) -> Result<(), DataplaneError> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .gateway(gateway)
+            .output_interface(ifindex)
+            .onlink()
+            .build();
+        let done = self.handle.route().add(route).replace().execute().await;
+        done.map_err(|error| failed(format!("cannot route by gateway {gateway}"), error))
+    }
+}
+
+impl From<&LinkMessage> for Interface {
+    fn from(message: &LinkMessage) -> Self {
+        let mut interface = Self {
+            ifindex: message.header.index,
+            name: String::new(),
+            alias: String::new(),
+            mtu: 0,
+            mac: None,
+            up: message.header.flags.contains(netlink_packet_route::link::LinkFlags::Up),
+            is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+            other_end: 0,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => interface.name.clone_from(name),
+                LinkAttribute::IfAlias(alias) => interface.alias.clone_from(alias),
+                LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
+                LinkAttribute::Link(other_end) => interface.other_end = *other_end,
+                LinkAttribute::Address(mac) => {
+                    interface.mac = mac.as_slice().try_into().ok().map(Mac);
+                }
+                _ => {}
+            }
+        }
+        interface
+    }
+}
+
+fn is_no_device(error: &rtnetlink::Error) -> bool {
+    let rtnetlink::Error::NetlinkError(message) = error else { return false };
+    message.raw_code() == -rustix::io::Errno::NODEV.raw_os_error()
+}
+
+pub(crate) fn failed(what: String, error: rtnetlink::Error) -> DataplaneError {
+    DataplaneError::because(what, error)
+}

@@ -1,0 +1,60 @@
+//! What the plane is told when it is opened.
+
+use std::path::PathBuf;
+
+/// Which plane this is, where its state is pinned, and how much it may hold.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name of this node's plane, one directory name of letters, digits, `-` and `_`. Planes of one
+    /// machine that share a BPF file system must have different ones.
+    pub instance: String,
+    /// Mount point of a BPF file system; one is mounted there if there is none. It must outlive the
+    /// agent: not a mount in the agent's own mount namespace.
+    pub bpffs: PathBuf,
+    pub sizes: Sizes,
+}
+
+impl Options {
+    /// The defaults: `/sys/fs/bpf`, [`Sizes::default`].
+    pub fn new(instance: impl Into<String>) -> Self {
+        Self {
+            instance: instance.into(),
+            bpffs: PathBuf::from("/sys/fs/bpf"),
+            sizes: Sizes::default(),
+        }
+    }
+}
+
+/// Most entries of the tables. Only tables that do not exist yet are made with them: what an
+/// earlier run pinned keeps its sizes until it is purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Host routes, and as many others.
+    pub routes: u32,
+    /// Distinct sets of next hops, 136 octets each, reserved.
+    pub groups: u32,
+    /// Distinct next hops, 16 octets each, reserved.
+    pub next_hops: u32,
+    pub vrfs: u32,
+    pub ports: u32,
+    /// Floating addresses, service addresses and service ports together.
+    pub translations: u32,
+    /// Translated connections, two entries each and about 110 octets an entry, reserved. When it is
+    /// full the longest unused gives way.
+    pub flows: u32,
+}
+
+impl Default for Sizes {
+    /// About 20 MiB reserved.
+    fn default() -> Self {
+        Self {
+            routes: 65_536,
+            groups: 16_384,
+            next_hops: 16_384,
+            vrfs: 4_096,
+            ports: 4_096,
+            translations: 16_384,
+            flows: 131_072,
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The plane: what it remembers, and how an operation finds its file.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use aya::include_bytes_aligned;
+use dataplane::{
+    Counters, Dataplane, DataplaneError, Desired, Found, NodeConfig, Op, PortId, Result,
+    Translation, Vrf, VrfId,
+};
+use ipnet::Ipv4Net;
+use tracing::{debug, info};
+
+use crate::groups::Groups;
+use crate::netlink::Netlink;
+use crate::options::Options;
+use crate::pins::Pins;
+use crate::ports::Slot;
+use crate::programs::Programs;
+use crate::tables::{self, Tables};
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrouter.bpf.o"));
+
+/// The data plane of one node, in the network namespace of the thread that opened it.
+///
+/// Dropping it changes nothing that is forwarded. It must be used on threads of that namespace.
+pub struct EbpfPlane {
+    pub(crate) instance: String,
+    pub(crate) tables: Tables,
+    pub(crate) programs: Programs,
+    pub(crate) netlink: Netlink,
+    pub(crate) was_found: bool,
+    // What the maps hold, as it was last read and changed since. `list` reads it anew.
+    pub(crate) node: NodeConfig,
+    pub(crate) vrfs: BTreeMap<VrfId, Vrf>,
+    pub(crate) slots: BTreeMap<PortId, Slot>,
+    pub(crate) translations: BTreeMap<(VrfId, Ipv4Addr), Translation>,
+    pub(crate) routes: BTreeMap<VrfId, BTreeMap<Ipv4Net, u32>>,
+    pub(crate) groups: Groups,
+}
+
+impl EbpfPlane {
+    /// Opens the plane: adopts what an earlier run of the same instance pinned, or starts empty.
+    ///
+    /// Adopted state goes on forwarding meanwhile; the programs of this build take the place of the
+    /// older ones between two packets. Must be called on a tokio runtime.
+    pub async fn open(options: &Options) -> Result<Self> {
+        need_kernel()?;
+        let pins = Pins::new(options)?;
+        pins.prepare()?;
+        let (ebpf, tables, was_found) = tables::open(&pins, &options.sizes, OBJECT)?;
+        let mut plane = Self {
+            instance: options.instance.clone(),
+            tables,
+            programs: Programs::load(ebpf, pins.clone())?,
+            netlink: Netlink::open()?,
+            was_found,
+            node: NodeConfig::default(),
+            vrfs: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            translations: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            groups: Groups::new(options.sizes.groups, options.sizes.next_hops),
+        };
+        plane.programs.adopt()?;
+        let found = plane.read_back().await?;
+        // Empty tables forward nothing that a peer should keep routes for.
+        plane.was_found = was_found && found != Desired::default();
+        pins.remove_other_versions().map_err(|error| {
+            DataplaneError::because("cannot remove what older versions pinned", error)
+        })?;
+        info!(instance = plane.instance, found = plane.was_found, "eBPF data plane open");
+        Ok(plane)
+    }
+
+    async fn apply_one(&mut self, op: &Op) -> Result<()> {
+        match op {
+            Op::PutNode(node) => self.put_node(node).await,
+            Op::PutVrf(id, vrf) => self.put_vrf(*id, vrf),
+            Op::PutPort(id, port) => self.put_port(id, port).await,
+            Op::PutTranslation(vrf, address, to) => self.put_translation(*vrf, *address, to),
+            Op::PutRoute(vrf, net, group) => self.put_route(*vrf, *net, group),
+            Op::RemoveRoute(vrf, net) => self.remove_route(*vrf, *net),
+            Op::RemoveTranslation(vrf, address) => self.remove_translation(*vrf, *address),
+            Op::RemovePort(id) => self.remove_port(id).await,
+            Op::RemoveVrf(id) => self.remove_vrf(*id),
+        }
+    }
+}
+
+impl Dataplane for EbpfPlane {
+    async fn list(&mut self) -> Result<Found> {
+        self.read_back().await
+    }
+
+    async fn apply(&mut self, ops: &[Op]) -> Vec<(usize, DataplaneError)> {
+        let mut failures = Vec::new();
+        let mut index = 0;
+        while let Some(op) = ops.get(index) {
+            // A run of routes is looked at as a whole: those that leave one group for another
+            // together are moved by one write.
+            if let Op::PutRoute(..) = op {
+                let run = ops[index..].iter().take_while(|op| matches!(op, Op::PutRoute(..)));
+                let end = index + run.count();
+                self.move_groups(&ops[index..end]);
+                for (offset, op) in ops[index..end].iter().enumerate() {
+                    if let Err(error) = self.apply_one(op).await {
+                        failures.push((index + offset, error));
+                    }
+                }
+                index = end;
+                continue;
+            }
+            if let Err(error) = self.apply_one(op).await {
+                debug!(%error, ?op, "operation failed");
+                failures.push((index, error));
+            }
+            index += 1;
+        }
+        failures
+    }
+
+    async fn counters(&mut self) -> Result<Counters> {
+        self.read_counters()
+    }
+
+    fn was_found(&self) -> bool {
+        self.was_found
+    }
+}
+
+/// tcx came with Linux 6.6.
+fn need_kernel() -> Result<()> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    if is_new_enough(&release) {
+        return Ok(());
+    }
+    Err(DataplaneError::new(format!(
+        "the eBPF data plane needs Linux 6.6 or newer (tcx); this is {release}"
+    )))
+}
+
+fn is_new_enough(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return false;
+    };
+    (major, minor) >= (6, 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcx_needs_linux_6_6() {
+        for old in ["6.1.0-50-amd64", "5.15.0", "6.5.13", "nonsense", ""] {
+            assert!(!is_new_enough(old), "{old}");
+        }
+        for new in ["6.6.0", "6.18.44-fc-v669", "7.0", "6.12.38+deb13-cloud-amd64"] {
+            assert!(is_new_enough(new), "{new}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The plane with real packets, in network namespaces.
+
+#![allow(clippy::panic, reason = "a test may")]
+
+mod forwarding;
+mod world;

@@ -1,0 +1,291 @@
+//! The core as others see it: answers to questions, in the shapes of the API.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
+
+use arcus_api::v1;
+use arcus_api::v1::{PortId, PortStatus, Tunnel, VrfNextHop, VrfNextHopKind, VrfRoute};
+use bgp_wire::AfiSafi;
+use dataplane::{Encapsulation, NextHop, TranslationKind, VrfId};
+use ipnet::IpNet;
+
+use super::ports::Port;
+use super::{Core, Peer, PeerState};
+use crate::local::LocalVrf;
+use crate::reconcile::Item;
+use crate::vrf_table::{Source, Unusable};
+
+/// Numbers for metrics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gauges {
+    pub ports: usize,
+    pub vrfs: usize,
+    pub routes: usize,
+    /// Prefixes that the data plane is still to be told of; a VRF that changed as a whole counts with
+    /// all its prefixes.
+    pub dirty: usize,
+    /// Things that the data plane refused and that are tried again.
+    pub failed: usize,
+    /// Paths that are not used, by reason.
+    pub unusable: BTreeMap<&'static str, usize>,
+    /// Whether each control node's session is up, and what it is still to be told.
+    pub peers: Vec<(String, bool, usize)>,
+}
+
+impl Core {
+    pub fn show_ports(&self) -> Vec<PortStatus> {
+        self.ports.iter().map(|(id, port)| self.show_port(id, port)).collect()
+    }
+
+    pub fn status_of(&self, id: &PortId) -> Option<PortStatus> {
+        self.ports.get(id).map(|port| self.show_port(id, port))
+    }
+
+    fn show_port(&self, id: &PortId, port: &Port) -> PortStatus {
+        let spec = &port.spec;
+        PortStatus {
+            id: id.clone(),
+            network: spec.network.clone(),
+            address: spec.address.into(),
+            mac: spec.mac.to_string(),
+            netns: spec.netns.clone(),
+            interface: spec.interface.clone(),
+            // 0 is no label that could be given out: the network has no VRF yet.
+            label: self.numbers.of(&spec.network).map_or(0, |numbers| numbers.label.value()),
+            state: self.state_of(id, port),
+            ready: spec.ready,
+            floating: spec
+                .floating
+                .iter()
+                .map(|f| v1::Floating { network: f.network.clone(), address: f.address.into() })
+                .collect(),
+            services: spec
+                .services
+                .iter()
+                .map(|service| v1::ServiceEndpoint {
+                    network: service.network.clone(),
+                    address: service.address.into(),
+                    port: service.port,
+                    target_port: service.target_port,
+                    protocol: match service.protocol {
+                        dataplane::Protocol::Tcp => v1::Protocol::Tcp,
+                        dataplane::Protocol::Udp => v1::Protocol::Udp,
+                    },
+                })
+                .collect(),
+        }
+    }
+
+    pub fn show_vrfs(&self) -> Vec<v1::Vrf> {
+        let vrfs = self.local.vrfs.iter();
+        vrfs.map(|(id, vrf)| self.show_vrf(*id, vrf)).collect()
+    }
+
+    fn show_vrf(&self, id: VrfId, vrf: &LocalVrf) -> v1::Vrf {
+        let routes = self.import.table(id).map_or(0, crate::vrf_table::VrfTable::len);
+        v1::Vrf {
+            id: id.0,
+            name: vrf.network.clone(),
+            rd: vrf.rd.to_string(),
+            label: vrf.label.value(),
+            import_targets: vrf.import.iter().map(ToString::to_string).collect(),
+            export_targets: vrf.export.iter().map(ToString::to_string).collect(),
+            routes: routes as u64,
+        }
+    }
+
+    /// The routes of the VRF of a network; `None` if this node has no such VRF.
+    pub fn show_routes(&self, network: &str) -> Option<Vec<VrfRoute>> {
+        let (id, _) = self.local.vrfs.iter().find(|(_, vrf)| vrf.network == network)?;
+        let table = self.import.table(*id)?;
+        Some(table.prefixes().map(|net| self.show_route(*id, net)).collect())
+    }
+
+    fn show_route(&self, vrf: VrfId, net: IpNet) -> VrfRoute {
+        let selection = self
+            .import
+            .table(vrf)
+            .map(|table| table.select_multipath(net, &self.speaker.preferences))
+            .unwrap_or_default();
+        let members = selection.group.iter().flat_map(dataplane::NextHopGroup::members);
+        let waiting = self.done < self.seq || self.import.is_dirty(vrf, net);
+        VrfRoute {
+            prefix: net,
+            next_hops: members.flat_map(|member| self.show_next_hop(member)).collect(),
+            from: selection
+                .from
+                .iter()
+                .filter_map(|source| match source {
+                    Source::Own => None,
+                    Source::Peer(peer) => Some(*peer),
+                })
+                .collect(),
+            programmed: selection.group.is_some()
+                && !waiting
+                && !self.failing.contains_key(&Item::Route(vrf, net)),
+        }
+    }
+
+    /// A translation is shown as the ports behind it.
+    fn show_next_hop(&self, next_hop: &NextHop) -> Vec<VrfNextHop> {
+        let plain = |kind, to: String| VrfNextHop { kind, to, label: None, encapsulation: None };
+        match next_hop {
+            NextHop::Discard => vec![plain(VrfNextHopKind::Discard, String::new())],
+            NextHop::Port(port) => vec![plain(VrfNextHopKind::Local, port.to_string())],
+            NextHop::Tunnel(tunnel) => vec![VrfNextHop {
+                kind: VrfNextHopKind::Tunnel,
+                to: tunnel.remote.to_string(),
+                label: Some(tunnel.label.value()),
+                encapsulation: Some(tunnel.encapsulation.to_string()),
+            }],
+            NextHop::Translate { vrf, address } => self.show_translation(*vrf, *address),
+        }
+    }
+
+    fn show_translation(&self, vrf: VrfId, address: Ipv4Addr) -> Vec<VrfNextHop> {
+        let Some(translation) = self.local.translations.get(&(vrf, address)) else {
+            return Vec::new();
+        };
+        let shown = |kind, to: String| VrfNextHop { kind, to, label: None, encapsulation: None };
+        match &translation.kind {
+            TranslationKind::Floating { ports, .. } => {
+                let holders = ports.iter().map(ToString::to_string);
+                holders.map(|port| shown(VrfNextHopKind::Floating, port)).collect()
+            }
+            TranslationKind::Service { ports } => {
+                let mut backends: Vec<String> = ports
+                    .values()
+                    .flatten()
+                    .map(|backend| format!("{}:{}", backend.port, backend.target_port))
+                    .collect();
+                backends.sort();
+                backends.dedup();
+                backends.into_iter().map(|to| shown(VrfNextHopKind::Service, to)).collect()
+            }
+        }
+    }
+
+    /// Pairs of tunnel ends that some route uses.
+    pub fn show_tunnels(&self) -> Vec<Tunnel> {
+        let mut used: BTreeMap<(Ipv4Addr, Encapsulation), u64> = BTreeMap::new();
+        for (_, table) in self.import.tables() {
+            for net in table.prefixes() {
+                let selection = table.select_multipath(net, &self.speaker.preferences);
+                for member in selection.group.iter().flat_map(dataplane::NextHopGroup::members) {
+                    if let NextHop::Tunnel(tunnel) = member {
+                        *used.entry((tunnel.remote, tunnel.encapsulation)).or_default() += 1;
+                    }
+                }
+            }
+        }
+        used.into_iter()
+            .map(|((remote, encapsulation), routes)| Tunnel {
+                local: self.node.address.into(),
+                remote: remote.into(),
+                encapsulation: encapsulation.to_string(),
+                routes,
+                mtu: self.node.uplink_mtu.checked_sub(encapsulation.overhead()).map(u32::from),
+            })
+            .collect()
+    }
+
+    pub fn show_neighbors(&self, now: Instant) -> Vec<v1::Neighbor> {
+        self.peers().map(|(address, peer)| self.show_neighbor(now, address, peer)).collect()
+    }
+
+    fn show_neighbor(&self, now: Instant, address: IpAddr, peer: &Peer) -> v1::Neighbor {
+        let up = peer.state() == PeerState::Up;
+        let details = peer.details();
+        let (received, stale) = self.import.received(address);
+        let family = |family, of: AfiSafi, received: usize, accepted: usize, advertised: usize| {
+            v1::NeighborFamily {
+                family,
+                received: received as u64,
+                accepted: accepted as u64,
+                advertised: if up { advertised as u64 } else { 0 },
+                end_of_rib: peer.has_finished(of),
+                prefix_limit: 0,
+            }
+        };
+        let negotiated = |of: AfiSafi| details.is_none_or(|d| d.families.contains(&of));
+        let mut families = Vec::new();
+        if negotiated(AfiSafi::VPNV4) {
+            let accepted = self.import.imported(address);
+            let advertised = self.announced.routes.len();
+            families.push(family(
+                v1::Family::Vpnv4,
+                AfiSafi::VPNV4,
+                received,
+                accepted,
+                advertised,
+            ));
+        }
+        if negotiated(AfiSafi::RTC) {
+            let advertised = self.announced.memberships.len();
+            families.push(family(v1::Family::Rtc, AfiSafi::RTC, 0, 0, advertised));
+        }
+        let restart_time = details.and_then(|details| details.restart_time);
+        v1::Neighbor {
+            name: Some(peer.name.clone()),
+            address,
+            asn: peer.asn,
+            router_id: details.and_then(|details| details.router_id),
+            kind: v1::NeighborKind::ControlNode,
+            client: false,
+            state: if up { v1::SessionState::Established } else { v1::SessionState::Idle },
+            uptime_seconds: Some(now.saturating_duration_since(peer.since).as_secs()),
+            hold_time: details.and_then(|details| details.hold_time),
+            families,
+            capabilities: details.map(|details| details.capabilities.clone()).unwrap_or_default(),
+            memberships: Vec::new(),
+            graceful_restart: v1::GracefulRestart {
+                state: if stale > 0 {
+                    v1::GracefulRestartState::Helping
+                } else if restart_time.is_some() {
+                    v1::GracefulRestartState::Ready
+                } else {
+                    v1::GracefulRestartState::Off
+                },
+                restart_time: restart_time.unwrap_or(0),
+                stale: stale as u64,
+            },
+            owed: peer.owed() as u64,
+            queued_octets: 0,
+            flaps: peer.flaps,
+            last_down_reason: peer.last_down_reason.clone(),
+        }
+    }
+
+    pub fn gauges(&self) -> Gauges {
+        let mut unusable: BTreeMap<&'static str, usize> =
+            Unusable::ALL.iter().map(|why| (why.name(), 0)).collect();
+        let mut routes = 0;
+        for (_, table) in self.import.tables() {
+            routes += table.len();
+            for entry in table.prefixes().flat_map(|net| table.entries(net)) {
+                if let Err(why) = entry.path.resolve(&self.speaker.preferences) {
+                    *unusable.entry(why.name()).or_default() += 1;
+                }
+            }
+        }
+        Gauges {
+            ports: self.ports.len(),
+            vrfs: self.local.vrfs.len(),
+            routes,
+            dirty: self.import.dirty_count(),
+            failed: self.failing.len(),
+            unusable,
+            peers: self
+                .peers
+                .values()
+                .map(|peer| (peer.name.clone(), peer.state() == PeerState::Up, peer.owed()))
+                .collect(),
+        }
+    }
+
+    /// Whether the ports of the earlier run are restored and somebody was told.
+    pub fn is_ready(&self) -> bool {
+        self.is_restored() && self.has_session()
+    }
+}

@@ -1,0 +1,86 @@
+//! Metrics of an agent. Set when they are read.
+
+use daemon::metrics::prometheus_client;
+use dataplane::Counters;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::core::Gauges;
+
+/// One label: its name and value.
+type Label = [(&'static str, String); 1];
+
+/// Every gauge of the agent.
+#[derive(Debug, Default)]
+pub(super) struct AgentGauges {
+    ports: Gauge,
+    vrfs: Gauge,
+    routes: Gauge,
+    dirty: Gauge,
+    failed: Gauge,
+    flows: Gauge,
+    unusable: Family<Label, Gauge>,
+    session_up: Family<Label, Gauge>,
+    owed: Family<Label, Gauge>,
+    drops: Family<Label, Gauge>,
+}
+
+impl AgentGauges {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        let registry = registry.sub_registry_with_prefix("arcus_agent");
+        let plain = [
+            ("ports", "Ports of this node", &new.ports),
+            ("vrfs", "VRFs of this node", &new.vrfs),
+            ("routes", "Prefixes in all VRFs", &new.routes),
+            ("dirty_routes", "Prefixes that the data plane is still to be told of", &new.dirty),
+            ("failed", "Things that the data plane refused and that are tried again", &new.failed),
+            ("flows", "Translated connections that are remembered", &new.flows),
+        ];
+        for (name, help, gauge) in plain {
+            registry.register(name, help, gauge.clone());
+        }
+        let by_label = [
+            ("unusable_paths", "Paths that no packet can take, by reason", &new.unusable),
+            ("session_up", "Whether the session with a control node is up", &new.session_up),
+            ("owed_routes", "Routes that a control node is still to be told", &new.owed),
+            ("dropped_packets", "Packets dropped by the data plane, by reason", &new.drops),
+        ];
+        for (name, help, family) in by_label {
+            registry.register(name, help, family.clone());
+        }
+        new
+    }
+
+    pub(super) fn set_core(&self, core: &Gauges) {
+        set(&self.ports, core.ports);
+        set(&self.vrfs, core.vrfs);
+        set(&self.routes, core.routes);
+        set(&self.dirty, core.dirty);
+        set(&self.failed, core.failed);
+        for (reason, count) in &core.unusable {
+            set(&self.unusable.get_or_create(&[("reason", (*reason).to_owned())]), *count);
+        }
+        // A control node that was removed must not go on being shown.
+        self.session_up.clear();
+        self.owed.clear();
+        for (peer, up, owed) in &core.peers {
+            let label = [("peer", peer.clone())];
+            set(&self.session_up.get_or_create(&label), usize::from(*up));
+            set(&self.owed.get_or_create(&label), *owed);
+        }
+    }
+
+    pub(super) fn set_counters(&self, counters: &Counters) {
+        self.flows.set(counters.flows.try_into().unwrap_or(i64::MAX));
+        for (reason, packets) in &counters.drops {
+            let label = [("reason", reason.name().to_owned())];
+            self.drops.get_or_create(&label).set((*packets).try_into().unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}

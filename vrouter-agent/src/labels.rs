@@ -1,0 +1,149 @@
+//! Numbers and labels of this node's VRFs: given out once, remembered, the same after a restart.
+//!
+//! Other nodes hold both: the number as part of a route distinguisher, the label in their tunnels.
+//! A network that comes back gets its old ones. Another network gets them only when nothing else is
+//! left, and then those that have been unused for longest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataplane::{MplsLabel, VrfId};
+use serde::{Deserialize, Serialize};
+
+/// The highest VRF number.
+const MAX_VRF: u32 = 4095;
+
+/// The number and label of one VRF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VrfNumbers {
+    pub id: VrfId,
+    pub label: MplsLabel,
+    /// Since when it is not in use, counted in retirements; `None` while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retired: Option<u64>,
+}
+
+/// Who has which, by network. Part of the state file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numbers {
+    networks: BTreeMap<String, VrfNumbers>,
+    /// The label given out last; the search goes on behind it, so that a freed one rests.
+    #[serde(default)]
+    last_label: u32,
+    #[serde(default)]
+    retirements: u64,
+}
+
+/// Every VRF number is in use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("all {MAX_VRF} VRFs of this node are in use; network `{0}` cannot have one")]
+pub struct Exhausted(String);
+
+impl Numbers {
+    /// The numbers of a network's VRF, new ones if it never had any.
+    pub fn assign(&mut self, network: &str) -> Result<VrfNumbers, Exhausted> {
+        if let Some(known) = self.networks.get_mut(network) {
+            known.retired = None;
+            return Ok(*known);
+        }
+        let id = self.free_id().ok_or_else(|| Exhausted(network.to_owned()))?;
+        let new = VrfNumbers { id, label: self.free_label(), retired: None };
+        self.last_label = new.label.value();
+        self.networks.insert(network.to_owned(), new);
+        Ok(new)
+    }
+
+    /// The numbers of a network that has a VRF, or had one.
+    pub fn of(&self, network: &str) -> Option<VrfNumbers> {
+        self.networks.get(network).copied()
+    }
+
+    /// Puts the numbers of all networks but `used` to rest.
+    pub fn retire_all_but(&mut self, used: &BTreeSet<&str>) {
+        for (network, numbers) in &mut self.networks {
+            if numbers.retired.is_none() && !used.contains(network.as_str()) {
+                self.retirements += 1;
+                numbers.retired = Some(self.retirements);
+            }
+        }
+    }
+
+    /// Whether no two networks have the same number or label, and every number is possible: what a
+    /// state file must hold.
+    pub fn is_consistent(&self) -> bool {
+        let ids: BTreeSet<_> = self.networks.values().map(|numbers| numbers.id).collect();
+        let labels: BTreeSet<_> = self.networks.values().map(|numbers| numbers.label).collect();
+        ids.len() == self.networks.len()
+            && labels.len() == self.networks.len()
+            && ids.iter().all(|id| (1..=MAX_VRF).contains(&id.0))
+    }
+
+    fn free_id(&mut self) -> Option<VrfId> {
+        let used: BTreeSet<u32> = self.networks.values().map(|numbers| numbers.id.0).collect();
+        if let Some(free) = (1..=MAX_VRF).find(|id| !used.contains(id)) {
+            return Some(VrfId(free));
+        }
+        let (_, oldest) = self
+            .networks
+            .iter()
+            .filter_map(|(network, numbers)| Some((numbers.retired?, network.clone())))
+            .min()?;
+        self.networks.remove(&oldest).map(|numbers| numbers.id)
+    }
+
+    fn free_label(&self) -> MplsLabel {
+        let used: BTreeSet<MplsLabel> =
+            self.networks.values().map(|numbers| numbers.label).collect();
+        let (first, last) = (MplsLabel::MIN.value(), MplsLabel::MAX.value());
+        let start = (self.last_label + 1).clamp(first, last);
+        (start..=last)
+            .chain(first..start)
+            .filter_map(MplsLabel::new)
+            .find(|label| !used.contains(label))
+            .expect("there are more labels than VRFs")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_comes_back_gets_its_numbers_back() {
+        let mut numbers = Numbers::default();
+        let (a, b) = (numbers.assign("a").unwrap(), numbers.assign("b").unwrap());
+        assert_eq!((a.id, a.label.value()), (VrfId(1), 16));
+        assert_eq!((b.id, b.label.value()), (VrfId(2), 17));
+        numbers.retire_all_but(&BTreeSet::from(["b"]));
+        let c = numbers.assign("c").unwrap();
+        assert_eq!((c.id, c.label.value()), (VrfId(3), 18), "what rests is not given away");
+        assert_eq!(numbers.assign("a").unwrap(), a);
+    }
+
+    #[test]
+    fn only_when_nothing_else_is_left_the_longest_unused_number_is_given_away() {
+        let mut numbers = Numbers::default();
+        let names: Vec<String> = (1..=MAX_VRF).map(|n| n.to_string()).collect();
+        for name in &names {
+            numbers.assign(name).unwrap();
+        }
+        assert_eq!(numbers.assign("late"), Err(Exhausted("late".into())));
+
+        let mut used: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        used.remove("77");
+        numbers.retire_all_but(&used);
+        used.remove("5");
+        numbers.retire_all_but(&used);
+        let late = numbers.assign("late").unwrap();
+        assert_eq!(late.id, VrfId(77));
+        assert_eq!(late.label.value(), 16 + MAX_VRF, "its label is one that nobody had");
+        assert!(numbers.is_consistent());
+    }
+
+    #[test]
+    fn labels_begin_again_at_the_bottom_when_the_top_is_reached() {
+        let mut numbers = Numbers { last_label: MplsLabel::MAX.value(), ..Numbers::default() };
+        assert_eq!(numbers.assign("a").unwrap().label, MplsLabel::MAX);
+        assert_eq!(numbers.assign("b").unwrap().label, MplsLabel::MIN);
+    }
+}

@@ -1,0 +1,371 @@
+//! From wanted to found: what the data plane is still to do, in which order, and what failed.
+//!
+//! Holds both states. Knows a [`Dataplane`] and the time it is given; knows no route, no port request
+//! and no task.
+//!
+//! After a restart the plane is *adopted*: what an earlier run left stays until the core says that
+//! it knows everything again ([`Work::sweep`]). Until then a route keeps the tunnels it was found
+//! with beside those that are wanted, so that no flow moves while routes come in one by one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use dataplane::{
+    Counters, Dataplane, DataplaneError, Desired, NextHopGroup, NodeConfig, Op, Port, PortId,
+    Scope, Translation, TranslationKind, Vrf, VrfFib, VrfId, diff,
+};
+use ipnet::IpNet;
+
+/// The first wait before something that failed is tried again; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// One thing that an operation is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Item {
+    Node,
+    Vrf(VrfId),
+    Port(PortId),
+    Translation(VrfId, Ipv4Addr),
+    Route(VrfId, IpNet),
+}
+
+/// Changes of what is wanted: the latest state of each thing that changed, `None` to remove it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Grows by one with each.
+    pub seq: u64,
+    pub node: Option<NodeConfig>,
+    pub vrfs: BTreeMap<VrfId, Option<Vrf>>,
+    pub ports: BTreeMap<PortId, Option<Port>>,
+    pub translations: BTreeMap<(VrfId, Ipv4Addr), Option<Translation>>,
+    pub routes: BTreeMap<(VrfId, IpNet), Option<NextHopGroup>>,
+    /// VRFs of which `routes` has everything: what it does not name goes.
+    pub whole: BTreeSet<VrfId>,
+    /// Everything that is wanted is known: what an earlier run left and nobody asked for goes.
+    pub sweep: bool,
+}
+
+impl Work {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { seq: self.seq, ..Self::default() }
+    }
+}
+
+/// What became of the work up to `seq`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub seq: u64,
+    /// Failed now, with the reason.
+    pub failed: Vec<(Item, String)>,
+    /// Failed earlier, and is right now.
+    pub recovered: Vec<Item>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    reason: String,
+    wait: Duration,
+    again: Instant,
+}
+
+/// Owns a data plane and makes it what is wanted.
+#[derive(Debug)]
+pub struct Reconciler<P> {
+    plane: P,
+    wanted: Desired,
+    found: Desired,
+    adopting: bool,
+    failures: BTreeMap<Item, Failure>,
+    seq: u64,
+}
+
+impl<P: Dataplane> Reconciler<P> {
+    /// Lists what there is.
+    pub async fn adopt(mut plane: P) -> Result<Self, DataplaneError> {
+        let found = plane.list().await?;
+        let adopting = found != Desired::default();
+        Ok(Self {
+            plane,
+            wanted: Desired::default(),
+            found,
+            adopting,
+            failures: BTreeMap::new(),
+            seq: 0,
+        })
+    }
+
+    pub const fn plane(&self) -> &P {
+        &self.plane
+    }
+
+    /// Whether forwarding went on since an earlier run of the agent.
+    pub fn was_found(&self) -> bool {
+        self.plane.was_found()
+    }
+
+    pub async fn counters(&mut self) -> Result<Counters, DataplaneError> {
+        self.plane.counters().await
+    }
+
+    /// How many things wait for another attempt.
+    pub fn failing(&self) -> usize {
+        self.failures.len()
+    }
+
+    /// When [`Reconciler::retry`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.failures.values().map(|failure| failure.again).min()
+    }
+
+    /// Takes changes in and applies them.
+    pub async fn apply(&mut self, now: Instant, work: Work) -> Report {
+        self.seq = work.seq;
+        let mut touched = self.merge(&work);
+        if work.sweep {
+            self.adopting = false;
+            return self.everything(now).await;
+        }
+        if !(work.vrfs.is_empty() && work.ports.is_empty() && work.translations.is_empty()) {
+            // What failed may have waited for just this.
+            touched.extend(self.failures.keys().cloned());
+        }
+        self.pass(now, &touched).await
+    }
+
+    /// Tries again what has waited long enough.
+    pub async fn retry(&mut self, now: Instant) -> Report {
+        let due = self.failures.iter().filter(|(_, failure)| failure.again <= now);
+        let due: BTreeSet<Item> = due.map(|(item, _)| item.clone()).collect();
+        self.pass(now, &due).await
+    }
+
+    /// Looks at what is really there, and repairs it.
+    pub async fn audit(&mut self, now: Instant) -> Result<Report, DataplaneError> {
+        self.found = self.plane.list().await?;
+        if self.adopting {
+            let all = self.wanted_items();
+            return Ok(self.pass(now, &all).await);
+        }
+        Ok(self.everything(now).await)
+    }
+
+    async fn everything(&mut self, now: Instant) -> Report {
+        let ops = diff(&self.wanted, &self.found, Scope::Everything);
+        let mut touched: BTreeSet<Item> = ops.iter().map(item_of).collect();
+        touched.extend(self.failures.keys().cloned());
+        self.run(now, &ops, &touched).await
+    }
+
+    async fn pass(&mut self, now: Instant, touched: &BTreeSet<Item>) -> Report {
+        let mut wanted = part(&self.wanted, touched);
+        let found = part(&self.found, touched);
+        if self.adopting {
+            let kept = |vrf: &VrfId| self.wanted.vrfs.contains_key(vrf);
+            keep_what_was_left(&mut wanted, &found, kept);
+        }
+        let ops = diff(&wanted, &found, Scope::Everything);
+        self.run(now, &ops, touched).await
+    }
+
+    async fn run(&mut self, now: Instant, ops: &[Op], touched: &BTreeSet<Item>) -> Report {
+        let errors: BTreeMap<usize, DataplaneError> = if ops.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.plane.apply(ops).await.into_iter().collect()
+        };
+        let mut report = Report { seq: self.seq, ..Report::default() };
+        let mut failed = BTreeSet::new();
+        for (index, op) in ops.iter().enumerate() {
+            let Some(error) = errors.get(&index) else {
+                note(&mut self.found, op);
+                continue;
+            };
+            let item = item_of(op);
+            let reason = with_causes(error);
+            let wait = self.failures.get(&item).map_or(FIRST_WAIT, |before| before.wait * 2);
+            let wait = wait.min(LONGEST_WAIT);
+            let failure = Failure { reason: reason.clone(), wait, again: now + wait };
+            let before = self.failures.insert(item.clone(), failure);
+            if before.is_none_or(|before| before.reason != reason) {
+                report.failed.push((item.clone(), reason));
+            }
+            failed.insert(item);
+        }
+        for item in touched.difference(&failed) {
+            if self.failures.remove(item).is_some() {
+                report.recovered.push(item.clone());
+            }
+        }
+        report
+    }
+
+    /// Brings the changes into what is wanted, and returns what they are about.
+    fn merge(&mut self, work: &Work) -> BTreeSet<Item> {
+        let mut touched = BTreeSet::new();
+        if let Some(node) = &work.node {
+            self.wanted.node = node.clone();
+            touched.insert(Item::Node);
+        }
+        for (id, vrf) in &work.vrfs {
+            put(&mut self.wanted.vrfs, id, vrf.as_ref());
+            touched.insert(Item::Vrf(*id));
+            if vrf.is_none() {
+                // Its routes go with it, also those that an earlier run left.
+                let routes = [&mut self.wanted.fib, &mut self.found.fib].map(|fib| {
+                    fib.get(id).map(|table| table.keys().copied().collect()).unwrap_or_default()
+                });
+                self.wanted.fib.remove(id);
+                let nets: BTreeSet<IpNet> =
+                    routes.into_iter().flat_map(|r: Vec<IpNet>| r).collect();
+                touched.extend(nets.into_iter().map(|net| Item::Route(*id, net)));
+            }
+        }
+        for (id, port) in &work.ports {
+            put(&mut self.wanted.ports, id, port.as_ref());
+            touched.insert(Item::Port(id.clone()));
+        }
+        for ((vrf, address), translation) in &work.translations {
+            put(&mut self.wanted.translations, &(*vrf, *address), translation.as_ref());
+            touched.insert(Item::Translation(*vrf, *address));
+        }
+        for vrf in &work.whole {
+            let known = self.wanted.fib.remove(vrf).unwrap_or_default();
+            let found = self.found.fib.get(vrf);
+            let nets = known.into_keys().chain(found.into_iter().flat_map(VrfFib::keys).copied());
+            touched.extend(nets.map(|net| Item::Route(*vrf, net)));
+        }
+        for ((vrf, net), group) in &work.routes {
+            let table = self.wanted.fib.entry(*vrf).or_default();
+            put(table, net, group.as_ref());
+            if table.is_empty() {
+                self.wanted.fib.remove(vrf);
+            }
+            touched.insert(Item::Route(*vrf, *net));
+        }
+        touched
+    }
+
+    fn wanted_items(&self) -> BTreeSet<Item> {
+        let Desired { vrfs, ports, fib, translations, .. } = &self.wanted;
+        std::iter::once(Item::Node)
+            .chain(vrfs.keys().map(|id| Item::Vrf(*id)))
+            .chain(ports.keys().map(|id| Item::Port(id.clone())))
+            .chain(translations.keys().map(|(vrf, address)| Item::Translation(*vrf, *address)))
+            .chain(fib.iter().flat_map(|(vrf, t)| t.keys().map(|net| Item::Route(*vrf, *net))))
+            .collect()
+    }
+}
+
+/// Until the sweep: tunnels that a route was found with stay members of it, and a floating address
+/// that was found shared is not taken for somebody's own before the others have been heard of.
+fn keep_what_was_left(wanted: &mut Desired, found: &Desired, kept: impl Fn(&VrfId) -> bool) {
+    for (vrf, table) in found.fib.iter().filter(|(vrf, _)| kept(vrf)) {
+        for (net, group) in table {
+            let left = group.members().iter().filter(|member| member.is_remote());
+            let want = wanted.fib.get(vrf).and_then(|table| table.get(net));
+            let want = want.map_or(&[][..], NextHopGroup::members);
+            if let Some(both) = NextHopGroup::new(want.iter().chain(left).cloned()) {
+                wanted.fib.entry(*vrf).or_default().insert(*net, both);
+            }
+        }
+    }
+    for (key, translation) in &mut wanted.translations {
+        let before = found.translations.get(key).map(|translation| &translation.kind);
+        let (
+            TranslationKind::Floating { ports, exclusive },
+            Some(TranslationKind::Floating { ports: same, exclusive: false }),
+        ) = (&mut translation.kind, before)
+        else {
+            continue;
+        };
+        if ports == same {
+            *exclusive = false;
+        }
+    }
+}
+
+/// The part of a state that `items` are about.
+fn part(state: &Desired, items: &BTreeSet<Item>) -> Desired {
+    let mut part = Desired::default();
+    for item in items {
+        match item {
+            Item::Node => part.node = state.node.clone(),
+            Item::Vrf(id) => put(&mut part.vrfs, id, state.vrfs.get(id)),
+            Item::Port(id) => put(&mut part.ports, id, state.ports.get(id)),
+            Item::Translation(vrf, address) => {
+                let key = (*vrf, *address);
+                put(&mut part.translations, &key, state.translations.get(&key));
+            }
+            Item::Route(vrf, net) => {
+                if let Some(group) = state.fib.get(vrf).and_then(|table| table.get(net)) {
+                    part.fib.entry(*vrf).or_default().insert(*net, group.clone());
+                }
+            }
+        }
+    }
+    part
+}
+
+fn put<K: Ord + Clone, V: Clone>(map: &mut BTreeMap<K, V>, key: &K, value: Option<&V>) {
+    match value {
+        Some(value) => {
+            map.insert(key.clone(), value.clone());
+        }
+        None => {
+            map.remove(key);
+        }
+    }
+}
+
+fn item_of(op: &Op) -> Item {
+    match op {
+        Op::PutNode(_) => Item::Node,
+        Op::PutVrf(id, _) | Op::RemoveVrf(id) => Item::Vrf(*id),
+        Op::PutPort(id, _) | Op::RemovePort(id) => Item::Port(id.clone()),
+        Op::PutTranslation(vrf, address, _) | Op::RemoveTranslation(vrf, address) => {
+            Item::Translation(*vrf, *address)
+        }
+        Op::PutRoute(vrf, net, _) | Op::RemoveRoute(vrf, net) => Item::Route(*vrf, *net),
+    }
+}
+
+/// Brings an operation that was applied into what is known to be there.
+fn note(found: &mut Desired, op: &Op) {
+    match op {
+        Op::PutNode(node) => found.node = node.clone(),
+        Op::PutVrf(id, vrf) => put(&mut found.vrfs, id, Some(vrf)),
+        Op::RemoveVrf(id) => put(&mut found.vrfs, id, None),
+        Op::PutPort(id, port) => put(&mut found.ports, id, Some(port)),
+        Op::RemovePort(id) => put(&mut found.ports, id, None),
+        Op::PutTranslation(vrf, address, to) => {
+            put(&mut found.translations, &(*vrf, *address), Some(to));
+        }
+        Op::RemoveTranslation(vrf, address) => {
+            put(&mut found.translations, &(*vrf, *address), None);
+        }
+        Op::PutRoute(vrf, net, group) => {
+            found.fib.entry(*vrf).or_default().insert(*net, group.clone());
+        }
+        Op::RemoveRoute(vrf, net) => {
+            if let Some(table) = found.fib.get_mut(vrf) {
+                table.remove(net);
+                if table.is_empty() {
+                    found.fib.remove(vrf);
+                }
+            }
+        }
+    }
+}
+
+fn with_causes(error: &DataplaneError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}

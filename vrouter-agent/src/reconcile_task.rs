@@ -1,0 +1,70 @@
+//! The task that owns the data plane.
+
+use std::time::{Duration, Instant};
+
+use dataplane::{Counters, Dataplane};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::reconcile::{Item, Reconciler, Report, Work};
+
+/// How often what is really there is compared with what is wanted.
+const AUDIT: Duration = Duration::from_mins(5);
+
+/// A question to the owner of the data plane.
+pub type CountersQuestion = oneshot::Sender<Result<Counters, String>>;
+
+/// What goes in and out of the task.
+pub struct Ends {
+    /// One at a time: the core hands out more when a report has come.
+    pub work: mpsc::Receiver<Work>,
+    pub reports: mpsc::Sender<Report>,
+    pub questions: mpsc::Receiver<CountersQuestion>,
+}
+
+/// Runs until `shutdown`. What was applied stays applied.
+pub async fn run<P: Dataplane>(
+    mut reconciler: Reconciler<P>,
+    mut ends: Ends,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut next_audit = Instant::now() + AUDIT;
+    loop {
+        let deadline = reconciler.deadline().map_or(next_audit, |retry| retry.min(next_audit));
+        let report = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            Some(work) = ends.work.recv() => reconciler.apply(Instant::now(), work).await,
+            Some(question) = ends.questions.recv() => {
+                let counters = reconciler.counters().await.map_err(|error| error.to_string());
+                // Whoever asked may have gone.
+                drop(question.send(counters));
+                continue;
+            }
+            () = tokio::time::sleep_until(deadline.into()) => {
+                let now = Instant::now();
+                if now >= next_audit {
+                    next_audit = now + AUDIT;
+                    match reconciler.audit(now).await {
+                        Ok(report) => report,
+                        Err(error) => {
+                            error!(%error, "data plane cannot be listed");
+                            continue;
+                        }
+                    }
+                } else {
+                    reconciler.retry(now).await
+                }
+            }
+        };
+        for (item, reason) in &report.failed {
+            if !matches!(item, Item::Route(..)) {
+                warn!(?item, reason, "data plane refused");
+            }
+        }
+        if ends.reports.send(report).await.is_err() {
+            return Ok(());
+        }
+    }
+}
