@@ -158,13 +158,24 @@ fn messages_of_others_keep_the_law() {
     }
 }
 
+/// The corpus of the fuzz target, where also goes what it finds.
+#[test]
+fn the_corpus_of_the_fuzz_targets_keeps_the_law() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/message_decode");
+    let files: Vec<_> = std::fs::read_dir(folder).expect("the corpus").collect();
+    assert!(files.len() >= 50, "the corpus is there");
+    for file in files {
+        law::check(&std::fs::read(file.expect("a file").path()).expect("octets"));
+    }
+}
+
 /// Thousands of damaged messages, the same ones each time.
 #[test]
 fn damaged_messages_keep_the_law() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for corpus in corpora() {
         for recorded in &corpus.messages {
-            for _ in 0..60 {
+            for _ in 0..300 {
                 law::check(&damage(&recorded.octets, &mut random));
             }
         }
