@@ -53,6 +53,8 @@ pub(crate) struct Bucket {
     /// List of its paths, threaded through the paths.
     pub(crate) head: u32,
     pub(crate) len: u32,
+    /// How many of its paths are the best of their destination.
+    pub(crate) best: u32,
     /// List of the buckets of its sender.
     prev: BucketIx,
     next: BucketIx,
@@ -143,6 +145,7 @@ impl Buckets {
             rank,
             head: NONE,
             len: 0,
+            best: 0,
             prev: NONE,
             next: *head,
             carried: Box::new([]),

@@ -10,14 +10,17 @@
 
 pub mod arena;
 pub mod decision;
+pub mod journal;
 pub mod peer;
 pub mod policy;
 pub mod query;
 pub mod shard;
 pub mod shard_map;
 
+mod answer;
 mod bucket;
 mod chunked;
+mod family;
 mod group;
 mod interest;
 mod memberships;

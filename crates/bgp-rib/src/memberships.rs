@@ -9,25 +9,15 @@
 
 use std::sync::Arc;
 
-use bgp_wire::{Evpn, Ipv4Unicast, Ipv6Unicast, PathAttributes, RtMembership, Rtc, VpnV4, VpnV6};
+use bgp_wire::PathAttributes;
 
 use crate::bucket::{Bucket, Source};
 use crate::decision::{self, Candidate};
+use crate::family::TableFamily;
 use crate::peer::{MembershipsOut, PeerIx, PeerKind, PeerView};
 use crate::policy;
 use crate::registry::World;
-use crate::table::{Table, TableFamily};
-
-impl TableFamily for Ipv4Unicast {}
-impl TableFamily for Ipv6Unicast {}
-impl TableFamily for VpnV4 {}
-impl TableFamily for VpnV6 {}
-impl TableFamily for Evpn {}
-impl TableFamily for Rtc {
-    fn membership(key: &RtMembership) -> Option<RtMembership> {
-        Some(*key)
-    }
-}
+use crate::table::Table;
 
 /// What a peer hears of one membership.
 #[derive(Debug)]

@@ -63,13 +63,6 @@ impl InterestMode {
     pub const fn uses_rtc(&self) -> bool {
         matches!(self, Self::FromRtc | Self::Both(_))
     }
-
-    pub(crate) fn configured(&self) -> Option<&BTreeSet<RouteTarget>> {
-        match self {
-            Self::Configured(targets) | Self::Both(targets) => Some(targets),
-            Self::Everything | Self::FromRtc => None,
-        }
-    }
 }
 
 /// Which memberships of others a peer is told.

@@ -3,12 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use bgp_wire::{AfiSafi, NextHop, PathAttributes, PathId, RouteDistinguisher, RouteTarget};
+use bgp_wire::{AfiSafi, Label, NextHop, PathAttributes, PathId, RouteDistinguisher, RouteTarget};
 use ipnet::IpNet;
 
 use crate::peer::PeerIx;
-use crate::registry::World;
-use crate::shard::Tables;
 
 /// A question. Answers of several shards are put side by side by the caller.
 #[derive(Debug, Clone)]
@@ -76,7 +74,7 @@ pub struct RoutesAnswer {
 pub struct RouteInfo {
     pub family: AfiSafi,
     pub key: String,
-    /// Best first, then in order of preference of the first step that tells them apart.
+    /// Best first, each the best of those that follow.
     pub paths: Vec<PathInfo>,
 }
 
@@ -88,12 +86,15 @@ pub struct PathInfo {
     pub from_address: IpAddr,
     pub path_id: PathId,
     pub next_hop: NextHop,
-    /// As received, with the local preference that counts.
+    /// As received, with the local preference that counts, and without an ORIGINATOR_ID that names
+    /// the sender; in [`Query::Advertised`] as sent.
     pub attributes: Arc<PathAttributes>,
-    /// What stands beside the key, as text: label, VNI, ESI; empty for unicast.
+    /// The first label field: MPLS label or VNI, as the encapsulation says.
+    pub label: Option<Label>,
+    /// All that stands beside the key, as text; empty where there is nothing.
     pub data: String,
     pub best: bool,
-    /// Why it lost against the best path; of the best path, why it won against the next one;
+    /// The first step at which it differs from the best path; of the best path, from the next one.
     /// `None` when it is alone.
     pub step: Option<crate::decision::Step>,
     /// Kept from before a restart of the sender (RFC 4724).
@@ -146,8 +147,4 @@ pub struct FamilyInfo {
     pub buckets: u32,
     /// Destinations with something unsaid, to anyone.
     pub owed: u32,
-}
-
-pub(crate) fn answer(_world: &World, _tables: &Tables, _query: &Query) -> Answer {
-    Answer::NoSuchKey
 }

@@ -68,13 +68,6 @@ impl World {
         self.peer(peer).filter(|known| known.up)
     }
 
-    pub(crate) fn all_up(&self) -> impl Iterator<Item = (PeerIx, &Peer)> + '_ {
-        self.peers
-            .iter()
-            .zip(0u16..)
-            .filter_map(|(peer, ix)| Some((PeerIx(ix), peer.as_ref().filter(|known| known.up)?)))
-    }
-
     pub(crate) fn insert(&mut self, ix: PeerIx, peer: Peer) {
         self.remove(ix);
         if self.peers.len() <= ix.at() {

@@ -8,11 +8,12 @@ use hashbrown::HashMap;
 
 use crate::arena::Runs;
 use crate::chunked::NONE;
+use crate::family::TableFamily;
 use crate::group::Ourselves;
 use crate::peer::PeerIx;
 use crate::peer_set::SetIx;
 use crate::registry::World;
-use crate::table::{Table, TableFamily};
+use crate::table::Table;
 
 /// Routes that are told the same peers with the same attributes.
 #[derive(Debug, Clone, Copy)]
@@ -71,11 +72,6 @@ impl Round {
             }),
         };
         self.items.push(Item { slot, destination, path });
-    }
-
-    /// Destinations in this round.
-    pub(crate) fn len(&self) -> usize {
-        self.taken.len()
     }
 }
 

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::arena::{Batch, Full, Sink};
 use crate::bucket::{Said, Source, as_sent_inside};
 use crate::decision::{DEFAULT_LOCAL_PREF, Rank};
+use crate::family::TableFamily;
 use crate::group::UpdateGroup;
 use crate::interest::{Delta, Wanted};
 use crate::peer::{MembershipsOut, PeerIx, PeerView};
@@ -20,7 +21,7 @@ use crate::policy;
 use crate::query::{Answer, Query};
 use crate::registry::{Peer, World};
 use crate::round::Round;
-use crate::table::{Table, TableFamily};
+use crate::table::Table;
 
 /// What a shard is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -290,7 +291,7 @@ impl Shard {
 
     /// Answers a question; looks at a bounded number of destinations.
     pub fn query(&self, query: &Query) -> Answer {
-        crate::query::answer(&self.world, &self.tables, query)
+        crate::answer::answer(&self.world, &self.tables, query)
     }
 
     fn peer_up(&mut self, peer: PeerIx, view: Arc<PeerView>) {

@@ -2,62 +2,15 @@
 
 use std::sync::Arc;
 
-use bgp_wire::{
-    Evpn, Family, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, Route, RouteDistinguisher,
-    Rtc, Update, VpnV4, VpnV6, Withdrawal, for_each_family,
-};
+use bgp_wire::{NextHop, PathAttributes, Route, Update, Withdrawal, for_each_family};
+
+use crate::family::TableFamily;
 
 /// Divides routes among shards so that an UPDATE mostly stays whole: VPN and EVPN by route
 /// distinguisher, unicast by its first 16 bits. Memberships go to every shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardMap {
     shards: u16,
-}
-
-/// What of a key decides its shard.
-pub(crate) trait Spread: Family {
-    /// `None`: every shard gets it.
-    fn spread(key: &Self::Key) -> Option<u64>;
-}
-
-fn of_distinguisher(rd: Option<RouteDistinguisher>) -> u64 {
-    rd.map_or(0, |rd| u64::from_be_bytes(rd.octets()))
-}
-
-impl Spread for Ipv4Unicast {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Some(u64::from(u32::from(key.addr()) >> 16))
-    }
-}
-
-impl Spread for Ipv6Unicast {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Some(u64::from(key.addr().segments()[0]))
-    }
-}
-
-impl Spread for VpnV4 {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Some(u64::from_be_bytes(key.rd.octets()))
-    }
-}
-
-impl Spread for VpnV6 {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Some(u64::from_be_bytes(key.rd.octets()))
-    }
-}
-
-impl Spread for Evpn {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Some(of_distinguisher(Self::route_distinguisher(key)))
-    }
-}
-
-impl Spread for Rtc {
-    fn spread(_: &Self::Key) -> Option<u64> {
-        None
-    }
 }
 
 impl ShardMap {
@@ -73,7 +26,7 @@ impl ShardMap {
     }
 
     /// The shard of a key; `None` for families that every shard gets.
-    pub(crate) fn of<F: Spread>(self, key: &F::Key) -> Option<u16> {
+    pub(crate) fn of<F: TableFamily>(self, key: &F::Key) -> Option<u16> {
         let spread = F::spread(key)?;
         // Multiplying spreads neighbouring numbers; the upper half of the product is the shard.
         let mixed = spread.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
@@ -134,15 +87,15 @@ impl ShardMap {
         }
     }
 
-    fn of_route<F: Spread>(self, route: &Route<F>) -> Option<u16> {
+    fn of_route<F: TableFamily>(self, route: &Route<F>) -> Option<u16> {
         self.of::<F>(&route.key)
     }
 
-    fn of_withdrawal<F: Spread>(self, route: &Withdrawal<F>) -> Option<u16> {
+    fn of_withdrawal<F: TableFamily>(self, route: &Withdrawal<F>) -> Option<u16> {
         self.of::<F>(&route.key)
     }
 
-    fn split_withdrawn<F: Spread>(
+    fn split_withdrawn<F: TableFamily>(
         self,
         list: Vec<Withdrawal<F>>,
         attributes: &Arc<PathAttributes>,
@@ -153,7 +106,7 @@ impl ShardMap {
         }
     }
 
-    fn split_announced<F: Spread>(
+    fn split_announced<F: TableFamily>(
         self,
         next_hop: NextHop,
         list: Vec<Route<F>>,

@@ -1,10 +1,11 @@
 //! Routes of a peer that is gone, restarting, or back (RFC 4724 §4.2).
 
 use crate::chunked::NONE;
+use crate::family::TableFamily;
 use crate::peer::{PeerIx, PeerView};
 use crate::policy;
 use crate::registry::World;
-use crate::table::{Table, TableFamily};
+use crate::table::Table;
 
 impl<F: TableFamily> Table<F> {
     /// Removes all that a peer has announced. Walks its buckets, never the table.

@@ -9,22 +9,14 @@ use hashbrown::HashTable;
 use crate::bucket::{BucketIx, Buckets, Said};
 use crate::chunked::{Chunked, NONE};
 use crate::decision::{self, Candidate};
+use crate::family::TableFamily;
 use crate::group::UpdateGroup;
 use crate::owing::{Link, Links, Owing};
 use crate::peer::PeerIx;
 use crate::peer_set::{PeerSet, SetIx};
 use crate::policy;
 use crate::registry::World;
-use crate::shard_map::Spread;
 use crate::walk::Walks;
-
-/// What a table needs of a family beyond what the wire does.
-pub(crate) trait TableFamily: Spread {
-    /// The key as a membership, in the family whose routes are that.
-    fn membership(_: &Self::Key) -> Option<RtMembership> {
-        None
-    }
-}
 
 /// One key, and a list of paths of which the first is the best.
 #[derive(Debug)]
@@ -420,6 +412,10 @@ impl<F: TableFamily> Table<F> {
                 if head == *path && now == *bucket && head != touched {
                     return;
                 }
+                if now != *bucket {
+                    self.count_best(*bucket, |best| best - 1);
+                    self.count_best(now, |best| best + 1);
+                }
                 for bucket in [*bucket, if now == *bucket { NONE } else { now }] {
                     if bucket != NONE {
                         let audience = self.audience(world, bucket);
@@ -436,6 +432,13 @@ impl<F: TableFamily> Table<F> {
                     self.owe(destination, peer);
                 }
             }
+        }
+    }
+
+    fn count_best(&mut self, bucket: BucketIx, count: impl Fn(u32) -> u32) {
+        if bucket != NONE {
+            let known = self.buckets.at_mut(bucket);
+            known.best = count(known.best);
         }
     }
 

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use crate::bucket::BucketIx;
 use crate::chunked::NONE;
+use crate::family::TableFamily;
 use crate::interest::Wanted;
 use crate::peer::PeerIx;
 use crate::registry::World;
-use crate::table::{Path, Table, TableFamily};
+use crate::table::{Path, Table};
 
 /// What one peer has still to be shown of one table.
 #[derive(Debug)]

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use bgp_rib::journal::{Reader, Writer};
+use bgp_rib::query::{RouteFilter, RoutesQuery};
 use bgp_rib::{
-    Batch, Full, Input, Output, Pace, PeerIx, PeerView, Shard, ShardConfig, ShardMap, Sink,
+    Answer, Batch, Full, Input, Output, Pace, PeerIx, PeerView, Query, Shard, ShardConfig,
+    ShardMap, Sink,
 };
 use bgp_wire::{
     AfiSafi, Evpn, Family, Ipv4Unicast, Ipv6Unicast, Message, Negotiated, NextHop, PathAttributes,
@@ -126,7 +129,7 @@ struct Bench {
     shards: Vec<Shard>,
     queues: Queues,
     oracle: Oracle,
-    /// Whether the peer has ever been up under this number: then `Gone` must be answered.
+    journals: Vec<Writer<Vec<u8>>>,
     pace: Pace,
 }
 
@@ -145,7 +148,9 @@ impl Bench {
             shard.set_pace(pace);
             shard
         };
+        let journal = |number| Writer::new(Vec::new(), &config(number)).expect("memory");
         Self {
+            journals: (0..shards).map(journal).collect(),
             map: ShardMap::new(shards),
             shards: (0..shards).map(shard).collect(),
             queues: Queues::default(),
@@ -155,7 +160,15 @@ impl Bench {
     }
 
     fn all(&mut self, input: &Input) {
-        self.shards.iter_mut().for_each(|shard| shard.handle(input.clone()));
+        for number in 0..self.map.shards() {
+            self.one(number, input.clone());
+        }
+    }
+
+    fn one(&mut self, number: u16, input: Input) {
+        let number = usize::from(number);
+        self.journals[number].record(&input).expect("memory");
+        self.shards[number].handle(input);
     }
 
     fn run(&mut self, op: &Op) {
@@ -290,18 +303,17 @@ impl Bench {
 
     fn unblock(&mut self, peer: PeerIx) {
         self.queues.credit.remove(&peer);
-        for (number, shard) in (0u16..).zip(&mut self.shards) {
+        for number in 0..self.map.shards() {
             if self.queues.refused.remove(&(number, peer)) {
-                shard.handle(Input::Drained { peer });
+                self.one(number, Input::Drained { peer });
             }
         }
     }
 
     fn deliver(&mut self, peer: u16, update: Update) {
-        let shards = &mut self.shards;
         self.map.split(update, |shard, update| {
             let updates = vec![update];
-            shards[usize::from(shard)].handle(Input::Updates { peer: PeerIx(peer), updates });
+            self.one(shard, Input::Updates { peer: PeerIx(peer), updates });
         });
     }
 
@@ -397,6 +409,74 @@ impl Bench {
         }
     }
 
+    /// What is answered agrees with what was told.
+    fn question(&self) {
+        for (peer, receiver) in &self.queues.receivers {
+            let mut counted: BTreeMap<AfiSafi, [u32; 3]> = BTreeMap::new();
+            let mut advertised = BTreeMap::new();
+            for shard in &self.shards {
+                let Answer::Peer(Some(info)) = shard.query(&Query::Peer(*peer)) else {
+                    panic!("a peer that is up is known");
+                };
+                for of in info.families {
+                    assert!(of.best <= of.received && of.stale <= of.received, "{of:?}");
+                    let sums = counted.entry(of.family).or_default();
+                    // Memberships are received by each shard.
+                    let received = if of.family == AfiSafi::RTC {
+                        sums[1].max(of.received)
+                    } else {
+                        sums[1] + of.received
+                    };
+                    *sums = [sums[0] + of.advertised, received, sums[2] + of.owed];
+                    advertised.extend(pages(shard, *peer, of.family));
+                }
+            }
+            for (family, sums) in counted {
+                let knows = receiver.knows.keys().filter(|(of, _)| *of == family).count();
+                let heard = self.oracle.heard(peer.0, family);
+                assert_eq!(sums.map(|sum| sum as usize), [knows, heard, 0], "{family} of {peer}");
+            }
+            let told = receiver
+                .knows
+                .iter()
+                .map(|(dest, told)| (dest.clone(), (told.attributes.clone(), told.next_hop)));
+            assert_eq!(advertised, told.collect::<BTreeMap<_, _>>());
+        }
+    }
+
+    /// A shard that reads the journal comes to the same end.
+    fn replay(&mut self) {
+        let receivers = self.queues.receivers.keys().copied().collect::<Vec<_>>();
+        self.queues.credit.clear();
+        for peer in receivers {
+            let Some(view) = self.oracle.view(peer.0) else { continue };
+            self.queues.receivers.insert(peer, Receiver::new(view));
+        }
+        for (journal, shard) in self.journals.iter_mut().zip(&mut self.shards) {
+            journal.flush().expect("memory");
+            let (inputs, config) = Reader::new(&journal.get_ref()[..]).expect("a journal");
+            assert_eq!(config, *shard.config());
+            *shard = Shard::new(config);
+            for input in inputs {
+                shard.handle(input.expect("an input"));
+            }
+        }
+        self.check();
+    }
+
+    /// Once all peers are gone, nothing is left.
+    fn leave(mut self) {
+        (0..PEERS).for_each(|peer| self.run(&Op::Gone(peer)));
+        self.check();
+        for shard in &self.shards {
+            let Answer::Summary(sizes) = shard.query(&Query::Summary) else { panic!("no summary") };
+            for size in sizes {
+                let left = (size.destinations, size.paths, size.buckets, size.owed);
+                assert_eq!(left, (0, 0, 0, 0), "{}", size.family);
+            }
+        }
+    }
+
     /// Lets everything drain, compares, and looks whether each end of a table was said once.
     fn finish(&mut self) {
         (0..PEERS).for_each(|peer| self.unblock(PeerIx(peer)));
@@ -411,6 +491,28 @@ impl Bench {
                     assert_eq!(ends, due, "ends of {family} from shard {shard} for peer {peer}");
                 }
             }
+        }
+    }
+}
+
+type Advertised = (Dest, (PathAttributes, NextHop));
+
+/// All that a shard says it tells a peer, in pages of two.
+fn pages(shard: &Shard, peer: PeerIx, family: AfiSafi) -> Vec<Advertised> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = RoutesQuery { family, filter: RouteFilter::default(), after, limit: 2 };
+        let Answer::Routes(answer) = shard.query(&Query::Advertised { peer, page }) else {
+            panic!("no page");
+        };
+        for route in answer.routes {
+            let [path] = &route.paths[..] else { panic!("one path is told") };
+            let told = ((*path.attributes).clone(), path.next_hop);
+            found.push(((route.family, route.key), told));
+        }
+        after = answer.next;
+        if after.is_none() {
+            return found;
         }
     }
 }
@@ -444,5 +546,8 @@ proptest! {
             bench.run(op);
         }
         bench.finish();
+        bench.question();
+        bench.replay();
+        bench.leave();
     }
 }

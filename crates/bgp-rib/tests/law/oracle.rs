@@ -53,6 +53,12 @@ impl Oracle {
         self.peers.get(&peer).is_some_and(|known| known.attached)
     }
 
+    /// Paths that a peer has announced.
+    pub fn heard(&self, peer: u16, family: AfiSafi) -> usize {
+        let known = &self.peers[&peer];
+        known.heard.keys().filter(|((of, _), _)| *of == family).count()
+    }
+
     pub fn view(&self, peer: u16) -> Option<&PeerView> {
         self.peers.get(&peer).filter(|known| known.up).map(|known| &known.view)
     }
