@@ -3,4 +3,5 @@
 #![allow(clippy::panic, reason = "a test may")]
 
 mod forwarding;
+mod services;
 mod world;
