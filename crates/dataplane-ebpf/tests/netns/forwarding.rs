@@ -78,7 +78,7 @@ async fn two_nodes_reach_each_other_over(encapsulation: Encapsulation) -> Result
             ensure!(there.protocol == 47);
         }
         (Payload::MplsOverUdp { source_port, checksum: 0, .. }, Encapsulation::MplsOverUdp) => {
-            ensure!(*source_port >= 49152, "source port {source_port}")
+            ensure!(*source_port >= 49152, "source port {source_port}");
         }
         _ => anyhow::bail!("{there:?}"),
     }
