@@ -71,9 +71,13 @@ async fn a_service_is_spread_over_its_backends_with_its_ports_mapped() -> Result
     let stream = client.connect(SERVICE.into(), 80)?.context("the service answers")?;
     let (who, _) = greeting(&stream)?;
     let other = if who == "p1" { &p2 } else { &p1 };
+    let source_port = (20_000..20_020)
+        .find(|port| client.ask_udp(*port, SERVICE.into(), 53).is_ok_and(|(udp, _)| udp == who))
+        .context("a UDP flow to the same backend")?;
     two.translation(2, SERVICE, service(&BOTH, &[other]));
     two.reconcile().await?;
     echo(stream, 100_000)?;
+    ensure!(client.ask_udp(source_port, SERVICE.into(), 53)?.0 == other.id.0, "UDP never ends");
     for _ in 0..5 {
         ensure!(client.call(SERVICE.into(), 80)?.0 == other.id.0);
     }
@@ -174,10 +178,17 @@ async fn a_floating_address_of_several_serves_inbound_and_one_of_its_own_also_ou
     node.reconcile().await?;
     ensure!(p1.call(second.into(), 80)? == ("p2".to_owned(), Ipv4Addr::from(own)));
 
+    // An address that becomes another port's does so at once.
+    ensure!(outside.ask_udp(25_000, own.into(), 53)?.0 == "p1");
+    node.translation(9, own, floating(&[&p2], true));
+    node.reconcile().await?;
+    ensure!(outside.ask_udp(25_000, own.into(), 53)?.0 == "p2");
+
     node.wanted.translations.remove(&(VrfId(9), own.into()));
     node.wanted.fib.get_mut(&VrfId(9)).map(|table| table.remove(&"185.22.97.200/32".parse().ok()?));
     node.reconcile().await?;
     let (answered, _) = p1.ping(outside.address, &[]).await?;
     ensure!(!answered);
+    ensure!(p2.call(outside.address, 80)?.1 == Ipv4Addr::from(second));
     Ok(())
 }
