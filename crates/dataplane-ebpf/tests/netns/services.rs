@@ -59,6 +59,13 @@ async fn a_service_is_spread_over_its_backends_with_its_ports_mapped() -> Result
         seen.insert(format!("{who} udp"));
     }
     ensure!(seen.len() == 4, "{seen:?}");
+    // Its port is another than the one that was called; so must be what the error quotes.
+    two.translation(2, [10, 254, 98, 16], service(&[(Protocol::Udp, 9, 99)], &[&p1]));
+    one.route(1, "10.254.98.16/32", [two.gre(202)]);
+    one.reconcile().await?;
+    two.reconcile().await?;
+    let refused = client.ask_udp(26_000, [10, 254, 98, 16].into(), 9).expect_err("nobody listens");
+    ensure!(format!("{refused:#}").contains("refused"), "{refused:#}");
     // The backends' own addresses are untouched by it.
     ensure!(client.call(p1.address, 8080)?.0 == "p1");
     ensure!(client.ask_udp(30_000, p2.address, 5353)?.0 == "p2");
@@ -172,6 +179,11 @@ async fn a_floating_address_of_several_serves_inbound_and_one_of_its_own_also_ou
     // Both addresses of p1 answer as themselves.
     ensure!(outside.call(own.into(), 80)?.0 == "p1");
     outside.reaches(FLOATING.into()).await?;
+    // ICMP errors come with the addresses that their receiver knows.
+    for (caller, to) in [(&outside, own.into()), (&p1, outside.address)] {
+        let refused = caller.ask_udp(26_000, to, 9).expect_err("nobody listens");
+        ensure!(format!("{refused:#}").contains("refused"), "{}: {refused:#}", caller.id);
+    }
     // From the floating address of one to that of the other, on one node.
     let second = [185, 22, 97, 201];
     node.translation(9, second, floating(&[&p2], true));
