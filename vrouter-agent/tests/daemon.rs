@@ -1,4 +1,5 @@
 //! A whole agent over loopback: requests in, BGP out, BGP in, data plane out.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test says so when it fails")]
 
 mod support;
 
@@ -59,9 +60,9 @@ fn ended(heard: &[Update], family: AfiSafi) -> bool {
     heard.iter().any(|update| update.end_of_rib == Some(family))
 }
 
-struct Place(tempfile::TempDir);
+struct Home(tempfile::TempDir);
 
-impl Place {
+impl Home {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a directory"))
     }
@@ -73,10 +74,10 @@ impl Place {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_reaches_the_control_node_and_a_route_the_data_plane() {
-    let (place, mut control) = (Place::new(), Control::start(2));
-    write_topology(&place.path(), &[&control], "64512:100");
+    let (home, mut control) = (Home::new(), Control::start(2));
+    write_topology(&home.path(), &[&control], "64512:100");
     let plane = Shared::default();
-    let agent = Agent::start(&place.path(), plane.clone()).await;
+    let agent = Agent::start(&home.path(), plane.clone()).await;
     assert_eq!(control.up().await, (false, false), "nothing was forwarded before");
     control
         .hear("both markers", |heard| ended(heard, AfiSafi::RTC) && ended(heard, AfiSafi::VPNV4))
@@ -104,7 +105,7 @@ async fn a_port_reaches_the_control_node_and_a_route_the_data_plane() {
     assert_eq!(shown["next_hops"][0]["to"], "192.0.2.1");
     assert_eq!(shown["next_hops"][0]["encapsulation"], "mpls-over-gre");
     assert_eq!(shown["from"][0], control.address.to_string());
-    assert_eq!(plane.state().fib.values().map(|table| table.len()).sum::<usize>(), 3);
+    assert_eq!(plane.state().fib.values().map(std::collections::BTreeMap::len).sum::<usize>(), 3);
 
     let neighbor = agent.json(&format!("GET /v1/neighbors/{}", control.address), "").await;
     assert_eq!(neighbor["state"], "established");
@@ -124,10 +125,10 @@ async fn a_port_reaches_the_control_node_and_a_route_the_data_plane() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_comes_back_says_the_same_before_its_end_of_rib() {
-    let (place, mut control) = (Place::new(), Control::start(3));
-    write_topology(&place.path(), &[&control], "64512:100");
+    let (home, mut control) = (Home::new(), Control::start(3));
+    write_topology(&home.path(), &[&control], "64512:100");
     let plane = Shared::default();
-    let agent = Agent::start(&place.path(), plane.clone()).await;
+    let agent = Agent::start(&home.path(), plane.clone()).await;
     control.up().await;
     agent.json("PUT /v1/ports/p1", &port("")).await;
     control.hear("the routes", |heard| announced(heard).len() == 2).await;
@@ -144,7 +145,7 @@ async fn an_agent_that_comes_back_says_the_same_before_its_end_of_rib() {
     assert_eq!(plane.state(), before, "packets go on");
 
     let plane = plane.left_behind();
-    let agent = Agent::start(&place.path(), plane.clone()).await;
+    let agent = Agent::start(&home.path(), plane.clone()).await;
     control.heard.clear();
     assert_eq!(control.up().await, (true, true), "restarted, and forwarding all the while");
     control.hear("the marker", |heard| ended(heard, AfiSafi::VPNV4)).await;
@@ -160,14 +161,14 @@ async fn an_agent_that_comes_back_says_the_same_before_its_end_of_rib() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_changes_targets_or_nothing() {
-    let (place, mut control) = (Place::new(), Control::start(4));
-    write_topology(&place.path(), &[&control], "64512:100");
-    let agent = Agent::start(&place.path(), Shared::default()).await;
+    let (home, mut control) = (Home::new(), Control::start(4));
+    write_topology(&home.path(), &[&control], "64512:100");
+    let agent = Agent::start(&home.path(), Shared::default()).await;
     control.up().await;
     agent.json("PUT /v1/ports/p1", &port("")).await;
     control.hear("the routes", |heard| announced(heard).len() == 2).await;
 
-    let file = place.path().join("topology.toml");
+    let file = home.path().join("topology.toml");
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, good.replace("subnets = [\"10.20", "subnet = [\"10.20")).unwrap();
     let (status, error) = agent.request("POST /v1/reload", "").await;
@@ -177,7 +178,7 @@ async fn a_reload_changes_targets_or_nothing() {
     assert!(running["topology"]["last_error"].as_str().unwrap().contains("subnet"), "{running}");
 
     control.heard.clear();
-    write_topology(&place.path(), &[&control], "64512:101");
+    write_topology(&home.path(), &[&control], "64512:101");
     let reloaded = agent.json("POST /v1/reload", "").await;
     assert_eq!(reloaded["topology"]["generation"], 2);
     assert!(reloaded["topology"]["last_error"].is_null(), "{reloaded}");
@@ -196,9 +197,9 @@ async fn a_reload_changes_targets_or_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_a_request_is_said() {
-    let (place, control) = (Place::new(), Control::start(5));
-    write_topology(&place.path(), &[&control], "64512:100");
-    let agent = Agent::start(&place.path(), Shared::default()).await;
+    let (home, control) = (Home::new(), Control::start(5));
+    write_topology(&home.path(), &[&control], "64512:100");
+    let agent = Agent::start(&home.path(), Shared::default()).await;
     let lost = port("").replace("/proc/self/ns/net", "/run/netns/lost");
     // (request, body, status, what the answer names)
     let cases = [

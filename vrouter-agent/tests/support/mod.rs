@@ -22,18 +22,18 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-pub const NODE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
-pub const ASN: u32 = 64512;
+pub(crate) const NODE: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
+pub(crate) const ASN: u32 = 64512;
 
 /// No test waits longer for anything.
 const CEILING: Duration = Duration::from_secs(20);
 
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(CEILING, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
 /// Polls until `look` gives something.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut look: impl FnMut() -> F,
 ) -> T {
@@ -50,15 +50,15 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// A plane that outlives its agent, as pinned maps do.
 #[derive(Clone, Default)]
-pub struct Shared(Arc<Mutex<Memory>>);
+pub(crate) struct Shared(Arc<Mutex<Memory>>);
 
 impl Shared {
-    pub fn state(&self) -> Desired {
+    pub(crate) fn state(&self) -> Desired {
         self.0.lock().expect("no panic while locked").state.clone()
     }
 
     /// As the next agent finds it.
-    pub fn left_behind(&self) -> Self {
+    pub(crate) fn left_behind(&self) -> Self {
         Self(Arc::new(Mutex::new(Memory::left_by_an_earlier_run(self.state()))))
     }
 }
@@ -84,13 +84,13 @@ impl Dataplane for Shared {
 }
 
 /// A running agent; its directory stays for the next one.
-pub struct Agent {
+pub(crate) struct Agent {
     supervisor: Supervisor,
     socket: std::path::PathBuf,
 }
 
 impl Agent {
-    pub async fn start(directory: &Path, plane: Shared) -> Self {
+    pub(crate) async fn start(directory: &Path, plane: Shared) -> Self {
         let topology_file = directory.join("topology.toml");
         let topology = running::read(&topology_file, "test").unwrap_or_else(|e| panic!("{e}"));
         let socket = directory.join("agent.sock");
@@ -114,12 +114,12 @@ impl Agent {
         Self { supervisor, socket }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.supervisor.stop(CEILING).await;
     }
 
     /// Status and body of a request.
-    pub async fn request(&self, line: &str, body: &str) -> (u16, String) {
+    pub(crate) async fn request(&self, line: &str, body: &str) -> (u16, String) {
         let exchange = async {
             let mut stream = UnixStream::connect(&self.socket).await.expect("it listens");
             let request = format!(
@@ -137,7 +137,7 @@ impl Agent {
         soon(line, exchange).await
     }
 
-    pub async fn json(&self, line: &str, body: &str) -> serde_json::Value {
+    pub(crate) async fn json(&self, line: &str, body: &str) -> serde_json::Value {
         let (status, text) = self.request(line, body).await;
         assert_eq!(status, 200, "{line}: {text}");
         serde_json::from_str(&text).expect("json")
@@ -145,19 +145,19 @@ impl Agent {
 }
 
 /// A control node that says what the test says.
-pub struct Control {
-    pub address: IpAddr,
-    pub port: u16,
+pub(crate) struct Control {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
     listener: Listener,
     peer: Arc<Peer>,
     events: mpsc::Receiver<PeerEvent>,
     writer: Option<Writer>,
     /// Updates that came and were not looked at yet.
-    pub heard: Vec<Update>,
+    pub(crate) heard: Vec<Update>,
 }
 
 impl Control {
-    pub fn start(last: u8) -> Self {
+    pub(crate) fn start(last: u8) -> Self {
         let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
         let listener = Listener::bind(SocketAddr::new(address, 0)).expect("a port");
         let port = listener.local_addr().expect("bound").port();
@@ -181,7 +181,7 @@ impl Control {
     }
 
     /// Waits for the session, and returns what the agent's OPEN says of restarts.
-    pub async fn up(&mut self) -> (bool, bool) {
+    pub(crate) async fn up(&mut self) -> (bool, bool) {
         let up = async {
             loop {
                 tokio::select! {
@@ -202,7 +202,7 @@ impl Control {
     }
 
     /// Waits until the agent's messages so far satisfy `enough`.
-    pub async fn hear(&mut self, what: &str, enough: impl Fn(&[Update]) -> bool) {
+    pub(crate) async fn hear(&mut self, what: &str, enough: impl Fn(&[Update]) -> bool) {
         let hear = async {
             while !enough(&self.heard) {
                 match self.events.recv().await.expect("an event") {
@@ -216,7 +216,7 @@ impl Control {
     }
 
     /// Waits for the end of the session, and returns why it ended and whether routes are kept.
-    pub async fn down(&mut self) -> (String, bool) {
+    pub(crate) async fn down(&mut self) -> (String, bool) {
         let down = async {
             loop {
                 if let PeerEvent::Down(down) = self.events.recv().await.expect("an event") {
@@ -227,25 +227,27 @@ impl Control {
         soon("the end of the session", down).await
     }
 
-    pub fn say(&self, messages: Vec<u8>) {
+    pub(crate) fn say(&self, messages: Vec<u8>) {
         let end = u32::try_from(messages.len()).expect("short");
-        let batch = Batch { arena: Bytes::from(messages), ranges: vec![0..end] };
+        let batch =
+            Batch { arena: Bytes::from(messages), ranges: std::iter::once(0..end).collect() };
         let writer = self.writer.as_ref().expect("a session");
         writer.try_push(Push::Messages(batch)).expect("room");
     }
 }
 
 /// A topology with these control nodes, network `a` with a service subnet, and network `public`.
-pub fn write_topology(directory: &Path, controls: &[&Control], target: &str) {
-    let mut text = format!("[federation]\nname = \"test\"\n[cloud.test]\nasn = {ASN}\n");
-    for (index, control) in controls.iter().enumerate() {
-        text += &format!(
+pub(crate) fn write_topology(directory: &Path, controls: &[&Control], target: &str) {
+    let controls = controls.iter().enumerate().map(|(index, control)| {
+        format!(
             "[cloud.test.control-node.ctl-{index}]\naddress = \"{}\"\nport = {}\n",
             control.address, control.port
-        );
-    }
-    text += &format!(
-        "[cloud.test.nodes]\nprefixes = [\"127.1.0.0/16\"]\n\
+        )
+    });
+    let controls: String = controls.collect();
+    let text = format!(
+        "[federation]\nname = \"test\"\n[cloud.test]\nasn = {ASN}\n{controls}\
+         [cloud.test.nodes]\nprefixes = [\"127.1.0.0/16\"]\n\
          [network.a]\nclouds = [\"test\"]\nsubnets = [\"10.20.0.0/16\"]\n\
          service-subnets = [\"10.254.98.0/24\"]\nroute-targets = [\"{target}\"]\n"
     );
