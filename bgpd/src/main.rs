@@ -167,8 +167,6 @@ fn spawn_shards(
             cluster_id: identity.cluster_id,
             hash_seed,
         });
-        let journal =
-            args.journal.as_deref().map(|dir| Journal::create(dir, &shard)).transpose()?;
         let (inbox, inputs) = mpsc::channel(INBOX);
         inboxes.push(inbox);
         let thread = ShardThread {

@@ -183,15 +183,14 @@ fn split_vpn(key: &str) -> (Option<String>, Option<ipnet::IpNet>) {
 
 fn path(path: &PathInfo) -> ApiPath {
     let attributes: &PathAttributes = &path.attributes;
-    let (targets, others): (Vec<_>, Vec<_>) = attributes
-        .extended_communities
-        .iter()
-        .partition(|community| community.as_route_target().is_some());
+    let others = attributes.extended_communities.iter().filter(|community| {
+        community.as_route_target().is_none() && community.as_encapsulation().is_none()
+    });
     let communities = attributes
         .communities
         .iter()
         .map(ToString::to_string)
-        .chain(others.iter().filter(|c| c.as_encapsulation().is_none()).map(ToString::to_string))
+        .chain(others.map(ToString::to_string))
         .chain(attributes.large_communities.iter().map(ToString::to_string));
     ApiPath {
         best: path.best,
@@ -207,11 +206,7 @@ fn path(path: &PathInfo) -> ApiPath {
             Origin::Incomplete => "incomplete",
         }
         .to_owned(),
-        targets: targets
-            .into_iter()
-            .filter_map(|community| community.as_route_target())
-            .map(|target| target.to_string())
-            .collect(),
+        targets: attributes.route_targets().map(|target| target.to_string()).collect(),
         communities: communities.collect(),
         encapsulations: attributes.encapsulations().map(tunnel).collect(),
         originator: attributes.originator_id,

@@ -156,7 +156,7 @@ impl Driver {
                     *dialing = None;
                     match dialled {
                         Ok(stream) => *ours = self.start(stream, Initiator::Us),
-                        Err(error) => self.failed(DownReason::Unreachable(error.to_string())),
+                        Err(error) => self.unreachable(&error),
                     }
                 }
                 () = turn(ours) => {}
@@ -235,7 +235,7 @@ impl Driver {
         match Connection::start(stream, initiator, &self.config, &self.counters) {
             Ok(connection) => Some(connection),
             Err(error) => {
-                self.failed(DownReason::Unreachable(error.to_string()));
+                self.unreachable(&error);
                 None
             }
         }
@@ -274,9 +274,13 @@ impl Driver {
         }
     }
 
+    fn unreachable(&mut self, error: &io::Error) {
+        debug!(%error, "no connection");
+        self.failed(DownReason::Unreachable(error.to_string()));
+    }
+
     /// Notes an attempt that failed, and when to try again.
     fn failed(&mut self, reason: DownReason) {
-        debug!(%reason, "no session");
         let jitter = self.jitter.hash_one(self.backoff.failures()).to_be_bytes()[0];
         self.retry = Some(now() + self.backoff.failed(jitter));
         let failures = self.backoff.failures();
@@ -295,6 +299,7 @@ impl Driver {
         if let Some(reason) = dead.down.take()
             && !is_collision(&reason)
         {
+            info!(%reason, "no session");
             self.failed(reason);
         }
         self.part(dead);

@@ -14,7 +14,7 @@ use support::{
 const MARKER: [u8; 16] = [0xff; 16];
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(19 + body.len()).unwrap();
+    let length = u16::try_from(19 + body.len()).expect("a short body");
     [&MARKER[..], &length.to_be_bytes(), &[kind], body].concat()
 }
 

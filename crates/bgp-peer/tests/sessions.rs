@@ -9,7 +9,7 @@ use bgp_wire::{AfiSafi, RouteRefresh};
 use support::{HIGH, LOW, Side, batch, config, end_of_rib, listen, soon};
 
 /// One that listens and one that connects, both up.
-async fn pair(passive: PeerConfig, active: PeerConfig) -> (Side, Side) {
+fn pair(passive: PeerConfig, active: PeerConfig) -> (Side, Side) {
     let (listener, port) = listen();
     let passive = Side::start(PeerConfig { mode: Mode::Passive, ..passive });
     passive.serve(listener);
@@ -24,7 +24,7 @@ fn both() -> (PeerConfig, PeerConfig) {
 #[tokio::test]
 async fn both_know_each_other_when_up() {
     let (low, high) = both();
-    let (mut low, mut high) = pair(low, high).await;
+    let (mut low, mut high) = pair(low, high);
     let (seen_by_low, _) = low.up().await;
     let (seen_by_high, _) = high.up().await;
     assert_eq!(seen_by_low.agreement.peer.router_id, HIGH);
@@ -42,7 +42,7 @@ async fn both_know_each_other_when_up() {
 #[tokio::test]
 async fn the_end_of_rib_waits_for_the_mark_of_every_shard() {
     let (low, high) = both();
-    let (mut low, mut high) = pair(PeerConfig { shards: 3, ..low }, high).await;
+    let (mut low, mut high) = pair(PeerConfig { shards: 3, ..low }, high);
     let ((_, writer), _) = (low.up().await, high.up().await);
     let mark = |shard| writer.try_push(Push::EndOfRib { family: AfiSafi::VPNV4, shard });
     mark(0).unwrap();
@@ -62,7 +62,7 @@ async fn the_end_of_rib_waits_for_the_mark_of_every_shard() {
 #[tokio::test]
 async fn a_request_for_routes_arrives() {
     let (low, high) = both();
-    let (mut low, mut high) = pair(low, high).await;
+    let (mut low, mut high) = pair(low, high);
     let _ = (low.up().await, high.up().await);
     // Not negotiated: not sent.
     high.peer.refresh(AfiSafi::EVPN).unwrap();
@@ -74,7 +74,7 @@ async fn a_request_for_routes_arrives() {
 #[tokio::test]
 async fn whoever_ends_it_says_why_and_may_come_back() {
     let (low, high) = both();
-    let (mut low, mut high) = pair(low, high).await;
+    let (mut low, mut high) = pair(low, high);
     let ((first, writer), _) = (low.up().await, high.up().await);
     let why = Cease::AdministrativeReset;
     low.peer.cease(why, "new policy", Then::Reconnect).unwrap();
@@ -90,7 +90,7 @@ async fn whoever_ends_it_says_why_and_may_come_back() {
 #[tokio::test]
 async fn who_stays_down_refuses_until_it_is_started() {
     let (low, high) = both();
-    let (mut low, mut high) = pair(low, high).await;
+    let (mut low, mut high) = pair(low, high);
     let _ = (low.up().await, high.up().await);
     low.peer.cease(Cease::AdministrativeShutdown, "", Then::StayDown).unwrap();
     let _ = (low.down().await, high.down().await);
@@ -104,7 +104,7 @@ async fn who_stays_down_refuses_until_it_is_started() {
 #[tokio::test]
 async fn a_restart_closes_without_a_word_and_routes_are_kept() {
     let (low, high) = both();
-    let (mut low, mut high) = pair(low, high).await;
+    let (mut low, mut high) = pair(low, high);
     let _ = (low.up().await, high.up().await);
     let (peer, mut events) = high.into_peer();
     soon("the end", peer.restart()).await;
@@ -119,7 +119,7 @@ async fn a_restart_closes_without_a_word_and_routes_are_kept() {
 #[tokio::test]
 async fn a_dropped_handle_ends_the_peer() {
     let (low, high) = both();
-    let (mut low, mut high) = pair(low, high).await;
+    let (mut low, mut high) = pair(low, high);
     let _ = (low.up().await, high.up().await);
     let (peer, mut events) = high.into_peer();
     drop(peer);
@@ -140,7 +140,7 @@ async fn a_dropped_handle_ends_the_peer() {
 async fn the_restart_bit_is_said_until_the_first_session_is_up() {
     let (low, mut high) = both();
     high.session.restart.as_mut().unwrap().restarted = true;
-    let (mut low, mut high) = pair(low, high).await;
+    let (mut low, mut high) = pair(low, high);
     let (first, _) = low.up().await;
     assert!(first.agreement.restart.as_ref().unwrap().restarted);
     high.up().await;
@@ -154,7 +154,7 @@ async fn the_restart_bit_is_said_until_the_first_session_is_up() {
 async fn another_as_is_told_so_and_seen_in_the_status() {
     let (low, high) = both();
     let stranger = SessionConfig { local_asn: 65000, ..high.session.clone() };
-    let (low, high) = pair(low, PeerConfig { session: stranger, ..high }).await;
+    let (low, high) = pair(low, PeerConfig { session: stranger, ..high });
     let mut status = high.peer.watch();
     let failed = soon("a failure", status.wait_for(|status| status.last_down.is_some())).await;
     let reason = failed.unwrap().last_down.clone().unwrap().0;

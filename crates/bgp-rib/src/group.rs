@@ -29,7 +29,6 @@ pub(crate) struct UpdateGroup {
     manner: Manner,
     /// Replaces the next hop.
     next_hop: Option<IpAddr>,
-    pub(crate) max_message: usize,
 }
 
 /// Of the speaker itself.
@@ -61,7 +60,6 @@ impl UpdateGroup {
             form: update::Form::of(&view.negotiated, family),
             manner,
             next_hop: ours.then_some(view.local_address),
-            max_message: view.negotiated.max_message(),
         }
     }
 
@@ -84,22 +82,22 @@ impl UpdateGroup {
         (attributes, next_hop)
     }
 
-    /// Writes the attributes of `bucket` for this group; `false` when no message could hold them
-    /// and a route (RFC 4271 §9.2 leaves such a route unannounced).
+    /// Writes the attributes of `bucket` for this group, and returns the next hop to go with them.
     pub(crate) fn write_attributes(
         &self,
         bucket: &Bucket,
         ourselves: Ourselves,
         family: AfiSafi,
         out: &mut Vec<u8>,
-    ) -> (NextHop, bool) {
+    ) -> NextHop {
         let (attributes, next_hop) = self.outgoing(bucket, ourselves);
         out.clear();
         update::write_attributes(&attributes, next_hop, family, self.form.four_octet_as, out);
-        (next_hop, out.len() + ROOM_FOR_A_ROUTE <= self.max_message)
+        next_hop
     }
 
-    /// Appends messages that announce all of `routes`.
+    /// Appends messages that announce all of `routes`, or, where attributes are too long for any
+    /// message, withdraw them.
     pub(crate) fn pack_reach<'a, F: Family, T>(
         &self,
         attributes: &[u8],
@@ -144,9 +142,6 @@ impl UpdateGroup {
         PathId(u32::from(self.form.add_path))
     }
 }
-
-/// Header, length fields, MP_REACH_NLRI with the longest next hop, and the longest route of ours.
-const ROOM_FOR_A_ROUTE: usize = 19 + 4 + 4 + 5 + 48 + 4 + 128;
 
 /// RFC 4271 §5.1, RFC 4456 §8, RFC 4360 §6: what stays inside an AS is taken out.
 fn outside(attributes: &PathAttributes, asn: u32) -> PathAttributes {

@@ -33,5 +33,5 @@ mod walk;
 pub use arena::{Batch, Full, Sink};
 pub use peer::{InterestMode, Limit, MembershipsOut, PeerIx, PeerKind, PeerView, UnicastNextHop};
 pub use query::{Answer, Query};
-pub use shard::{Input, Output, Shard, ShardConfig};
+pub use shard::{Input, Output, Pace, Shard, ShardConfig};
 pub use shard_map::ShardMap;

@@ -287,20 +287,13 @@ impl<F: TableFamily> Table<F> {
             let group = self.group(*group);
             let out = &mut runs.arena;
             let start = out.len();
-            let mut fits = false;
-            if bucket != NONE {
-                let bucket = self.buckets.at(bucket);
-                let attributes = &mut round.attributes;
-                let (next_hop, fit) =
-                    group.write_attributes(bucket, ourselves, F::AFI_SAFI, attributes);
-                fits = fit;
-                if fit {
-                    let look_up = |item: &Item| (key(item), &self.paths.at(item.path).data);
-                    group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, out);
-                }
-            }
-            if !fits {
+            if bucket == NONE {
                 group.pack_unreach::<F, _>(routes, key, out);
+            } else {
+                let (bucket, attributes) = (self.buckets.at(bucket), &mut round.attributes);
+                let next_hop = group.write_attributes(bucket, ourselves, F::AFI_SAFI, attributes);
+                let look_up = |item: &Item| (key(item), &self.paths.at(item.path).data);
+                group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, out);
             }
             runs.add(peers, start);
         }

@@ -192,19 +192,28 @@ pub struct Shard {
     pub(crate) tables: Tables,
     outputs: Vec<Output>,
     round: Round,
+    pace: Pace,
     /// Another flush would get further.
     work: bool,
 }
 
-/// Destinations encoded in one go: enough to amortise handing out, little enough that an arena is
-/// some hundred kilobytes.
-const ROUND: usize = 16_384;
+/// How much is done in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Destinations encoded before they are handed out: enough to amortise that, little enough that
+    /// an arena is some hundred kilobytes.
+    pub round: usize,
+    /// Rounds of one table in one flush; then inputs are looked at again.
+    pub rounds: usize,
+    /// Routes that a walk owes its peer in one round.
+    pub walk: usize,
+}
 
-/// Rounds of one table in one flush; then inputs are looked at again.
-const ROUNDS: usize = 4;
-
-/// Routes that a walk owes its peer in one round.
-const WALK: usize = 8_192;
+impl Default for Pace {
+    fn default() -> Self {
+        Self { round: 16_384, rounds: 4, walk: 8_192 }
+    }
+}
 
 impl Shard {
     pub fn new(config: ShardConfig) -> Self {
@@ -221,12 +230,18 @@ impl Shard {
             },
             outputs: Vec::new(),
             round: Round::default(),
+            pace: Pace::default(),
             work: false,
         }
     }
 
     pub fn config(&self) -> &ShardConfig {
         &self.world.config
+    }
+
+    /// Changes how much one flush does. What is said in the end stays the same.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// Takes one input. Inputs about a peer that is not up are ignored, but for `PeerDown`,
@@ -258,7 +273,7 @@ impl Shard {
     pub fn flush(&mut self, sink: &mut impl Sink) {
         let mut more = false;
         for_each_table!(self.tables, table => {
-            more |= flush_table(table, &mut self.world, &mut self.round, sink);
+            more |= flush_table(table, &mut self.world, &mut self.round, self.pace, sink);
         });
         self.work = more;
     }
@@ -406,7 +421,8 @@ impl Shard {
             self.owe_membership(peer, *membership);
             self.stop_originating(*membership);
         }
-        if before.memberships != view.memberships && view.speaks(AfiSafi::RTC) {
+        let speaks = self.tells_memberships() && view.speaks(AfiSafi::RTC);
+        if before.memberships != view.memberships && speaks {
             let table = &mut self.tables.rtc;
             for destination in table.all() {
                 table.owe(destination, peer);
@@ -591,7 +607,7 @@ impl Shard {
     fn originate(&mut self, membership: RtMembership) {
         let peers = self.world.originated.entry(membership).or_insert(0);
         *peers += 1;
-        if *peers > 1 || self.world.config.shard != 0 {
+        if *peers > 1 || !self.tells_memberships() {
             return;
         }
         let attributes =
@@ -622,7 +638,15 @@ impl Shard {
         self.memberships_changed();
     }
 
+    /// All shards hold memberships, one says them: two would contradict each other.
+    fn tells_memberships(&self) -> bool {
+        self.world.config.shard == 0
+    }
+
     fn owe_membership(&mut self, peer: PeerIx, membership: RtMembership) {
+        if !self.tells_memberships() {
+            return;
+        }
         let table = &mut self.tables.rtc;
         if let Some(destination) = table.find(&membership)
             && table.group_ix(peer).is_some()
@@ -657,11 +681,12 @@ fn flush_table<F: TableFamily>(
     table: &mut Table<F>,
     world: &mut World,
     round: &mut Round,
+    pace: Pace,
     sink: &mut impl Sink,
 ) -> bool {
-    for _ in 0..ROUNDS {
-        table.advance_walks(world, WALK);
-        let runs = table.pack(world, round, ROUND);
+    for _ in 0..pace.rounds {
+        table.advance_walks(world, pace.walk);
+        let runs = table.pack(world, round, pace.round);
         let mut failed = Vec::new();
         for (peer, batch) in runs.batches() {
             if push(world, sink, peer, batch).is_err() {

@@ -20,6 +20,8 @@
 //! | `GET /v1/drops` | array of [`DropCounter`] | `arcus-vrouter-agent` |
 //! | `GET /metrics` | Prometheus text | both |
 //!
+//! `v1.schema.json` beside `Cargo.toml` is the JSON Schema of them all.
+//!
 //! Whatever is refused comes back as a status of 400 and above with an [`ApiError`].
 
 mod drops;
@@ -29,6 +31,7 @@ mod neighbor;
 mod port;
 mod port_id;
 mod route;
+mod schema;
 mod status;
 mod target;
 mod tunnel;
@@ -43,6 +46,7 @@ pub use neighbor::{
 pub use port::{Floating, PortRequest, PortState, PortStatus, Protocol, ServiceEndpoint};
 pub use port_id::{BadPortId, PortId};
 pub use route::{AdvertisedQuery, DEFAULT_LIMIT, MAX_LIMIT, Path, Route, RoutePage, RouteQuery};
+pub use schema::schemas;
 pub use status::{Reloaded, Status, TopologyStatus};
 pub use target::Target;
 pub use tunnel::Tunnel;

@@ -1,0 +1,334 @@
+//! What may happen, drawn so that it collides: few peers, few keys, few targets.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use bgp_rib::{InterestMode, MembershipsOut, PeerKind, PeerView, UnicastNextHop};
+use bgp_wire::as_path::Segment;
+use bgp_wire::community::Community;
+use bgp_wire::nlri::{Esi, EvpnData, MacAddress};
+use bgp_wire::{
+    AfiSafi, AsPath, EvpnKey, ExtendedCommunity, Label, Negotiated, Origin, PathAttributes,
+    RouteDistinguisher, RouteTarget, RtMembership, VpnKey,
+};
+use proptest::prelude::*;
+
+use crate::oracle::{CLUSTER_ID, LOCAL_AS, ROUTER_ID};
+
+pub const PEERS: u16 = 5;
+pub const FAMILIES: [AfiSafi; 6] = [
+    AfiSafi::VPNV4,
+    AfiSafi::RTC,
+    AfiSafi::IPV4_UNICAST,
+    AfiSafi::EVPN,
+    AfiSafi::VPNV6,
+    AfiSafi::IPV6_UNICAST,
+];
+
+/// What a peer may be configured as; the rest of its view follows from its number.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    pub kind: u8,
+    pub families: u8,
+    pub extensions: u8,
+    pub policy: Policy,
+}
+
+/// What may change while a session is up.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub interest: u8,
+    pub configured: BTreeSet<u8>,
+    pub import: Option<BTreeSet<u8>>,
+    pub own_only: bool,
+    pub originate: BTreeSet<u8>,
+    pub next_hop_ours: bool,
+}
+
+/// Attributes by choice numbers.
+#[derive(Debug, Clone)]
+pub struct Attributes {
+    pub local_pref: Option<u8>,
+    pub med: Option<u8>,
+    pub origin: bool,
+    pub as_path: u8,
+    pub originator: u8,
+    pub cluster: u8,
+    pub community: u8,
+    pub targets: BTreeSet<u8>,
+    pub non_transitive: bool,
+    pub next_hop: u8,
+}
+
+#[derive(Debug, Clone)]
+pub enum Op {
+    Up(u16, Manner),
+    Down(u16, u8),
+    Gone(u16),
+    Changed(u16, Policy),
+    Announce(u16, usize, Attributes, Vec<(u8, u8)>, u8),
+    Withdraw(u16, usize, Vec<u8>, u8),
+    EndOfRib(u16, usize),
+    RtcTimeout(u16),
+    Refresh(u16, usize),
+    Sweep(u16, usize),
+    /// After so many more batches, the queue of the peer is full.
+    Block(u16, u8),
+    Unblock(u16),
+    /// One flush, however much it gets done.
+    Flush,
+    /// Flushes until there is nothing more to do, and compares.
+    Check,
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    (
+        0u8..4,
+        proptest::collection::btree_set(0u8..4, 0..3),
+        proptest::option::weighted(0.2, proptest::collection::btree_set(0u8..4, 1..3)),
+        any::<bool>(),
+        proptest::collection::btree_set(0u8..MEMBERSHIPS, 0..2),
+        any::<bool>(),
+    )
+        .prop_map(|(interest, configured, import, own_only, originate, next_hop_ours)| {
+            Policy { interest, configured, import, own_only, originate, next_hop_ours }
+        })
+}
+
+pub fn manner() -> impl Strategy<Value = Manner> {
+    let families = prop_oneof![3 => Just(0x3fu8), 1 => any::<u8>()];
+    (0u8..5, families, any::<u8>(), policy()).prop_map(|(kind, families, extensions, policy)| {
+        Manner { kind, families, extensions, policy }
+    })
+}
+
+fn attributes() -> impl Strategy<Value = Attributes> {
+    (
+        proptest::option::of(0u8..2),
+        proptest::option::of(0u8..2),
+        any::<bool>(),
+        0u8..8,
+        0u8..12,
+        0u8..6,
+        0u8..8,
+        proptest::collection::btree_set(0u8..4, 0..3),
+        (any::<bool>(), 0u8..2),
+    )
+        .prop_map(
+            |(local_pref, med, origin, as_path, originator, cluster, community, targets, rest)| {
+                Attributes {
+                    local_pref,
+                    med,
+                    origin,
+                    as_path,
+                    originator,
+                    cluster,
+                    community,
+                    targets,
+                    non_transitive: rest.0,
+                    next_hop: rest.1,
+                }
+            },
+        )
+}
+
+/// Mostly the families whose rules are most involved.
+fn family() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(0usize), 4 => Just(1usize), 2 => Just(2usize), 1 => 3usize..6]
+}
+
+pub fn op() -> impl Strategy<Value = Op> {
+    let peer = || 0..PEERS;
+    let keys = || proptest::collection::vec(0u8..5, 1..4);
+    let routes = || proptest::collection::vec((0u8..5, 0u8..3), 1..4);
+    prop_oneof![
+        6 => (peer(), manner()).prop_map(|(peer, manner)| Op::Up(peer, manner)),
+        2 => (peer(), any::<u8>()).prop_map(|(peer, kept)| Op::Down(peer, kept)),
+        1 => peer().prop_map(Op::Gone),
+        2 => (peer(), policy()).prop_map(|(peer, policy)| Op::Changed(peer, policy)),
+        24 => (peer(), family(), attributes(), routes(), 0u8..2)
+            .prop_map(|(p, f, a, r, id)| Op::Announce(p, f, a, r, id)),
+        8 => (peer(), family(), keys(), 0u8..2)
+            .prop_map(|(peer, family, keys, id)| Op::Withdraw(peer, family, keys, id)),
+        5 => (peer(), prop_oneof![2 => Just(1usize), 1 => 0usize..6])
+            .prop_map(|(peer, family)| Op::EndOfRib(peer, family)),
+        2 => peer().prop_map(Op::RtcTimeout),
+        1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Refresh(peer, family)),
+        1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Sweep(peer, family)),
+        3 => (peer(), 0u8..3).prop_map(|(peer, credit)| Op::Block(peer, credit)),
+        3 => peer().prop_map(Op::Unblock),
+        6 => Just(Op::Flush),
+        4 => Just(Op::Check),
+    ]
+}
+
+pub fn router_id(peer: u16) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, 10 + u8::try_from(peer).unwrap())
+}
+
+pub fn target(number: u8) -> RouteTarget {
+    RouteTarget::as2(64_512, 100 + u32::from(number))
+}
+
+const MEMBERSHIPS: u8 = 8;
+
+/// Whole targets of two origins, the default, an origin alone, half a target.
+pub fn membership(number: u8) -> RtMembership {
+    match number % MEMBERSHIPS {
+        0 => RtMembership::DEFAULT,
+        1 => RtMembership::new(32, 64_512, [0; 8]).unwrap(),
+        2 => RtMembership::new(95, 64_512, target(0).octets()).unwrap(),
+        3 => RtMembership::exact(64_513, target(0)),
+        n => RtMembership::exact(64_512, target(n - 4)),
+    }
+}
+
+fn kind(number: u8) -> PeerKind {
+    match number {
+        0 | 1 => PeerKind::Client,
+        2 => PeerKind::NonClient,
+        3 => PeerKind::External { asn: 64_513 },
+        _ => PeerKind::External { asn: 64_514 },
+    }
+}
+
+pub fn view(peer: u16, manner: &Manner) -> PeerView {
+    let chosen = |bits: u8| -> Vec<AfiSafi> {
+        FAMILIES.iter().enumerate().filter(|(n, _)| bits >> n & 1 == 1).map(|(_, f)| *f).collect()
+    };
+    let bit = |n: u8| manner.extensions >> n & 1 == 1;
+    let kind = kind(manner.kind);
+    let families = chosen(manner.families);
+    let negotiated = Negotiated {
+        internal: !kind.is_external(),
+        four_octet_as: bit(0),
+        extended_messages: bit(1),
+        add_path_receive: if bit(2) { families.clone() } else { Vec::new() },
+        add_path_send: if bit(3) { families.clone() } else { Vec::new() },
+        families,
+    };
+    let local = IpAddr::V4(Ipv4Addr::new(10, 0, 1, if bit(4) { 1 } else { 2 }));
+    let view = PeerView::new(kind, router_id(peer), router_id(peer).into(), local, negotiated);
+    with_policy(view, &manner.policy)
+}
+
+pub fn with_policy(view: PeerView, policy: &Policy) -> PeerView {
+    let set = |numbers: &BTreeSet<u8>| Arc::new(numbers.iter().map(|n| target(*n)).collect());
+    PeerView {
+        interest: match policy.interest {
+            0 => InterestMode::Everything,
+            1 => InterestMode::FromRtc,
+            2 => InterestMode::Configured(set(&policy.configured)),
+            _ => InterestMode::Both(set(&policy.configured)),
+        },
+        import_targets: policy.import.as_ref().map(set),
+        memberships: if policy.own_only {
+            MembershipsOut::OwnOnly
+        } else {
+            MembershipsOut::Reflected
+        },
+        originate: policy.originate.iter().map(|n| membership(*n)).collect(),
+        unicast_next_hop: if policy.next_hop_ours {
+            UnicastNextHop::OurselvesToExternal
+        } else {
+            UnicastNextHop::Unchanged
+        },
+        ..view
+    }
+}
+
+/// Attributes as `view` may have sent them.
+pub fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttributes {
+    let external = match view.kind {
+        PeerKind::External { asn } => Some(asn),
+        _ => None,
+    };
+    let numbers = match (external, chosen.as_path) {
+        (Some(asn), 0..=4) => vec![asn],
+        (Some(asn), 5) => vec![asn, if asn == 64_513 { 64_514 } else { 64_513 }],
+        (Some(asn), 6) => vec![asn, LOCAL_AS],
+        (Some(_), _) => vec![65_000],
+        (None, 0..=3) => vec![],
+        (None, 4) => vec![64_513],
+        (None, 5) => vec![64_514],
+        (None, 6) => vec![65_000, 64_513],
+        (None, _) => vec![64_513, LOCAL_AS],
+    };
+    let inside = external.is_none();
+    let mut extended_communities: Vec<ExtendedCommunity> =
+        chosen.targets.iter().map(|n| target(*n).into()).collect();
+    if chosen.non_transitive {
+        extended_communities.push(ExtendedCommunity([0x43, 0x09, 0, 0, 0, 0, 0, 1]));
+    }
+    PathAttributes {
+        origin: if chosen.origin { Origin::Igp } else { Origin::Incomplete },
+        as_path: AsPath(if numbers.is_empty() {
+            Vec::new()
+        } else {
+            vec![Segment::Sequence(numbers)]
+        }),
+        med: chosen.med.map(u32::from),
+        local_pref: chosen.local_pref.filter(|_| inside).map(|n| 100 + u32::from(n)),
+        originator_id: match chosen.originator {
+            0..=4 if inside => Some(router_id(u16::from(chosen.originator))),
+            5 if inside => Some(ROUTER_ID),
+            _ => None,
+        },
+        cluster_list: match chosen.cluster {
+            0 if inside => vec![Ipv4Addr::new(10, 0, 0, 99)],
+            1 if inside => vec![Ipv4Addr::new(10, 0, 0, 99), CLUSTER_ID],
+            _ => Vec::new(),
+        },
+        communities: match chosen.community {
+            0 => vec![Community::NO_EXPORT],
+            1 => vec![Community::NO_ADVERTISE],
+            _ => Vec::new(),
+        },
+        extended_communities,
+        ..PathAttributes::default()
+    }
+}
+
+pub fn ipv4_net(number: u8) -> ipnet::Ipv4Net {
+    ipnet::Ipv4Net::new(Ipv4Addr::new(10 + number, 0, 0, 0), 8 + number).unwrap()
+}
+
+pub fn ipv6_net(number: u8) -> ipnet::Ipv6Net {
+    let first = 0x2001 + u16::from(number);
+    ipnet::Ipv6Net::new(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), 32 + number).unwrap()
+}
+
+fn rd(number: u8) -> RouteDistinguisher {
+    RouteDistinguisher::as2(64_512, u32::from(number) % 3)
+}
+
+pub fn vpn4(number: u8) -> VpnKey<ipnet::Ipv4Net> {
+    VpnKey { rd: rd(number), net: ipv4_net(number) }
+}
+
+pub fn vpn6(number: u8) -> VpnKey<ipnet::Ipv6Net> {
+    VpnKey { rd: rd(number), net: ipv6_net(number) }
+}
+
+pub fn label(number: u8) -> Label {
+    Label::mpls(16 + u32::from(number)).unwrap()
+}
+
+pub fn evpn(number: u8) -> EvpnKey {
+    match number {
+        0 => {
+            EvpnKey::InclusiveMulticast { rd: rd(number), tag: 0, originator: router_id(0).into() }
+        }
+        n => EvpnKey::MacIp { rd: rd(n), tag: 0, mac: MacAddress([2, 0, 0, 0, 0, n]), ip: None },
+    }
+}
+
+pub fn evpn_data(key: &EvpnKey, number: u8) -> EvpnData {
+    match key {
+        EvpnKey::MacIp { .. } => {
+            EvpnData::MacIp { esi: Esi::default(), label: label(number), label2: None }
+        }
+        _ => EvpnData::Nothing,
+    }
+}
