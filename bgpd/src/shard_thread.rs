@@ -16,6 +16,7 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gauges::ShardGauges;
+use crate::journal::Journal;
 
 /// Inputs that wait for a shard before sessions stop reading. Each is what one read of a socket held.
 pub(crate) const INBOX: usize = 1024;
@@ -54,6 +55,7 @@ pub(crate) struct ShardThread {
     pub(crate) inbox: mpsc::Receiver<ShardInput>,
     pub(crate) events: mpsc::Sender<ShardEvent>,
     pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) journal: Option<Journal>,
     pub(crate) runtime: Handle,
 }
 
@@ -66,6 +68,9 @@ impl ShardThread {
         while self.take(&mut turn, !unsaid.is_empty()) {
             for input in turn.drain(..) {
                 self.handle(input, &mut writers)?;
+            }
+            if let Some(journal) = &mut self.journal {
+                journal.flush()?;
             }
             self.shard.flush(&mut writers);
             unsaid.extend(self.shard.take_outputs());
@@ -118,6 +123,9 @@ impl ShardThread {
             Input::Drained { peer } => writers.drained(*peer),
             Input::PeerDown { peer, .. } | Input::PeerGone { peer } => writers.remove(*peer),
             _ => {}
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.record(&input)?;
         }
         self.shard.handle(input);
         Ok(())
