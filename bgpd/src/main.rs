@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bgp_peer::Listener;
-use bgp_rib::{Shard, ShardConfig};
+use bgp_rib::{Output, Shard, ShardConfig};
 use clap::Parser;
 use daemon::signals::{Signal, Signals};
 use daemon::{Claim, Notifier, Supervisor, logging, metrics};
@@ -38,11 +38,11 @@ use tracing::{error, info};
 
 use crate::args::Args;
 use crate::control::{Command, Control, Inboxes, Outboxes};
-use crate::gauges::ShardGauges;
+use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
 use crate::peering::Identity;
 use crate::running::Running;
-use crate::shard_thread::{INBOX, ShardEvent, ShardThread};
+use crate::shard_thread::{INBOX, ShardThread};
 
 /// How long parts of the daemon may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -91,7 +91,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let api_listeners = daemon::http::Listeners::bind(claim.socket(), args.http).await?;
 
     let mut registry = metrics::registry("arcus-bgpd");
-    let gauges = ShardGauges::register(&mut registry);
+    let gauges = TableGauges::register(&mut registry);
+    let neighbor_gauges = NeighborGauges::register(&mut registry);
     let mut supervisor = Supervisor::new();
     let shutdown = supervisor.shutdown();
 
@@ -121,8 +122,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
             }
         }
     });
-    let api = http::Api { commands: commands.clone(), shards };
-    let router = http::router(api).merge(metrics::router(registry));
+    let api = http::Api { commands: commands.clone(), shards, gauges: neighbor_gauges };
+    let router = http::router(api, metrics::router(registry));
     supervisor.spawn("http", daemon::http::serve(api_listeners, router, shutdown));
     info!(%node, %listen, asn = identity.asn, shards = identity.shards, "running");
 
@@ -167,8 +168,8 @@ async fn serve(
 fn spawn_shards(
     args: &Args,
     identity: &Identity,
-    gauges: &Arc<ShardGauges>,
-    events: &mpsc::Sender<ShardEvent>,
+    gauges: &TableGauges,
+    events: &mpsc::Sender<Output>,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<Arc<[mpsc::Sender<shard_thread::ShardInput>]>> {
     let mut inboxes = Vec::new();
@@ -191,7 +192,7 @@ fn spawn_shards(
             shard: Shard::new(config),
             inbox: inputs,
             events: events.clone(),
-            gauges: Arc::clone(gauges),
+            gauges: gauges.of(number),
             journal,
             runtime: Handle::current(),
         };

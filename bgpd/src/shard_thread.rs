@@ -42,19 +42,12 @@ pub(crate) enum ShardInput {
     Ask(Query, oneshot::Sender<Answer>),
 }
 
-/// What a shard tells the control task.
-#[derive(Debug)]
-pub(crate) struct ShardEvent {
-    pub(crate) shard: u16,
-    pub(crate) output: Output,
-}
-
 /// One shard and all that belongs to its thread.
 pub(crate) struct ShardThread {
     pub(crate) shard: Shard,
     pub(crate) inbox: mpsc::Receiver<ShardInput>,
-    pub(crate) events: mpsc::Sender<ShardEvent>,
-    pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) events: mpsc::Sender<Output>,
+    pub(crate) gauges: ShardGauges,
     pub(crate) journal: Option<Journal>,
     pub(crate) runtime: Handle,
 }
@@ -132,11 +125,10 @@ impl ShardThread {
     }
 
     fn tell(&mut self, unsaid: &mut VecDeque<Output>) {
-        let shard = self.shard.config().shard;
         while let Some(output) = unsaid.pop_front() {
-            match self.events.try_send(ShardEvent { shard, output }) {
+            match self.events.try_send(output) {
                 Ok(()) => {}
-                Err(TrySendError::Full(event)) => return unsaid.push_front(event.output),
+                Err(TrySendError::Full(output)) => return unsaid.push_front(output),
                 // The daemon ends.
                 Err(TrySendError::Closed(_)) => return,
             }
