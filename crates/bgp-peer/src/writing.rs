@@ -376,3 +376,74 @@ impl Outgoing {
 fn piece(arena: &Bytes, run: Range<usize>) -> Option<IoSlice<'_>> {
     (!run.is_empty()).then(|| arena.get(run)).flatten().map(IoSlice::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::Writer;
+
+    /// Messages of the session in upper case, a batch of three messages in lower case; `bbb` and
+    /// `ccc` are neighbours in the arena.
+    fn outgoing() -> (Outgoing, Arc<Gauge>, Counters) {
+        let (_, _, gauge) = Writer::new(1000);
+        let mut out = Outgoing::default();
+        let arena = Bytes::from_static(b"aaa--bbbccc");
+        out.queue(Batch { arena, ranges: vec![0..3, 5..8, 8..11] }, 0, &gauge);
+        for said in [&b"KKK"[..], b"RRR"] {
+            out.say(Lane::Say(4, Bytes::from_static(said)), &mut None);
+        }
+        (out, gauge, Counters::default())
+    }
+
+    fn text(out: &Outgoing) -> String {
+        let pieces: Vec<_> = out.pieces().iter().map(|piece| piece.to_vec()).collect();
+        String::from_utf8(pieces.join(&b"|"[..])).unwrap()
+    }
+
+    #[test]
+    fn the_session_speaks_first_and_neighbours_are_one_piece() {
+        let (out, _, _) = outgoing();
+        assert_eq!(text(&out), "KKK|RRR|aaa|bbbccc");
+    }
+
+    #[test]
+    fn no_message_is_cut_by_another() {
+        let (mut out, gauge, counters) = outgoing();
+        out.advance(2, &gauge, &counters);
+        assert_eq!(text(&out), "K|RRR|aaa|bbbccc");
+        out.advance(5, &gauge, &counters);
+        assert_eq!(text(&out), "aa|bbbccc");
+        out.say(Lane::Say(4, Bytes::from_static(b"LLL")), &mut None);
+        assert_eq!(text(&out), "aa|LLL|bbbccc");
+        out.advance(5, &gauge, &counters);
+        assert_eq!(text(&out), "bbbccc");
+        out.advance(4, &gauge, &counters);
+        assert_eq!(text(&out), "cc");
+        assert_eq!((counters.sent().update, counters.sent().keepalive), (2, 3));
+        assert_eq!(counters.sent().octets, 16);
+        out.advance(2, &gauge, &counters);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_goodbye_ends_the_message_that_is_under_way_and_drops_the_rest() {
+        for (written, left) in
+            [(0, ""), (1, "KK"), (3, ""), (5, "R"), (7, "aa"), (9, ""), (10, "bb")]
+        {
+            let (mut out, gauge, counters) = outgoing();
+            out.advance(written, &gauge, &counters);
+            out.keep_only_what_is_under_way();
+            assert_eq!(text(&out), left, "after {written} octets");
+            assert_eq!(out.is_empty(), left.is_empty(), "after {written} octets");
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_arena_is_not_sent() {
+        let (_, _, gauge) = Writer::new(1000);
+        let mut out = Outgoing::default();
+        let ranges = vec![2..4, 1..1, 3..u32::MAX, 0..2];
+        out.queue(Batch { arena: Bytes::from_static(b"abc"), ranges }, 0, &gauge);
+        assert_eq!(text(&out), "ab");
+    }
+}

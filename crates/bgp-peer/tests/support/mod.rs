@@ -194,4 +194,14 @@ impl ByHand {
             }
         }
     }
+
+    /// As [`Self::notification`], while this side goes on talking.
+    pub(crate) async fn notification_while_saying(self, octets: &[u8]) -> Notification {
+        let socket = self.stream.into_std().unwrap();
+        let writing = TcpStream::from_std(socket.try_clone().unwrap()).unwrap();
+        let mut reading = Self::over(TcpStream::from_std(socket).unwrap());
+        let mut talking = Self::over(writing);
+        let (told, ()) = tokio::join!(reading.notification(), talking.send(octets));
+        told
+    }
 }
