@@ -481,11 +481,12 @@ impl Driver {
     fn weigh(&mut self, live: &mut Live) {
         let Live { up, rival } = live;
         let Some(second) = rival else { return };
-        let may_replace = up.agreement().is_some_and(|agreement| agreement.restart.is_some());
-        if second.up.is_some() {
-            up.step(now(), Input::Replaced);
-        } else if second.down.is_none() && second.agreement().is_some() && !may_replace {
-            second.step(now(), Input::Cease(Cease::Collision, String::new()));
+        if up.agreement().is_none_or(|agreement| agreement.restart.is_none()) {
+            if second.agreement().is_some() {
+                second.step(now(), Input::Cease(Cease::Collision, String::new()));
+            }
+        } else if second.up.is_some() {
+            return up.step(now(), Input::Replaced);
         }
         if second.down.is_some()
             && let Some(dead) = rival.take()
