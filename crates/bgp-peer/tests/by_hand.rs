@@ -170,10 +170,12 @@ async fn a_second_connection_without_graceful_restart_is_a_collision() {
     let mut first = ByHand::connect(port).await;
     first.come_up(&config).await;
     side.up().await;
-    let mut second = ByHand::connect(port).await;
-    second.send(&open(&config)).await;
-    let told = second.notification().await;
-    assert_eq!((told.code, told.subcode), (6, 7));
+    for said in [open(&config), [open(&config), keepalive()].concat()] {
+        let mut second = ByHand::connect(port).await;
+        second.send(&said).await;
+        let told = second.notification().await;
+        assert_eq!((told.code, told.subcode), (6, 7));
+    }
     first.send(&end_of_rib(AfiSafi::VPNV4)).await;
     assert!(matches!(side.event().await, PeerEvent::Updates(_)), "the first goes on");
 }
