@@ -92,7 +92,7 @@ impl Import {
             let Routes::VpnV4(routes) = announced else { continue };
             for route in routes {
                 match read_path(&update.attributes, *next_hop, route.data.mpls_value(), node) {
-                    Some(path) => self.learn(peer, route.key, Arc::new(path)),
+                    Some(path) => self.learn(peer, route.key, path),
                     None => self.forget(peer, route.key),
                 }
             }
@@ -114,7 +114,7 @@ impl Import {
             .map(|(key, own)| (*key, own.clone()))
             .collect();
         for (key, own) in changed {
-            self.place(Source::Own, key, Some((Some(own.home), own.path)));
+            self.place(Source::Own, key, Some((Some(own.home), &own.path)));
         }
     }
 
@@ -198,9 +198,10 @@ impl Import {
         routes.filter(|(_, path)| self.importers(&path.targets).next().is_some()).count()
     }
 
-    fn learn(&mut self, peer: IpAddr, key: VpnPrefix, path: Arc<Path>) {
+    fn learn(&mut self, peer: IpAddr, key: VpnPrefix, path: Path) {
+        let path = Arc::new(path);
         self.received.entry(peer).or_default().insert(key, Arc::clone(&path));
-        self.place(Source::Peer(peer), key, Some((None, path)));
+        self.place(Source::Peer(peer), key, Some((None, &path)));
     }
 
     fn forget(&mut self, peer: IpAddr, key: VpnPrefix) {
@@ -213,21 +214,21 @@ impl Import {
     fn rewrite(&mut self, peer: IpAddr, change: impl Fn(&Path) -> Option<Path>) {
         let Some(routes) = self.received.get(&peer) else { return };
         let changed: Vec<_> =
-            routes.iter().filter_map(|(key, path)| Some((*key, Arc::new(change(path)?)))).collect();
+            routes.iter().filter_map(|(key, path)| Some((*key, change(path)?))).collect();
         for (key, path) in changed {
             self.learn(peer, key, path);
         }
     }
 
     /// Puts a path into the tables that want it, and takes it out of the others.
-    fn place(&mut self, source: Source, key: VpnPrefix, path: Option<(Option<VrfId>, Arc<Path>)>) {
-        let into: BTreeSet<VrfId> = match &path {
-            Some((home, path)) => self.importers(&path.targets).chain(*home).collect(),
+    fn place(&mut self, source: Source, key: VpnPrefix, path: Option<(Option<VrfId>, &Arc<Path>)>) {
+        let into: BTreeSet<VrfId> = match path {
+            Some((home, path)) => self.importers(&path.targets).chain(home).collect(),
             None => BTreeSet::new(),
         };
         let net = IpNet::V4(key.net);
         for (id, vrf) in &mut self.vrfs {
-            let changed = match &path {
+            let changed = match path {
                 Some((_, path)) if into.contains(id) => {
                     let entry = Entry { source, rd: key.rd, path: Arc::clone(path) };
                     vrf.table.insert(net, entry)

@@ -326,7 +326,7 @@ mod tests {
     /// What the chunk says, read back as a peer would.
     fn read(chunk: &Chunk) -> Vec<Update> {
         let negotiated = Negotiated { extended_messages: false, ..Negotiated::everything() };
-        let whole: usize = chunk.messages.iter().map(|range| range.len()).sum();
+        let whole: usize = chunk.messages.iter().map(ExactSizeIterator::len).sum();
         assert_eq!(whole, chunk.octets.len(), "nothing is between the messages");
         let messages = chunk.messages.iter().map(|range| {
             let octets = &chunk.octets[range.start as usize..range.end as usize];
@@ -340,9 +340,10 @@ mod tests {
 
     /// Each message in a word.
     fn words(updates: &[Update]) -> Vec<String> {
-        let word = |update: &Update| match update.end_of_rib {
-            Some(family) => format!("end of {family}"),
-            None => {
+        let word = |update: &Update| {
+            if let Some(family) = update.end_of_rib {
+                format!("end of {family}")
+            } else {
                 let told = update.announced.iter().map(|(_, routes)| {
                     format!(
                         "{} {}",

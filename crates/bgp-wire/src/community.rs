@@ -1,8 +1,10 @@
 //! Communities: standard, extended, large.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::route_target::RouteTarget;
+use crate::text::{parse_octets, serde_as_text};
 
 /// A community of RFC 1997.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +18,56 @@ impl Community {
     pub const LLGR_STALE: Self = Self(0xffff_0006);
     /// RFC 9494.
     pub const NO_LLGR: Self = Self(0xffff_0007);
+
+    /// Those with a name, IANA "BGP Well-known Communities".
+    const NAMED: [(Self, &'static str); 5] = [
+        (Self::NO_EXPORT, "no-export"),
+        (Self::NO_ADVERTISE, "no-advertise"),
+        (Self::NO_EXPORT_SUBCONFED, "no-export-subconfed"),
+        (Self::LLGR_STALE, "llgr-stale"),
+        (Self::NO_LLGR, "no-llgr"),
+    ];
 }
+
+impl fmt::Display for Community {
+    /// `65000:100`, or the name of a well-known one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMED.iter().find(|(community, _)| community == self) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "{}:{}", self.0 >> 16, self.0 & 0xffff),
+        }
+    }
+}
+
+/// A text that is no community of the sort that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseCommunityError {
+    #[error("`{0}` is not a community; write 65000:100 or a name like no-export")]
+    Standard(String),
+    #[error("`{0}` is not a large community; write 65000:1:2")]
+    Large(String),
+    #[error(
+        "`{0}` is not an extended community; write target:65000:100, encapsulation:2 or \
+         0x0123456789abcdef"
+    )]
+    Extended(String),
+}
+
+impl FromStr for Community {
+    type Err = ParseCommunityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((community, _)) = Self::NAMED.iter().find(|(_, name)| *name == text) {
+            return Ok(*community);
+        }
+        text.split_once(':')
+            .and_then(|(high, low)| Some((high.parse::<u16>().ok()?, low.parse::<u16>().ok()?)))
+            .map(|(high, low)| Self(u32::from(high) << 16 | u32::from(low)))
+            .ok_or_else(|| ParseCommunityError::Standard(text.to_owned()))
+    }
+}
+
+serde_as_text!(Community, "a community, such as \"65000:100\"");
 
 /// A large community (RFC 8092).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +95,28 @@ impl LargeCommunity {
         [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 }
+
+impl fmt::Display for LargeCommunity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.global, self.data1, self.data2)
+    }
+}
+
+impl FromStr for LargeCommunity {
+    type Err = ParseCommunityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split(':').map(|part| part.parse().ok());
+        match [parts.next(), parts.next(), parts.next(), parts.next()] {
+            [Some(Some(global)), Some(Some(data1)), Some(Some(data2)), None] => {
+                Ok(Self { global, data1, data2 })
+            }
+            _ => Err(ParseCommunityError::Large(text.to_owned())),
+        }
+    }
+}
+
+serde_as_text!(LargeCommunity, "a large community, such as \"65000:1:2\"");
 
 /// An extended community (RFC 4360), held as its eight octets: unknown ones are passed on.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,11 +174,31 @@ impl fmt::Display for ExtendedCommunity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.as_route_target(), self.as_encapsulation()) {
             (Some(target), _) => write!(f, "target:{target}"),
-            (_, Some(TunnelType(tunnel))) => write!(f, "encapsulation:{tunnel}"),
+            (_, Some(tunnel)) if Self::encapsulation(tunnel) == *self => {
+                write!(f, "encapsulation:{}", tunnel.0)
+            }
             _ => write!(f, "0x{:016x}", u64::from_be_bytes(self.0)),
         }
     }
 }
+
+impl FromStr for ExtendedCommunity {
+    type Err = ParseCommunityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let community = match text.split_once(':') {
+            Some(("target", target)) => target.parse().ok().map(|t: RouteTarget| t.into()),
+            Some(("encapsulation", tunnel)) => {
+                tunnel.parse().ok().map(|tunnel| Self::encapsulation(TunnelType(tunnel)))
+            }
+            Some(_) => None,
+            None => parse_octets(text).map(Self),
+        };
+        community.ok_or_else(|| ParseCommunityError::Extended(text.to_owned()))
+    }
+}
+
+serde_as_text!(ExtendedCommunity, "an extended community, such as \"target:65000:100\"");
 
 impl fmt::Debug for ExtendedCommunity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,23 +206,60 @@ impl fmt::Debug for ExtendedCommunity {
     }
 }
 
-impl fmt::Display for Community {
-    /// `65000:100`, or the name of a well-known one.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::NO_EXPORT => f.write_str("no-export"),
-            Self::NO_ADVERTISE => f.write_str("no-advertise"),
-            Self::NO_EXPORT_SUBCONFED => f.write_str("no-export-subconfed"),
-            Self::LLGR_STALE => f.write_str("llgr-stale"),
-            Self::NO_LLGR => f.write_str("no-llgr"),
-            Self(number) => write!(f, "{}:{}", number >> 16, number & 0xffff),
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl fmt::Display for LargeCommunity {
-    /// `global:data1:data2`, RFC 8092 §5.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.global, self.data1, self.data2)
+    use super::*;
+
+    #[test]
+    fn texts_are_the_ones_operators_write() {
+        let cases = [
+            ("65000:100", Community(0xfde8_0064)),
+            ("no-export", Community::NO_EXPORT),
+            ("65535:1", Community(0xffff_0001)),
+        ];
+        for (text, community) in cases {
+            assert_eq!(text.parse(), Ok(community));
+            assert_eq!(community.to_string(), text);
+        }
+        for text in ["", "65000", "65536:1", "1:65536", "1:2:3", "NO-EXPORT"] {
+            assert!(text.parse::<Community>().is_err(), "{text}");
+        }
+        for text in ["1:2", "1:2:3:4", "1:2:4294967296", "1::3"] {
+            assert!(text.parse::<LargeCommunity>().is_err(), "{text}");
+        }
+        for text in ["65000:100", "target:65000", "encapsulation:65536", "0x00", "rt:1:1"] {
+            assert!(text.parse::<ExtendedCommunity>().is_err(), "{text}");
+        }
+        let gre = ExtendedCommunity::encapsulation(TunnelType::GRE);
+        assert_eq!(gre.to_string(), "encapsulation:2");
+        assert_eq!(
+            ExtendedCommunity::from(RouteTarget::as2(65000, 1)).to_string(),
+            "target:65000:1"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(
+            standard: u32,
+            large: [u32; 3],
+            extended: [u8; 8],
+            kind in 0u8..4,
+            sub_type in prop_oneof![Just(2u8), Just(0x0c), Just(3)],
+            zeros: bool,
+        ) {
+            let standard = Community(standard);
+            prop_assert_eq!(standard.to_string().parse(), Ok(standard));
+            let [global, data1, data2] = large;
+            let large = LargeCommunity { global, data1, data2 };
+            prop_assert_eq!(large.to_string().parse(), Ok(large));
+            let [_, _, a, b, c, d, e, f] = if zeros { [0; 8] } else { extended };
+            for octets in [extended, [kind, sub_type, a, b, c, d, e, f]] {
+                let extended = ExtendedCommunity(octets);
+                prop_assert_eq!(extended.to_string().parse(), Ok(extended));
+            }
+        }
     }
 }

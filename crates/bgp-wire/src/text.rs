@@ -78,6 +78,11 @@ fn hex_octets(input: &str) -> IResult<&str, [u8; 8]> {
         .parse(input)
 }
 
+/// Reads the whole of `text` as `0x` and sixteen hexadecimal digits.
+pub(crate) fn parse_octets(text: &str) -> Option<[u8; 8]> {
+    all_consuming(hex_octets).parse(text).ok().map(|(_, octets)| octets)
+}
+
 /// Writes octets as two hexadecimal digits each, with colons between.
 pub(crate) fn write_colon_hex(octets: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (i, octet) in octets.iter().enumerate() {

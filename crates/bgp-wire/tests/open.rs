@@ -1,5 +1,7 @@
 //! OPEN, rule by rule: RFC 4271 §6.2, RFC 5492, RFC 6286, RFC 9072.
 
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
 use bgp_wire::capability::{AddPath, Capability, GracefulRestart};
 use bgp_wire::error::{FaultKind, Part};
 use bgp_wire::{AfiSafi, Message, Negotiated, Open, WireError};

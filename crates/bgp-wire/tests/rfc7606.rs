@@ -2,6 +2,8 @@
 //!
 //! All octets are by hand from RFC 4271, RFC 4760 and the RFC of the attribute in question.
 
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
 use bgp_wire::error::{FaultKind, Part};
 use bgp_wire::{AfiSafi, ErrorAction, Message, Negotiated, NextHop, Routes, Update, WireError};
 
@@ -94,6 +96,7 @@ fn the_update_without_faults_is_taken() {
 /// One attribute more, or another one in the place of its code: what happens, internally and
 /// externally.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_attribute_has_its_reaction() {
     let both = |outcome: fn(Part, FaultKind) -> Outcome, code, kind| {
         (outcome(attribute(code), kind), outcome(attribute(code), kind))

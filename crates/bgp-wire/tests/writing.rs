@@ -1,5 +1,7 @@
 //! How UPDATEs are put together: order, lengths, and where one message ends and the next begins.
 
+#![expect(clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use bgp_wire::as_path::{AsPath, Segment};

@@ -8,6 +8,7 @@
  */
 #include "answer.h"
 #include "nat.h"
+#include "related.h"
 #include "rewrite.h"
 #include "route.h"
 #include "tunnel.h"
@@ -35,9 +36,13 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 static __always_inline int serve_locally(struct __sk_buff *skb, struct packet *p,
 					 const struct next_hop *hop)
 {
-	__u32 reason = DROP_NO_BACKEND;
-	int slot = translate(p, hop->number, hop->address, &reason);
+	__u32 reason = DROP_NO_BACKEND, vrf = hop->number;
+	int slot;
 
+	if (p->flags & ICMP_ERROR)
+		slot = translate_error(skb, p, vrf, FORWARD, &vrf);
+	else
+		slot = translate(p, vrf, hop->address, &reason);
 	if (slot < 0)
 		return drop(reason);
 	return deliver(skb, p, slot);
@@ -81,9 +86,10 @@ int arcus_port(struct __sk_buff *skb)
 	__u32 *slot = bpf_map_lookup_elem(&port_of, &ifindex);
 	struct next_hop *hop;
 	struct group *group;
-	struct flow *answer;
+	struct flow *flow;
 	struct port *port;
 	struct packet p;
+	int answers = 0;
 
 	if (!slot)
 		return drop(DROP_PORT_GONE);
@@ -105,13 +111,18 @@ int arcus_port(struct __sk_buff *skb)
 	}
 
 	vrf = port->vrf;
-	answer = known_flow(vrf, &p, REVERSE);
-	if (answer && answer->port == *slot) {
-		vrf = answer->vrf;
-		follow(&p, answer);
+	if (p.flags & ICMP_ERROR) {
+		answers = translate_error(skb, &p, vrf, REVERSE, &vrf) == *slot;
+	} else {
+		flow = known_flow(vrf, &p, REVERSE);
+		if (flow && flow->port == *slot) {
+			answers = 1;
+			vrf = flow->vrf;
+			follow(&p, flow);
+		}
 	}
 	group = route(vrf, p.now.destination);
-	if (!group && !answer && port->floating) {
+	if (!group && !answers && port->floating) {
 		group = route(port->floating_vrf, p.now.destination);
 		if (group && translate_outwards(&p, *slot, port))
 			return drop(DROP_REFUSED);

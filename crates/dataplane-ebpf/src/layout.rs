@@ -20,6 +20,8 @@ pub(crate) const MPLS_OVER_UDP: u8 = 1;
 pub(crate) const FLOATING: u8 = 0;
 pub(crate) const SERVICE: u8 = 1;
 
+pub(crate) const FORWARD: u8 = 0;
+
 /// A number in network order.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

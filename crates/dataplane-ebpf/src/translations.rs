@@ -38,6 +38,9 @@ impl EbpfPlane {
             self.tables.translations.delete(&key(vrf, address, part), "translation")?;
         }
         self.write_ports_of([was.as_ref(), Some(to)])?;
+        if let Some(was) = &was {
+            self.forget_flows((vrf, address), was, Some(to))?;
+        }
         if left_out > 0 {
             return Err(DataplaneError::new(format!(
                 "address {address} has {left_out} more than the {BACKENDS_MAX} local backends that \
@@ -56,7 +59,42 @@ impl EbpfPlane {
         for part in parts(&was) {
             self.tables.translations.delete(&key(vrf, address, part), "translation")?;
         }
-        self.write_ports_of([Some(&was), None])
+        self.write_ports_of([Some(&was), None])?;
+        self.forget_flows((vrf, address), &was, None)
+    }
+
+    /// Forgets flows through ports that no longer serve the address.
+    ///
+    /// Of a service only those that never end by themselves: a TCP connection outlives the readiness
+    /// of its backend. A floating address that is another port's takes its connections along.
+    fn forget_flows(
+        &mut self,
+        (vrf, address): (VrfId, Ipv4Addr),
+        was: &Translation,
+        is: Option<&Translation>,
+    ) -> Result<()> {
+        let stays = |id: &PortId| is.is_some_and(|is| is.targets().any(|stays| stays == id));
+        let gone: BTreeSet<u32> = was
+            .targets()
+            .filter(|id| !stays(id))
+            .filter_map(|id| Some(self.slots.get(id)?.index))
+            .collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let floating = matches!(was.kind, TranslationKind::Floating { .. });
+        for (key, flow) in self.tables.flows.all()? {
+            let (of_vrf, of_address) = match key.direction {
+                layout::FORWARD => (key.vrf, key.destination),
+                _ => (flow.vrf, flow.source),
+            };
+            let is_its = of_vrf == vrf.0 && Ipv4Addr::from(of_address) == address;
+            let ends = key.protocol == Protocol::Tcp.number();
+            if is_its && gone.contains(&flow.port) && (floating || !ends) {
+                self.tables.flows.delete(&key, "flow")?;
+            }
+        }
+        Ok(())
     }
 
     /// The address that the port's own connections leave with: one that is its alone. Of several,

@@ -17,7 +17,7 @@ const RESYNC: Duration = Duration::from_mins(2);
 /// A session that is established, as far as the core must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionUp {
-    /// How octets of VPNv4 UPDATEs are written; `None` if not negotiated.
+    /// How octets of `VPNv4` UPDATEs are written; `None` if not negotiated.
     pub vpn: Option<Form>,
     /// As `vpn`, for route target membership.
     pub rtc: Option<Form>,
@@ -193,7 +193,7 @@ impl Core {
 
     /// A peer says something of routes.
     pub fn update(&mut self, address: IpAddr, update: &Update) {
-        if !self.peers.get(&address).is_some_and(|peer| peer.session.is_some()) {
+        if self.peers.get(&address).is_none_or(|peer| peer.session.is_none()) {
             return;
         }
         self.import.update(address, update, self.node.address);

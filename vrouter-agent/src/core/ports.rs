@@ -44,9 +44,7 @@ impl From<Refused> for Denied {
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) spec: PortSpec,
-    /// What to go back to when `spec` cannot be saved: `Some(None)` is "there was no such port".
-    /// `None` once it is saved.
-    before: Option<Option<PortSpec>>,
+    stored: Stored,
     /// The work with which the data plane got it as it is now.
     pub(super) handed: Option<u64>,
     /// It is being removed, and goes at that time.
@@ -55,6 +53,16 @@ pub(super) struct Port {
     pub(super) draining: Option<Instant>,
     waiting: Vec<RequestId>,
     removal_waiting: Vec<RequestId>,
+}
+
+/// What the state file has of a port, and so what to go back to when it cannot be written.
+#[derive(Debug)]
+enum Stored {
+    /// The port as it is.
+    Same,
+    /// The port as it was.
+    Before(PortSpec),
+    Nothing,
 }
 
 /// A port that is no longer wanted, and whose removal is not reported yet.
@@ -70,12 +78,20 @@ impl Port {
     pub(super) const fn restored(spec: PortSpec) -> Self {
         Self {
             spec,
-            before: None,
+            stored: Stored::Same,
             handed: None,
             leaving: None,
             draining: None,
             waiting: Vec::new(),
             removal_waiting: Vec::new(),
+        }
+    }
+
+    /// Changes what is wanted, and remembers what the state file has.
+    fn replace(&mut self, spec: PortSpec) {
+        let before = std::mem::replace(&mut self.spec, spec);
+        if matches!(self.stored, Stored::Same) {
+            self.stored = Stored::Before(before);
         }
     }
 
@@ -98,7 +114,8 @@ impl Core {
         }
         let done = self.done;
         let Some(port) = self.ports.get_mut(&id) else {
-            let new = Port { before: Some(None), waiting: vec![request], ..Port::restored(spec) };
+            let restored = Port::restored(spec);
+            let new = Port { stored: Stored::Nothing, waiting: vec![request], ..restored };
             self.ports.insert(id, new);
             self.changed();
             return;
@@ -114,8 +131,7 @@ impl Core {
             }
             return;
         }
-        let before = std::mem::replace(&mut port.spec, spec);
-        port.before.get_or_insert(Some(before));
+        port.replace(spec);
         port.handed = None;
         port.draining = None;
         port.waiting.push(request);
@@ -160,9 +176,7 @@ impl Core {
             }
             return;
         }
-        let before = port.spec.clone();
-        port.before.get_or_insert(Some(before));
-        port.spec.ready = ready;
+        port.replace(PortSpec { ready, ..port.spec.clone() });
         port.draining = (!ready).then(|| now + GRACE);
         port.handed = None;
         port.waiting.push(request);
@@ -171,7 +185,7 @@ impl Core {
 
     /// What [`Core::take_unsaved`] gave is on the disk.
     pub fn saved(&mut self) {
-        self.ports.values_mut().for_each(|port| port.before = None);
+        self.ports.values_mut().for_each(|port| port.stored = Stored::Same);
         self.removals.values_mut().for_each(|removal| removal.saved = true);
         self.answer_done();
     }
@@ -182,14 +196,19 @@ impl Core {
         let ids: Vec<PortId> = self.ports.keys().cloned().collect();
         for id in ids {
             let Some(port) = self.ports.get_mut(&id) else { continue };
-            let Some(before) = port.before.take() else { continue };
+            let stored = std::mem::replace(&mut port.stored, Stored::Same);
             let waiting = std::mem::take(&mut port.waiting);
-            match before {
-                Some(spec) => {
+            match stored {
+                // Whoever waits does so for the data plane.
+                Stored::Same => {
+                    port.waiting = waiting;
+                    continue;
+                }
+                Stored::Before(spec) => {
                     port.spec = spec;
                     port.handed = None;
                 }
-                None => {
+                Stored::Nothing => {
                     // There is nothing to remove any more either.
                     let removals = std::mem::take(&mut port.removal_waiting);
                     self.answers.extend(removals.into_iter().map(|request| (request, Ok(None))));
@@ -230,7 +249,7 @@ impl Core {
         let done = |handed: Option<u64>, done: u64| handed.is_some_and(|handed| handed <= done);
         let mut answered = Vec::new();
         for (id, port) in &mut self.ports {
-            if port.before.is_none() && done(port.handed, self.done) {
+            if matches!(port.stored, Stored::Same) && done(port.handed, self.done) {
                 let waiting = std::mem::take(&mut port.waiting);
                 answered.extend(waiting.into_iter().map(|request| (request, id.clone())));
             }

@@ -1,11 +1,14 @@
 //! From port to port: on one node, between nodes, over several.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
 use anyhow::{Context as _, Result, ensure};
-use dataplane::{DropReason, Encapsulation};
+use dataplane::{DropReason, Encapsulation, NextHop, Op, VrfId};
 use testbed::Capture;
 use testbed::packet::{Packet, Payload};
 
-use crate::world::{World, echo, greeting};
+use crate::world::{Workload, World, echo, greeting};
 
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
@@ -75,7 +78,7 @@ async fn two_nodes_reach_each_other_over(encapsulation: Encapsulation) -> Result
             ensure!(there.protocol == 47);
         }
         (Payload::MplsOverUdp { source_port, checksum: 0, .. }, Encapsulation::MplsOverUdp) => {
-            ensure!(*source_port >= 49152, "source port {source_port}")
+            ensure!(*source_port >= 49152, "source port {source_port}");
         }
         _ => anyhow::bail!("{there:?}"),
     }
@@ -95,4 +98,144 @@ async fn nodes_reach_each_other_over_gre() -> Result<()> {
 #[ignore = "needs root: make test-netns"]
 async fn nodes_reach_each_other_over_udp() -> Result<()> {
     two_nodes_reach_each_other_over(Encapsulation::MplsOverUdp).await
+}
+
+/// Who answers each of 120 flows to that address.
+fn survey(client: &Workload, to: Ipv4Addr) -> Result<Vec<String>> {
+    (0..120).map(|n| Ok(client.ask_udp(20_000 + n, to, 53)?.0)).collect()
+}
+
+fn tally(answers: &[String]) -> BTreeMap<&str, usize> {
+    let mut tally = BTreeMap::new();
+    for answer in answers {
+        *tally.entry(answer.as_str()).or_default() += 1;
+    }
+    tally
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn flows_spread_over_three_nodes_and_each_stays_where_it_is() -> Result<()> {
+    let world = World::new().await?;
+    let mut front = world.node(1).await?;
+    let client = world.workload("client", [172, 16, 1, 10]).await?;
+    let anycast = Ipv4Addr::new(172, 16, 9, 9);
+    let mut ways = Vec::new();
+    let mut nodes = Vec::new();
+    for number in 2..=4u8 {
+        let mut node = world.node(number).await?;
+        let pod = world.workload(&format!("pod{number}"), anycast.octets()).await?;
+        let label = 100 + u32::from(number);
+        node.vrf(1, label).port(1, &pod).route(1, "172.16.1.0/24", [front.gre(101)]);
+        node.reconcile().await?;
+        pod.serve(80)?;
+        pod.serve_udp(53)?;
+        // Both encapsulations in one group.
+        ways.push(if number == 3 { node.udp(label) } else { node.gre(label) });
+        nodes.push((node, pod));
+    }
+    front.vrf(1, 101).port(1, &client).route(1, "172.16.9.9/32", ways.clone());
+    front.reconcile().await?;
+
+    let before = survey(&client, anycast)?;
+    let spread = tally(&before);
+    ensure!(spread.len() == 3 && spread.values().all(|count| *count >= 20), "{spread:?}");
+    ensure!(survey(&client, anycast)? == before, "flows changed their nodes");
+    // A connection has many packets; one that came to another node would be reset there.
+    for _ in 0..20 {
+        let stream = client.connect(anycast, 80)?.context("somebody answers")?;
+        greeting(&stream)?;
+        echo(stream, 100_000)?;
+    }
+
+    // Without one of the nodes only its own flows move.
+    front.route(1, "172.16.9.9/32", ways[..2].to_vec());
+    front.reconcile().await?;
+    let after = survey(&client, anycast)?;
+    for (was, is) in before.iter().zip(&after) {
+        ensure!(was == is || was == "pod4", "a flow moved from {was} to {is}");
+    }
+    ensure!(tally(&after).len() == 2);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn what_came_out_of_a_tunnel_never_enters_one_again() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two, mut three) =
+        (world.node(1).await?, world.node(2).await?, world.node(3).await?);
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    let here = world.workload("here", [172, 16, 9, 9]).await?;
+    let there = world.workload("there", [172, 16, 9, 9]).await?;
+    let far = world.workload("far", [172, 16, 3, 10]).await?;
+    let back = one.gre(101);
+    one.vrf(1, 101).port(1, &a).route(1, "172.16.0.0/16", [two.gre(102)]);
+    two.vrf(1, 102).port(1, &here).route(1, "172.16.1.0/24", [back.clone()]);
+    two.route(1, "172.16.3.0/24", [three.gre(103)]);
+    // Both this node and another one have the address.
+    two.route(1, "172.16.9.9/32", [NextHop::Port(here.id.clone()), three.gre(103)]);
+    three.vrf(1, 103).port(1, &there).port(1, &far).route(1, "172.16.1.0/24", [back]);
+    for node in [&one, &two, &three] {
+        node.reconcile().await?;
+    }
+    here.serve_udp(53)?;
+    there.serve_udp(53)?;
+
+    let (answered, _) = a.ping(far.address, &[]).await?;
+    ensure!(!answered);
+    ensure!(two.drops(DropReason::TunnelToTunnel).await? == 1);
+    let answers = survey(&a, here.address)?;
+    ensure!(tally(&answers).keys().eq(["here"].iter()), "{answers:?}");
+    // From a port of the node itself both are as good.
+    let local = world.workload("local", [172, 16, 1, 20]).await?;
+    two.port(1, &local);
+    three.route(1, "172.16.1.20/32", [two.gre(102)]);
+    two.reconcile().await?;
+    three.reconcile().await?;
+    ensure!(tally(&survey(&local, here.address)?).len() == 2);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn labels_that_nobody_has_are_counted_and_other_traffic_is_left_alone() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [two.gre(999)]);
+    one.route(1, "172.16.4.0/24", [NextHop::Discard]);
+    two.vrf(1, 102);
+    one.reconcile().await?;
+    two.reconcile().await?;
+    let (answered, _) = a.ping([172, 16, 2, 10].into(), &[]).await?;
+    ensure!(!answered && two.drops(DropReason::UnknownLabel).await? == 1);
+    let (answered, _) = a.ping([172, 16, 4, 10].into(), &[]).await?;
+    ensure!(!answered && one.drops(DropReason::Discard).await? == 1);
+    let (_, text) = a.ping([172, 16, 2, 10].into(), &["-t", "1"]).await?;
+    ensure!(text.contains("From 172.16.1.1") && text.contains("Time to live"), "{text}");
+    ensure!(one.drops(DropReason::TtlExpired).await? == 1);
+    // The nodes themselves talk to each other past the programs.
+    one.namespace.run(&["ping", "-n", "-c", "1", "-W", "1", "10.0.0.2"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn an_operation_that_fails_does_not_stop_the_others() -> Result<()> {
+    let world = World::new().await?;
+    let mut node = world.node(1).await?;
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    node.vrf(1, 101).port(1, &a);
+    let nobody = NextHop::Port("nobody".into());
+    let mut ops = vec![Op::PutRoute(VrfId(1), "10.9.0.0/16".parse()?, nobody.into())];
+    ops.extend(dataplane::diff(
+        &node.wanted,
+        &dataplane::Desired::default(),
+        dataplane::Scope::Everything,
+    ));
+    let failures = node.apply(ops).await?;
+    ensure!(failures.len() == 1 && failures[0].0 == 0, "{failures:?}");
+    ensure!(node.list().await? == node.wanted);
+    Ok(())
 }

@@ -3,4 +3,7 @@
 #![allow(clippy::panic, reason = "a test may")]
 
 mod forwarding;
+mod path_mtu;
+mod restart;
+mod services;
 mod world;

@@ -1,6 +1,6 @@
 //! Nodes with a plane each, and workloads behind them.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::{
     Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Found, Mac,
-    MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Tunnel, Vrf, VrfId,
+    MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation, TranslationKind,
+    Tunnel, Vrf, VrfId,
 };
 use dataplane_ebpf::{EbpfPlane, Options};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -192,6 +193,19 @@ impl Node {
         self
     }
 
+    /// An address that is on no interface, and the route to it.
+    pub(crate) fn translation(
+        &mut self,
+        vrf: u32,
+        address: [u8; 4],
+        kind: TranslationKind,
+    ) -> &mut Self {
+        let address = Ipv4Addr::from(address);
+        self.wanted.translations.insert((VrfId(vrf), address), Translation { kind });
+        let here = [NextHop::Translate { vrf: VrfId(vrf), address }];
+        self.route(vrf, &format!("{address}/32"), here)
+    }
+
     /// The way into this node.
     pub(crate) fn tunnel(&self, encapsulation: Encapsulation, label: u32) -> NextHop {
         let label = MplsLabel::new(label).expect("a label");
@@ -287,6 +301,41 @@ impl Workload {
         stream.set_read_timeout(Some(CEILING))?;
         stream.set_write_timeout(Some(CEILING))?;
         Ok(Some(stream))
+    }
+
+    /// A UDP server that answers with its name and the address of the caller as it sees it.
+    pub(crate) fn serve_udp(&self, port: u16) -> Result<()> {
+        let bind = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
+        let socket = inside(&self.namespace, bind)??;
+        let name = self.id.0.clone();
+        std::thread::spawn(move || {
+            let mut question = [0; 2048];
+            while let Ok((_, caller)) = socket.recv_from(&mut question) {
+                // A caller may be gone.
+                drop(socket.send_to(format!("{name} {}", caller.ip()).as_bytes(), caller));
+            }
+        });
+        Ok(())
+    }
+
+    /// Who answers a datagram from `source_port`, and the caller as it sees it.
+    pub(crate) fn ask_udp(
+        &self,
+        source_port: u16,
+        to: Ipv4Addr,
+        port: u16,
+    ) -> Result<(String, Ipv4Addr)> {
+        let bind = || UdpSocket::bind((self.address, source_port));
+        let socket = inside(&self.namespace, bind)??;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        // Connected, so that an answer from elsewhere is no answer.
+        socket.connect((to, port))?;
+        socket.send(b"who")?;
+        let mut answer = [0; 256];
+        let length = socket.recv(&mut answer).with_context(|| format!("nobody at {to}:{port}"))?;
+        let text = String::from_utf8_lossy(&answer[..length]);
+        let (name, caller) = text.split_once(' ').with_context(|| format!("`{text}`"))?;
+        Ok((name.to_owned(), caller.parse()?))
     }
 
     /// The greeting of who answers at that address: name, and address of the caller as it sees it.

@@ -14,11 +14,11 @@ use crate::route_distinguisher::RouteDistinguisher;
 use crate::text::{parse_colon_hex, parse_hex, serde_as_text, write_colon_hex};
 
 /// Ethernet segment identifier (RFC 7432 §5). All zero: single-homed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Esi(pub [u8; 10]);
 
 /// A MAC address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MacAddress(pub [u8; 6]);
 
 /// A text that is no [`Esi`], [`MacAddress`] or [`EvpnKey`].
@@ -40,6 +40,12 @@ impl fmt::Display for Esi {
     }
 }
 
+impl fmt::Debug for Esi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 impl FromStr for Esi {
     type Err = ParseEvpnError;
 
@@ -53,6 +59,12 @@ serde_as_text!(Esi, "an ethernet segment identifier, ten octets such as \"00:11:
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_colon_hex(&self.0, f)
+    }
+}
+
+impl fmt::Debug for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 

@@ -1,0 +1,112 @@
+//! The law of the codec: what was read, written and read again says the same. Used by tests and by
+//! the fuzz targets.
+
+use std::collections::BTreeMap;
+
+use bgp_wire::{AfiSafi, Message, Negotiated, NextHop, Update, for_each_family, frame};
+
+/// The sorts of peers that octets are read differently from.
+pub(crate) fn peers() -> [Negotiated; 4] {
+    let internal = Negotiated::everything();
+    let external = Negotiated { internal: false, ..internal.clone() };
+    [
+        // Two octets externally only: where segments of confederations stand in a path, its AS4_PATH
+        // cannot say.
+        Negotiated { four_octet_as: false, ..external.clone() },
+        Negotiated {
+            add_path_receive: internal.families.clone(),
+            add_path_send: internal.families.clone(),
+            ..internal.clone()
+        },
+        internal,
+        external,
+    ]
+}
+
+/// Reads `octets` as one message of every sort of peer, and holds what could be read to the law.
+///
+/// # Panics
+/// If the law is broken.
+pub(crate) fn check(octets: &[u8]) {
+    for negotiated in &peers() {
+        match Message::decode(octets, negotiated) {
+            Ok(message) => check_message(message, negotiated),
+            Err(error) => {
+                assert!(error.offset <= octets.len(), "{error}");
+                let notification = error.notification_for(octets);
+                assert!(notification.data.len() <= octets.len(), "{error}, {notification}");
+            }
+        }
+    }
+}
+
+fn check_message(message: Message, negotiated: &Negotiated) {
+    let mut octets = Vec::new();
+    message.encode(negotiated, &mut octets);
+    let again = split(&octets, negotiated);
+    match message {
+        Message::Update(update) => {
+            let updates = again.into_iter().map(|message| match message {
+                Message::Update(update) => update,
+                other => unreachable!("an UPDATE became {other:?}"),
+            });
+            assert_eq!(Said::by(updates), Said::by([without_faults(update)]));
+        }
+        message => assert_eq!(again, [message]),
+    }
+}
+
+fn without_faults(update: Update) -> Update {
+    Update { faults: Vec::new(), ..update }
+}
+
+/// The messages that our own `octets` consist of.
+fn split(mut octets: &[u8], negotiated: &Negotiated) -> Vec<Message> {
+    let mut messages = Vec::new();
+    while let Some(length) =
+        frame::length(octets, negotiated.max_message()).expect("our own header")
+    {
+        let (message, rest) = octets.split_at(length);
+        messages.push(Message::decode(message, negotiated).expect("our own octets"));
+        octets = rest;
+    }
+    assert!(octets.is_empty(), "a whole number of messages");
+    messages
+}
+
+/// What updates say, however it is spread over messages.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    withdrawn: BTreeMap<AfiSafi, Vec<String>>,
+    announced: BTreeMap<(NextHop, AfiSafi), Vec<String>>,
+    attributes: Vec<String>,
+    end_of_rib: Vec<AfiSafi>,
+    faults: Vec<String>,
+}
+
+impl Said {
+    fn by(updates: impl IntoIterator<Item = Update>) -> Self {
+        let mut said = Self::default();
+        for update in updates {
+            for list in &update.withdrawn {
+                let texts = for_each_family!(Withdrawals, list, list => texts(list));
+                said.withdrawn.entry(list.family()).or_default().extend(texts);
+            }
+            for (next_hop, list) in &update.announced {
+                let texts = for_each_family!(Routes, list, list => texts(list));
+                said.announced.entry((*next_hop, list.family())).or_default().extend(texts);
+                let attributes = format!("{:?}", update.attributes);
+                if said.attributes.last() != Some(&attributes) {
+                    said.attributes.push(attributes);
+                }
+            }
+            said.end_of_rib.extend(update.end_of_rib);
+            said.faults.extend(update.faults.iter().map(ToString::to_string));
+        }
+        said
+    }
+}
+
+fn texts<T: std::fmt::Debug>(list: &[T]) -> Vec<String> {
+    list.iter().map(|route| format!("{route:?}")).collect()
+}

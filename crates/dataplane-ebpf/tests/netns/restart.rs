@@ -1,0 +1,270 @@
+//! What survives the agent, what is repaired, and what is left when everything is taken away.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
+use dataplane::{Dataplane as _, NextHop, TranslationKind, VrfId};
+use dataplane_ebpf::{EbpfPlane, Options};
+use testbed::{Bed, Pings, UPLINK};
+
+use crate::world::{CEILING, Node, Workload, World, inside};
+
+/// Enough to last longer than what happens meanwhile.
+const PINGS: u16 = 8000;
+
+/// Tells the test binary, started once more, whose plane to own.
+const INSTANCE: &str = "ARCUS_TEST_INSTANCE";
+
+async fn pair(world: &World) -> Result<(Node, Node, Workload, Workload)> {
+    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    let b = world.workload("b", [172, 16, 2, 10]).await?;
+    let (to_one, to_two) = (one.gre(101), two.udp(102));
+    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
+    two.vrf(1, 102).port(1, &b).route(1, "172.16.1.10/32", [to_one]);
+    one.reconcile().await?;
+    two.reconcile().await?;
+    a.reaches(b.address).await?;
+    Ok((one, two, a, b))
+}
+
+/// A train of pings, one each millisecond, that has begun.
+async fn start_pings(bed: &Bed, from: &Workload, to: &Workload) -> Result<Pings> {
+    let pings = Pings::start(bed, &from.namespace, to.address, PINGS, Duration::from_millis(1))?;
+    let started = async || (pings.answered() > 10).then_some(()).context("no pings yet");
+    bed.wait_for("pings are answered", CEILING, started).await?;
+    Ok(pings)
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_plane_that_is_closed_and_opened_loses_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two, a, b) = pair(&world).await?;
+    ensure!(!one.was_found(), "there was nothing to find");
+    let pings = start_pings(&world.bed, &a, &b).await?;
+    for _ in 0..5 {
+        for node in [&mut one, &mut two] {
+            node.close();
+            node.open().await?;
+            ensure!(node.was_found());
+            ensure!(node.list().await? == node.wanted, "what was left is what was wanted");
+            ensure!(node.reconcile().await? == 0, "there was nothing to repair");
+        }
+    }
+    ensure!(pings.answered() < PINGS.into(), "the pings were over before the restarts were");
+    let report = pings.finish().await?;
+    ensure!(report.lost.is_empty(), "{report:?}");
+    Ok(())
+}
+
+/// Not a test of its own: the process that is killed by the one below.
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn owns_a_plane() -> Result<()> {
+    let Ok(instance) = std::env::var(INSTANCE) else { return Ok(()) };
+    let mut plane = EbpfPlane::open(&Options::new(instance)).await?;
+    plane.list().await?;
+    eprintln!("{}", if plane.was_found() { "found its plane" } else { "found nothing" });
+    std::future::pending().await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn an_agent_that_is_killed_loses_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, _two, a, b) = pair(&world).await?;
+    one.close();
+    let pings = start_pings(&world.bed, &a, &b).await?;
+    let exe = std::env::current_exe()?;
+    for round in 0..3 {
+        let args = ["--ignored", "--exact", "restart::owns_a_plane", "--nocapture"];
+        let name = format!("agent-{round}");
+        let environment = [(INSTANCE, Path::new(&one.options.instance))];
+        let bed = &world.bed;
+        let mut agent = bed.start_with(&one.namespace, &name, &exe, args, &environment)?;
+        let found = async || {
+            let said = agent.output();
+            said.contains("found its plane").then_some(()).with_context(|| said.clone())
+        };
+        bed.wait_for("the agent finds its plane", CEILING, found).await?;
+        agent.kill().await?;
+    }
+    ensure!(pings.answered() < PINGS.into(), "the pings were over before the agents were");
+    let report = pings.finish().await?;
+    ensure!(report.lost.is_empty(), "{report:?}");
+    one.open().await?;
+    ensure!(one.list().await? == one.wanted);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn what_is_broken_behind_the_planes_back_is_found_and_repaired() -> Result<()> {
+    let world = World::new().await?;
+    let (one, _two, a, b) = pair(&world).await?;
+    let pins = one.options.bpffs.join("arcus").join(&one.options.instance).join("v1/links");
+    let host_end = async || -> Result<String> {
+        let links = one.namespace.ip("-o link show type veth").await?;
+        let mut names = links.split_whitespace().filter(|word| word.starts_with("arc"));
+        let name = names.next().with_context(|| links.clone())?;
+        Ok(name.split('@').next().unwrap_or_default().to_owned())
+    };
+
+    one.namespace.ip(&format!("link del dev {}", host_end().await?)).await?;
+    ensure!(one.reconcile().await? == 1);
+    a.reaches(b.address).await?;
+
+    one.namespace.ip(&format!("link set dev {} down", host_end().await?)).await?;
+    ensure!(one.reconcile().await? == 1);
+    a.reaches(b.address).await?;
+
+    let links = fs::read_dir(&pins)?.collect::<Result<Vec<_>, _>>()?;
+    ensure!(links.len() == 2, "{links:?}");
+    for link in links {
+        fs::remove_file(link.path())?;
+    }
+    ensure!(one.reconcile().await? == 2, "the port and the uplink");
+    a.reaches(b.address).await?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn programs_of_an_earlier_plane_are_swept_from_the_uplink() -> Result<()> {
+    let world = World::new().await?;
+    let mut node = world.node(1).await?;
+    node.vrf(1, 101);
+    node.reconcile().await?;
+    node.close();
+    let earlier = node.options.clone();
+    node.options.instance.push_str("-renamed");
+    world.bed.remove_at_end(node.options.bpffs.join("arcus").join(&node.options.instance))?;
+    node.open().await?;
+    node.reconcile().await?;
+    ensure!(attached(&node, UPLINK)? == ["arcus_uplink"]);
+    purge(&node, &earlier)
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_purge_leaves_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two, a, b) = pair(&world).await?;
+    for node in [&mut one, &mut two] {
+        ensure!(attached(node, UPLINK)? == ["arcus_uplink"]);
+        node.close();
+        purge(node, &node.options)?;
+        ensure!(!node.options.bpffs.join("arcus").join(&node.options.instance).exists());
+        ensure!(attached(node, UPLINK)?.is_empty());
+        let links = node.namespace.ip("-o link show").await?;
+        ensure!(links.lines().count() == 2, "lo and the uplink: {links}");
+        purge(node, &node.options).context("what is not there is no error")?;
+    }
+    ensure!(!a.ping(b.address, &[]).await?.0);
+    // From nothing again.
+    one.open().await?;
+    ensure!(!one.was_found());
+    one.reconcile().await?;
+    Ok(())
+}
+
+/// Names of the programs on an interface's ingress.
+fn attached(node: &Node, interface: &str) -> Result<Vec<String>> {
+    inside(&node.namespace, || {
+        let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)?;
+        let name = |program: &ProgramInfo| program.name_as_str().unwrap_or_default().to_owned();
+        Ok(programs.iter().map(name).collect())
+    })?
+}
+
+fn purge(node: &Node, options: &Options) -> Result<()> {
+    inside(&node.namespace, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(dataplane_ebpf::purge(options))?)
+    })?
+}
+
+/// The law of the plane in memory, here with maps and interfaces. `reconcile` checks it.
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn any_state_turns_into_any_other_and_rests() -> Result<()> {
+    let world = World::new().await?;
+    let mut node = world.node(1).await?;
+    let mut workloads = Vec::new();
+    for n in 0..3u8 {
+        workloads.push(world.workload(&format!("w{n}"), [172, 16, n, 10]).await?);
+    }
+    let mut dice = Dice(0x2545_f491);
+    for step in 0..40 {
+        if step % 8 == 7 {
+            node.close();
+            node.open().await?;
+        }
+        random_state(&mut node, &workloads, &mut dice);
+        node.reconcile().await.with_context(|| format!("step {step}"))?;
+        ensure!(node.list().await? == node.wanted, "step {step}");
+    }
+    Ok(())
+}
+
+fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
+    node.wanted.vrfs.clear();
+    node.wanted.ports.clear();
+    node.wanted.fib.clear();
+    node.wanted.translations.clear();
+    let vrfs = 1 + dice.roll(3);
+    for vrf in 1..=vrfs {
+        // Labels change hands.
+        node.vrf(vrf, 100 + (vrf + dice.0 % 3) % 3);
+    }
+    let mut hops = vec![NextHop::Discard, node.gre(500), node.udp(501), node.gre(502)];
+    let mut holders = Vec::new();
+    for workload in workloads {
+        if dice.roll(3) > 0 {
+            node.port(1 + dice.roll(vrfs), workload);
+            hops.push(NextHop::Port(workload.id.clone()));
+            holders.push(workload.id.clone());
+        }
+    }
+    for n in 0..dice.roll(3) {
+        let (vrf, address) = (1 + dice.roll(vrfs), [10, 254, 0, u8::try_from(n).unwrap_or(0)]);
+        let kind = if dice.roll(2) == 0 {
+            TranslationKind::Floating { ports: holders.clone(), exclusive: dice.roll(2) == 0 }
+        } else {
+            let backend = |port: &dataplane::PortId| dataplane::Backend {
+                port: port.clone(),
+                target_port: 8080,
+            };
+            let backends: Vec<_> = holders.iter().map(backend).collect();
+            let protocol = if n == 0 { dataplane::Protocol::Tcp } else { dataplane::Protocol::Udp };
+            TranslationKind::Service { ports: [((protocol, 80), backends)].into() }
+        };
+        node.translation(vrf, address, kind);
+        hops.push(NextHop::Translate { vrf: VrfId(vrf), address: address.into() });
+    }
+    for _ in 0..dice.roll(12) {
+        let length = [0, 8, 24, 32][dice.roll(4) as usize];
+        let net = format!("10.{}.0.0/{length}", dice.roll(2));
+        let net: ipnet::Ipv4Net = net.parse().expect("a prefix");
+        let to = (0..=dice.roll(4)).map(|_| hops[dice.roll(hops.len()) as usize].clone());
+        let to: Vec<_> = to.collect();
+        node.route(1 + dice.roll(vrfs), &net.trunc().to_string(), to);
+    }
+}
+
+/// Xorshift: the same states on every run.
+struct Dice(u32);
+
+impl Dice {
+    /// 0 to `sides` - 1.
+    fn roll(&mut self, sides: impl TryInto<u32>) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0 % sides.try_into().ok().filter(|sides| *sides > 0).unwrap_or(1)
+    }
+}

@@ -1,0 +1,10 @@
+//! Any octets as a message: nothing panics, and what can be read keeps the law of the codec.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/bgp-wire/tests/law/mod.rs"]
+mod law;
+
+fuzz_target!(|octets: &[u8]| law::check(octets));
