@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use arcus_api::v1::PortId;
 use arcus_config::Topology;
-use dataplane::{NextHop, NodeConfig, Translation, TranslationKind, Vrf, VrfId};
+use dataplane::{Fib, NextHop, NodeConfig, Translation, TranslationKind, Vrf, VrfId};
 use ipnet::IpNet;
 
 pub use peers::{Peer, PeerState, SessionDetails, SessionUp};
@@ -74,6 +74,8 @@ pub struct Core {
     peers: BTreeMap<IpAddr, Peer>,
     swept: bool,
     sweep_by: Instant,
+    /// Routes that an earlier run left in the data plane, until the sweep.
+    left: Fib,
     answers: Vec<(RequestId, PortAnswer)>,
 }
 
@@ -105,6 +107,7 @@ impl Core {
             peers: BTreeMap::new(),
             swept: false,
             sweep_by: now + SWEEP_AFTER,
+            left: Fib::new(),
             answers: Vec::new(),
             node,
             topology,
@@ -112,6 +115,12 @@ impl Core {
         core.set_peers(now);
         core.settle();
         core
+    }
+
+    /// Tells of the routes that an earlier run left in the data plane. They are only shown: what is
+    /// done with them is the reconciler's.
+    pub fn set_left(&mut self, left: Fib) {
+        self.left = left;
     }
 
     /// Brings everything that is derived up to date. Called after a batch of events, before anything
@@ -330,7 +339,10 @@ impl Core {
         // One that is there and has not finished may know more. One that is not there may have
         // nothing to say: then the others speak for it. With nobody there, what was left stays.
         let due = self.all_have_finished() || now >= self.sweep_by;
-        self.swept = due;
+        if due {
+            self.swept = true;
+            self.left.clear();
+        }
         due
     }
 }

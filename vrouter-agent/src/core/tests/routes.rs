@@ -156,6 +156,7 @@ fn what_cannot_be_used_is_counted_and_does_not_hide_what_can() {
     let shown = bed.core.show_routes("leonardo").unwrap();
     let shown = shown.iter().find(|route| route.prefix.to_string() == DB).expect("it is shown");
     assert!(shown.next_hops.is_empty() && !shown.programmed);
+    assert_eq!(shown.problem.as_deref(), Some("no-common-encapsulation"));
 
     let usable = Told { rd: "10.1.1.12:1", next_hop: "10.1.1.12", ..db() };
     bed.hear(CTL_1, &usable.update());
