@@ -18,12 +18,12 @@ use clap::Parser;
   arcus --node os-ctl-1 neighbors               what it does")]
 pub(crate) struct Args {
     /// The topology file; the same for every daemon of the federation.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) topology: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "replay")]
+    pub(crate) topology: Option<PathBuf>,
 
     /// Which control node of the topology this is.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) node: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "replay")]
+    pub(crate) node: Option<String>,
 
     /// Where the API socket NAME.sock is made.
     #[arg(long, value_name = "DIR", env = socket::RUN_DIR_ENV, default_value = socket::RUN_DIR)]
@@ -40,6 +40,14 @@ pub(crate) struct Args {
     /// Table shards, each a thread. More than one pays above four cores only.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) shards: Option<u16>,
+
+    /// Write all inputs of each shard to DIR/shard-NUMBER.journal.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal: Option<PathBuf>,
+
+    /// Run a shard over a journal, print where it ends, and exit.
+    #[arg(long, value_name = "FILE", exclusive = true)]
+    pub(crate) replay: Option<PathBuf>,
 }
 
 impl Args {

@@ -20,7 +20,7 @@ use crate::neighbor::NeighborState;
 use crate::peer_table::{Entry, PeerTable};
 use crate::peering::{session, view};
 use crate::running::{Running, seconds};
-use crate::shard_thread::{ShardEvent, ShardInput};
+use crate::shard_thread::ShardInput;
 use crate::timers::{Timer, Timers};
 
 /// How long a peer is waited for to tell its memberships (RFC 4684 §5 leaves it open).
@@ -47,7 +47,7 @@ pub(crate) struct Inboxes {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) connections: mpsc::Receiver<Incoming>,
     pub(crate) sessions: mpsc::Receiver<SessionEvent>,
-    pub(crate) shards: mpsc::Receiver<ShardEvent>,
+    pub(crate) shards: mpsc::Receiver<Output>,
     pub(crate) removed: mpsc::Receiver<PeerIx>,
 }
 
@@ -102,7 +102,7 @@ impl Control {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(event) = inboxes.shards.recv() => self.shard_event(&event),
+                Some(output) = inboxes.shards.recv() => self.shard_output(output),
                 Some(peer) = inboxes.removed.recv() => {
                     self.lanes.send_all(|| ShardInput::Rib(Input::PeerGone { peer }));
                 }
@@ -160,6 +160,7 @@ impl Control {
             peer: bgp_peer::spawn(config, deliver),
             dynamic,
             session: None,
+            queue: None,
             told: None,
             epoch: 0,
             stale: Vec::new(),
@@ -178,7 +179,7 @@ impl Control {
         tokio::spawn(async move {
             entry.peer.remove().await;
             // Closed only when the daemon ends.
-            drop(removed.send(number).await);
+            removed.send(number).await.ok();
         });
     }
 
@@ -222,7 +223,10 @@ impl Control {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         entry.last_seen = now;
         match kind {
-            SessionEventKind::Up(session, told) => self.up(peer, session, told, now),
+            SessionEventKind::Up { session, told, queue } => {
+                entry.queue = Some(queue);
+                self.up(peer, session, told, now);
+            }
             SessionEventKind::EndOfRib(family) => {
                 entry.ended.insert(family);
                 entry.stale.retain(|stale| *stale != family);
@@ -262,6 +266,7 @@ impl Control {
         entry.epoch += 1;
         entry.flaps += 1;
         entry.session = None;
+        entry.queue = None;
         entry.told = None;
         entry.ended.clear();
         entry.stale = down.retained.as_ref().map(|r| r.families.clone()).unwrap_or_default();
@@ -296,8 +301,8 @@ impl Control {
             .send_all(|| ShardInput::Rib(Input::PeerChanged { peer, view: Arc::clone(&view) }));
     }
 
-    fn shard_event(&mut self, event: &ShardEvent) {
-        match event.output {
+    fn shard_output(&mut self, output: Output) {
+        match output {
             Output::Gone { peer } => self.peers.gone(peer),
             Output::LimitExceeded { peer, family, limit } => {
                 let Some(entry) = self.peers.get_mut(peer) else { return };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent};
+use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Writer};
 use bgp_rib::{Input, PeerIx, ShardMap};
 use bgp_wire::{AfiSafi, RouteRefresh, Update};
 use tokio::sync::{mpsc, watch};
@@ -20,8 +20,12 @@ pub(crate) struct SessionEvent {
 
 #[derive(Debug)]
 pub(crate) enum SessionEventKind {
-    /// Up, and the shards were told by this entry.
-    Up(Arc<Established>, Arc<PeerSpec>),
+    /// Up, and the shards were told by the entry `told`.
+    Up {
+        session: Arc<Established>,
+        told: Arc<PeerSpec>,
+        queue: Writer,
+    },
     EndOfRib(AfiSafi),
     Down(Down),
 }
@@ -61,11 +65,7 @@ impl Deliver for ToShards {
 }
 
 impl ToShards {
-    async fn up(
-        &mut self,
-        session: Arc<Established>,
-        writer: bgp_peer::Writer,
-    ) -> Result<(), Gone> {
+    async fn up(&mut self, session: Arc<Established>, writer: Writer) -> Result<(), Gone> {
         let spec = Arc::clone(&self.spec.borrow_and_update());
         let view = Arc::new(view(&self.identity, &spec, &session));
         for shard in self.shards.iter() {
@@ -80,7 +80,7 @@ impl ToShards {
                 self.all(|| Input::StaleSweep { peer, family }).await?;
             }
         }
-        self.tell(SessionEventKind::Up(session, spec)).await
+        self.tell(SessionEventKind::Up { session, told: spec, queue: writer }).await
     }
 
     async fn updates(&mut self, updates: Vec<Update>) -> Result<(), Gone> {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bgp_rib::{Answer, Query, Shard};
+use bgp_wire::AfiSafi;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::neighbor::NeighborState;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShardLabel {
@@ -19,9 +22,9 @@ struct TableLabel {
     family: String,
 }
 
-/// Gauges of all shards. Each shard writes its own after a flush.
+/// Gauges of all shards, by family.
 #[derive(Debug, Default)]
-pub(crate) struct ShardGauges {
+pub(crate) struct TableGauges {
     inbox: Family<ShardLabel, Gauge>,
     destinations: Family<TableLabel, Gauge>,
     paths: Family<TableLabel, Gauge>,
@@ -29,8 +32,15 @@ pub(crate) struct ShardGauges {
     owed: Family<TableLabel, Gauge>,
 }
 
-impl ShardGauges {
-    pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
+/// The gauges of one shard, which writes them after each flush.
+pub(crate) struct ShardGauges {
+    inbox: Gauge,
+    /// In the order of [`AfiSafi::NAMED`], which is that of the answer.
+    tables: Vec<(AfiSafi, [Gauge; 4])>,
+}
+
+impl TableGauges {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let gauges = Self::default();
         let registry = registry.sub_registry_with_prefix("arcus_bgpd");
         registry.register(
@@ -38,34 +48,112 @@ impl ShardGauges {
             "Inputs that wait for a shard; sessions stop reading at 1024",
             gauges.inbox.clone(),
         );
-        registry.register("destinations", "Destinations in a table", gauges.destinations.clone());
-        registry.register("paths", "Paths in a table", gauges.paths.clone());
-        registry.register(
-            "attribute_sets",
-            "Distinct attribute sets of a table",
-            gauges.attribute_sets.clone(),
-        );
-        registry.register(
-            "owed_routes",
-            "Destinations with something that some peer is still to be told",
-            gauges.owed.clone(),
-        );
+        let tables = [
+            ("destinations", "Destinations in a table", &gauges.destinations),
+            ("paths", "Paths in a table", &gauges.paths),
+            ("attribute_sets", "Distinct attribute sets of a table", &gauges.attribute_sets),
+            ("owed_routes", "Destinations that some peer is still to be told of", &gauges.owed),
+        ];
+        for (name, help, gauge) in tables {
+            registry.register(name, help, gauge.clone());
+        }
+        gauges
+    }
+
+    /// The gauges of one shard, looked up once.
+    pub(crate) fn of(&self, shard: u16) -> ShardGauges {
+        let shard = u32::from(shard);
+        let tables = AfiSafi::NAMED.iter().map(|(family, name)| {
+            let label = TableLabel { shard, family: (*name).to_owned() };
+            let gauges = [&self.destinations, &self.paths, &self.attribute_sets, &self.owed]
+                .map(|gauge| gauge.get_or_create_owned(&label));
+            (*family, gauges)
+        });
+        ShardGauges {
+            inbox: self.inbox.get_or_create_owned(&ShardLabel { shard }),
+            tables: tables.collect(),
+        }
+    }
+}
+
+impl ShardGauges {
+    pub(crate) fn publish(&self, shard: &Shard, inbox: usize) {
+        self.inbox.set(i64::try_from(inbox).unwrap_or(i64::MAX));
+        let Answer::Summary(tables) = shard.query(&Query::Summary) else { return };
+        for table in tables {
+            let values = [table.destinations, table.paths, table.buckets, table.owed];
+            let found = self.tables.iter().find(|(family, _)| *family == table.family);
+            for (gauge, value) in found.iter().flat_map(|(_, gauges)| gauges).zip(values) {
+                gauge.set(i64::from(value));
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NeighborLabel {
+    neighbor: String,
+}
+
+/// Gauges of the neighbors, set anew each time somebody reads them.
+#[derive(Debug, Default)]
+pub(crate) struct NeighborGauges {
+    established: Family<NeighborLabel, Gauge>,
+    flaps: Family<NeighborLabel, Gauge>,
+    queued_octets: Family<NeighborLabel, Gauge>,
+    updates_received: Family<NeighborLabel, Gauge>,
+    updates_sent: Family<NeighborLabel, Gauge>,
+    faulty_updates: Family<NeighborLabel, Gauge>,
+}
+
+impl NeighborGauges {
+    pub(crate) fn register(registry: &mut Registry) -> Arc<Self> {
+        let gauges = Self::default();
+        let registry = registry.sub_registry_with_prefix("arcus_bgpd_neighbor");
+        let all = [
+            ("established", "1 while the session is up", &gauges.established),
+            ("flaps", "Sessions lost since the start", &gauges.flaps),
+            ("queued_octets", "Octets that wait for the TCP connection", &gauges.queued_octets),
+            ("updates_received", "UPDATE messages received", &gauges.updates_received),
+            ("updates_sent", "UPDATE messages sent", &gauges.updates_sent),
+            (
+                "faulty_updates",
+                "UPDATEs with faults that RFC 7606 lets pass",
+                &gauges.faulty_updates,
+            ),
+        ];
+        for (name, help, gauge) in all {
+            registry.register(name, help, gauge.clone());
+        }
         Arc::new(gauges)
     }
 
-    pub(crate) fn publish(&self, shard: &Shard, inbox: usize) {
-        let number = u32::from(shard.config().shard);
-        let set = |gauge: &Gauge, value: usize| {
-            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        };
-        set(&self.inbox.get_or_create(&ShardLabel { shard: number }), inbox);
-        let Answer::Summary(tables) = shard.query(&Query::Summary) else { return };
-        for table in tables {
-            let label = TableLabel { shard: number, family: table.family.to_string() };
-            set(&self.destinations.get_or_create(&label), table.destinations as usize);
-            set(&self.paths.get_or_create(&label), table.paths as usize);
-            set(&self.attribute_sets.get_or_create(&label), table.buckets as usize);
-            set(&self.owed.get_or_create(&label), table.owed as usize);
+    pub(crate) fn publish(&self, neighbors: &[NeighborState]) {
+        let Self {
+            established,
+            flaps,
+            queued_octets,
+            updates_received,
+            updates_sent,
+            faulty_updates,
+        } = self;
+        let all =
+            [established, flaps, queued_octets, updates_received, updates_sent, faulty_updates];
+        all.into_iter().for_each(|gauge| gauge.clear());
+        for neighbor in neighbors {
+            let (received, sent) = (neighbor.counters.received(), neighbor.counters.sent());
+            let values = [
+                u64::from(neighbor.is_established()),
+                neighbor.flaps,
+                neighbor.queued_octets,
+                received.update,
+                sent.update,
+                neighbor.counters.faulty_updates(),
+            ];
+            for (gauge, value) in all.into_iter().zip(values) {
+                let label = NeighborLabel { neighbor: neighbor.address.to_string() };
+                gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod convergence;
 mod deliver;
 mod gauges;
 mod http;
+mod journal;
 mod lanes;
 mod neighbor;
 mod peer_table;
@@ -18,14 +19,16 @@ mod running;
 mod shard_thread;
 mod timers;
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bgp_peer::Listener;
-use bgp_rib::{Shard, ShardConfig};
+use bgp_rib::{Output, Shard, ShardConfig};
 use clap::Parser;
 use daemon::signals::{Signal, Signals};
 use daemon::{Claim, Notifier, Supervisor, logging, metrics};
@@ -35,10 +38,11 @@ use tracing::{error, info};
 
 use crate::args::Args;
 use crate::control::{Command, Control, Inboxes, Outboxes};
-use crate::gauges::ShardGauges;
+use crate::gauges::{NeighborGauges, TableGauges};
+use crate::journal::Journal;
 use crate::peering::Identity;
 use crate::running::Running;
-use crate::shard_thread::{INBOX, ShardEvent, ShardThread};
+use crate::shard_thread::{INBOX, ShardThread};
 
 /// How long parts of the daemon may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -52,7 +56,11 @@ async fn main() -> ExitCode {
     if let Err(error) = logging::init(logging::Format::Auto) {
         error!(%error, "logging");
     }
-    match run(args).await {
+    let outcome = match &args.replay {
+        Some(journal) => replay(journal),
+        None => run(args).await,
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
@@ -61,11 +69,19 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Prints where a journal ends, without a daemon.
+fn replay(journal: &Path) -> anyhow::Result<()> {
+    let text = journal::replay(journal)?;
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write")
+}
+
 async fn run(args: Args) -> anyhow::Result<()> {
-    let running = Running::read(args.topology.clone(), &args.node, args.shard_count())
+    let (topology, node) =
+        args.topology.clone().zip(args.node.clone()).context("clap asks for both")?;
+    let running = Running::read(topology, &node, args.shard_count())
         .map_err(|error| anyhow!("the topology is refused\n{error}"))?;
     let identity = running.identity();
-    let claim = Claim::take(&args.run_dir, &args.node)?;
+    let claim = Claim::take(&args.run_dir, &node)?;
     let listen = args.listen.unwrap_or(SocketAddr::new(identity.address, running.port()));
     let listener = Listener::bind(listen).with_context(|| {
         format!(
@@ -75,7 +91,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let api_listeners = daemon::http::Listeners::bind(claim.socket(), args.http).await?;
 
     let mut registry = metrics::registry("arcus-bgpd");
-    let gauges = ShardGauges::register(&mut registry);
+    let gauges = TableGauges::register(&mut registry);
+    let neighbor_gauges = NeighborGauges::register(&mut registry);
     let mut supervisor = Supervisor::new();
     let shutdown = supervisor.shutdown();
 
@@ -105,10 +122,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
             }
         }
     });
-    let api = http::Api { commands: commands.clone(), shards };
-    let router = http::router(api).merge(metrics::router(registry));
+    let api = http::Api { commands: commands.clone(), shards, gauges: neighbor_gauges };
+    let router = http::router(api, metrics::router(registry));
     supervisor.spawn("http", daemon::http::serve(api_listeners, router, shutdown));
-    info!(node = %args.node, %listen, asn = identity.asn, shards = identity.shards, "running");
+    info!(%node, %listen, asn = identity.asn, shards = identity.shards, "running");
 
     let outcome = serve(&commands, &mut supervisor).await;
     drop(commands);
@@ -151,29 +168,32 @@ async fn serve(
 fn spawn_shards(
     args: &Args,
     identity: &Identity,
-    gauges: &Arc<ShardGauges>,
-    events: &mpsc::Sender<ShardEvent>,
+    gauges: &TableGauges,
+    events: &mpsc::Sender<Output>,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<Arc<[mpsc::Sender<shard_thread::ShardInput>]>> {
     let mut inboxes = Vec::new();
     let hash_seed =
         std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), identity.address);
     for number in 0..identity.shards {
-        let shard = Shard::new(ShardConfig {
+        let config = ShardConfig {
             shard: number,
             shards: identity.shards,
             local_as: identity.asn,
             router_id: identity.router_id,
             cluster_id: identity.cluster_id,
             hash_seed,
-        });
+        };
+        let journal =
+            args.journal.as_deref().map(|dir| Journal::create(dir, &config)).transpose()?;
         let (inbox, inputs) = mpsc::channel(INBOX);
         inboxes.push(inbox);
         let thread = ShardThread {
-            shard,
+            shard: Shard::new(config),
             inbox: inputs,
             events: events.clone(),
-            gauges: Arc::clone(gauges),
+            gauges: gauges.of(number),
+            journal,
             runtime: Handle::current(),
         };
         supervisor.spawn_thread(&format!("shard-{number}"), move || thread.run())?;

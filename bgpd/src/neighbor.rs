@@ -9,7 +9,7 @@ use arcus_api::v1::{
     SessionState,
 };
 use arcus_config::{PeerRole, PeerSpec};
-use bgp_peer::{PeerState, Status};
+use bgp_peer::{Counters, PeerState, Status};
 use bgp_rib::PeerIx;
 use bgp_rib::query::PeerInfo;
 use bgp_wire::AfiSafi;
@@ -23,10 +23,11 @@ pub(crate) struct NeighborState {
     spec: Arc<PeerSpec>,
     status: Status,
     dynamic: bool,
-    flaps: u64,
+    pub(crate) flaps: u64,
     ended: Vec<AfiSafi>,
     stale: bool,
-    queued_octets: u64,
+    pub(crate) queued_octets: u64,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl NeighborState {
@@ -40,8 +41,13 @@ impl NeighborState {
             flaps: entry.flaps,
             ended: entry.ended.iter().copied().collect(),
             stale: !entry.stale.is_empty(),
-            queued_octets: 0,
+            queued_octets: entry.queue.as_ref().map_or(0, |queue| queue.queued_octets() as u64),
+            counters: Arc::clone(entry.peer.counters()),
         }
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        self.status.state == PeerState::Established
     }
 
     /// Puts it together with what each shard counts.
@@ -52,9 +58,8 @@ impl NeighborState {
         let stale =
             shards.iter().flat_map(|shard| &shard.families).map(|f| u64::from(f.stale)).sum();
         let owed = shards.iter().flat_map(|shard| &shard.families).map(|f| u64::from(f.owed)).sum();
-        let established = self.status.state == PeerState::Established;
         let families = match agreement {
-            Some(agreement) if established => agreement.negotiated.families.clone(),
+            Some(agreement) if self.is_established() => agreement.negotiated.families.clone(),
             _ => self.spec.families.clone(),
         };
         let since = SystemTime::now().duration_since(self.status.since).ok();

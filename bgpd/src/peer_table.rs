@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arcus_config::PeerSpec;
-use bgp_peer::{Established, Peer};
+use bgp_peer::{Established, Peer, Writer};
 use bgp_rib::PeerIx;
 use bgp_wire::AfiSafi;
 use tokio::sync::watch;
@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) dynamic: bool,
     /// The session that is up.
     pub(crate) session: Option<Arc<Established>>,
+    /// What waits for that session's connection.
+    pub(crate) queue: Option<Writer>,
     /// The entry by which the shards know it.
     pub(crate) told: Option<Arc<PeerSpec>>,
     /// Counts ups and downs: a timer of an earlier state is void.
@@ -82,10 +84,6 @@ impl PeerTable {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerIx, &Entry)> {
         self.entries.iter().map(|(number, entry)| (*number, entry))
-    }
-
-    pub(crate) fn numbers(&self) -> Vec<PeerIx> {
-        self.entries.keys().copied().collect()
     }
 
     /// Sessions that are up with peers from prefixes.

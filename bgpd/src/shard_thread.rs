@@ -16,6 +16,7 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gauges::ShardGauges;
+use crate::journal::Journal;
 
 /// Inputs that wait for a shard before sessions stop reading. Each is what one read of a socket held.
 pub(crate) const INBOX: usize = 1024;
@@ -41,19 +42,13 @@ pub(crate) enum ShardInput {
     Ask(Query, oneshot::Sender<Answer>),
 }
 
-/// What a shard tells the control task.
-#[derive(Debug)]
-pub(crate) struct ShardEvent {
-    pub(crate) shard: u16,
-    pub(crate) output: Output,
-}
-
 /// One shard and all that belongs to its thread.
 pub(crate) struct ShardThread {
     pub(crate) shard: Shard,
     pub(crate) inbox: mpsc::Receiver<ShardInput>,
-    pub(crate) events: mpsc::Sender<ShardEvent>,
-    pub(crate) gauges: Arc<ShardGauges>,
+    pub(crate) events: mpsc::Sender<Output>,
+    pub(crate) gauges: ShardGauges,
+    pub(crate) journal: Option<Journal>,
     pub(crate) runtime: Handle,
 }
 
@@ -66,6 +61,9 @@ impl ShardThread {
         while self.take(&mut turn, !unsaid.is_empty()) {
             for input in turn.drain(..) {
                 self.handle(input, &mut writers)?;
+            }
+            if let Some(journal) = &mut self.journal {
+                journal.flush()?;
             }
             self.shard.flush(&mut writers);
             unsaid.extend(self.shard.take_outputs());
@@ -119,16 +117,18 @@ impl ShardThread {
             Input::PeerDown { peer, .. } | Input::PeerGone { peer } => writers.remove(*peer),
             _ => {}
         }
+        if let Some(journal) = &mut self.journal {
+            journal.record(&input)?;
+        }
         self.shard.handle(input);
         Ok(())
     }
 
     fn tell(&mut self, unsaid: &mut VecDeque<Output>) {
-        let shard = self.shard.config().shard;
         while let Some(output) = unsaid.pop_front() {
-            match self.events.try_send(ShardEvent { shard, output }) {
+            match self.events.try_send(output) {
                 Ok(()) => {}
-                Err(TrySendError::Full(event)) => return unsaid.push_front(event.output),
+                Err(TrySendError::Full(output)) => return unsaid.push_front(output),
                 // The daemon ends.
                 Err(TrySendError::Closed(_)) => return,
             }

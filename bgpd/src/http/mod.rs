@@ -11,12 +11,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{get, post};
 use bgp_rib::{Answer, PeerIx, Query};
 use daemon::http::ApiError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::Command;
+use crate::gauges::NeighborGauges;
 use crate::neighbor::NeighborState;
 use crate::shard_thread::ShardInput;
 
@@ -25,9 +29,12 @@ use crate::shard_thread::ShardInput;
 pub(crate) struct Api {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
+    pub(crate) gauges: Arc<NeighborGauges>,
 }
 
-pub(crate) fn router(api: Api) -> Router {
+/// `metrics` is what serves `/metrics`; the gauges of neighbors are brought up to date before it does.
+pub(crate) fn router(api: Api, metrics: Router) -> Router {
+    let metrics = metrics.layer(middleware::from_fn_with_state(api.clone(), refresh_gauges));
     Router::new()
         .route("/v1/status", get(status::status))
         .route("/v1/reload", post(status::reload))
@@ -38,6 +45,15 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/routes/{family}/{*nlri}", get(routes::one))
         .route("/v1/targets", get(targets::list))
         .with_state(api)
+        .merge(metrics)
+}
+
+async fn refresh_gauges(State(api): State<Api>, request: Request, next: Next) -> Response {
+    // A control task that is too busy to answer leaves the gauges as they were.
+    if let Ok(neighbors) = api.neighbors().await {
+        api.gauges.publish(&neighbors);
+    }
+    next.run(request).await
 }
 
 impl Api {

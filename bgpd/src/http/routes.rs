@@ -11,7 +11,7 @@ use bgp_rib::query::{PathInfo, RouteFilter, RouteInfo, RoutesAnswer, RoutesQuery
 use bgp_rib::{Answer, Query as RibQuery};
 use bgp_wire::attrs::Origin;
 use bgp_wire::community::TunnelType;
-use bgp_wire::{AfiSafi, PathAttributes};
+use bgp_wire::{AfiSafi, Label, PathAttributes};
 use daemon::http::{ApiError, Json, Path, Query};
 
 use super::Api;
@@ -196,7 +196,7 @@ fn path(path: &PathInfo) -> ApiPath {
         best: path.best,
         neighbor: path.from_address,
         next_hop: path.next_hop.address(),
-        label: path.data.parse().ok(),
+        label: path.label.map(|label| label_number(label, attributes)),
         as_path: attributes.as_path.to_string(),
         local_pref: attributes.local_pref,
         med: attributes.med,
@@ -213,6 +213,15 @@ fn path(path: &PathInfo) -> ApiPath {
         cluster_list: attributes.cluster_list.clone(),
         stale: path.stale,
         why: path.step.map(|step| step.to_string()).unwrap_or_default(),
+    }
+}
+
+/// A VNI where VXLAN is offered (RFC 8365 §5.1.3), else the MPLS label.
+fn label_number(label: Label, attributes: &PathAttributes) -> u32 {
+    if attributes.encapsulations().any(|tunnel| tunnel == TunnelType::VXLAN) {
+        label.vni_value()
+    } else {
+        label.mpls_value()
     }
 }
 

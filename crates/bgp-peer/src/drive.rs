@@ -4,14 +4,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Backoff, DownReason, Input};
-use bgp_wire::RouteRefresh;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -21,8 +20,9 @@ use tracing::{debug, info, instrument};
 
 use crate::config::{Mode, PeerConfig};
 use crate::connection::{Connection, Reading, now, set_ttl, until};
-use crate::event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
+use crate::event::{Deliver, Gone};
 use crate::listener::Incoming;
+use crate::live::Live;
 use crate::peer::{Command, Then};
 use crate::status::{Counters, PeerState, Status};
 use crate::writing::WriteEnd;
@@ -37,7 +37,7 @@ type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// Whether we want a session now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+pub(crate) enum Wish {
     Session,
     /// Not before this instant.
     Later(Instant),
@@ -49,16 +49,16 @@ enum Wish {
 /// All that the task owns, beside the connections of the moment.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    config: PeerConfig,
-    commands: mpsc::Receiver<Command>,
-    publish: watch::Sender<Status>,
+    pub(crate) config: PeerConfig,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) publish: watch::Sender<Status>,
     counters: Arc<Counters>,
-    backoff: Backoff,
+    pub(crate) backoff: Backoff,
     jitter: RandomState,
-    wish: Wish,
+    pub(crate) wish: Wish,
     /// When to connect, if we connect at all.
     retry: Option<Instant>,
-    epoch: u64,
+    pub(crate) epoch: u64,
     /// Writers that end by themselves.
     parting: Vec<JoinHandle<WriteEnd>>,
 }
@@ -213,7 +213,7 @@ impl Driver {
     }
 
     /// A connection of the peer that may become a session; others are refused.
-    fn admit(&self, incoming: Incoming) -> Option<Incoming> {
+    pub(crate) fn admit(&self, incoming: Incoming) -> Option<Incoming> {
         if self.wish == Wish::Session && self.config.mode != Mode::Active {
             return Some(incoming);
         }
@@ -223,7 +223,7 @@ impl Driver {
     }
 
     /// Puts a new connection of the peer in the place of an older one: the peer has given that up.
-    fn replace(&mut self, place: &mut Option<Box<Connection>>, incoming: Incoming) {
+    pub(crate) fn replace(&mut self, place: &mut Option<Box<Connection>>, incoming: Incoming) {
         if let Some(mut old) = place.take() {
             old.step(now(), Input::Cease(Cease::Collision, String::new()));
             self.part(old);
@@ -241,7 +241,7 @@ impl Driver {
         }
     }
 
-    fn reconfigure(&mut self, mut config: PeerConfig) {
+    pub(crate) fn reconfigure(&mut self, mut config: PeerConfig) {
         // Only the first session after a start is one after a restart (RFC 4724 §4.1).
         if self.epoch > 0
             && let Some(restart) = &mut config.session.restart
@@ -251,7 +251,7 @@ impl Driver {
         self.config = config;
     }
 
-    fn then(&mut self, then: Then) {
+    pub(crate) fn then(&mut self, then: Then) {
         self.wish = match then {
             Then::Reconnect => Wish::Session,
             Then::Wait(wait) => Wish::Later(now() + wait),
@@ -280,7 +280,7 @@ impl Driver {
     }
 
     /// Notes an attempt that failed, and when to try again.
-    fn failed(&mut self, reason: DownReason) {
+    pub(crate) fn failed(&mut self, reason: DownReason) {
         let jitter = self.jitter.hash_one(self.backoff.failures()).to_be_bytes()[0];
         self.retry = Some(now() + self.backoff.failed(jitter));
         let failures = self.backoff.failures();
@@ -323,7 +323,7 @@ impl Driver {
     }
 
     /// Leaves a connection that is down to its writer.
-    fn part(&mut self, connection: Box<Connection>) {
+    pub(crate) fn part(&mut self, connection: Box<Connection>) {
         self.parting.retain(|task| !task.is_finished());
         if self.parting.len() >= PARTINGS {
             self.parting.swap_remove(0).abort();
@@ -359,7 +359,7 @@ fn is_collision(reason: &DownReason) -> bool {
     }
 }
 
-async fn turn(connection: &mut Option<Box<Connection>>) {
+pub(crate) async fn turn(connection: &mut Option<Box<Connection>>) {
     match connection {
         Some(connection) => connection.turn(Reading::Yes).await,
         None => std::future::pending().await,
@@ -381,158 +381,4 @@ async fn dial(config: PeerConfig) -> io::Result<TcpStream> {
         socket.bind(SocketAddr::new(local, 0))?;
     }
     timeout(CONNECT_WAIT, socket.connect(remote)).await?
-}
-
-/// A session that is up, and a connection that may take its place.
-struct Live {
-    up: Box<Connection>,
-    rival: Option<Box<Connection>>,
-}
-
-impl Driver {
-    /// Hands over what the session hears, until it is over. Gives the other connection, if there is one.
-    async fn established(
-        &mut self,
-        mut live: Live,
-        deliver: &mut impl Deliver,
-    ) -> Result<Option<Box<Connection>>, Gone> {
-        let Some(established) = self.has_come_up(&mut live.up) else { return Ok(None) };
-        loop {
-            if let Some(event) = live.up.events.pop_front() {
-                let mut delivering = pin!(deliver.deliver(event));
-                loop {
-                    tokio::select! {
-                        biased;
-                        delivered = &mut delivering => {
-                            delivered?;
-                            break;
-                        }
-                        () = self.turn_established(&mut live, Reading::No) => {}
-                    }
-                }
-            } else if let Some(reason) = live.up.down.take() {
-                let Live { up, rival } = live;
-                self.part(up);
-                let down = self.has_gone_down(&established, reason);
-                deliver.deliver(PeerEvent::Down(down)).await?;
-                return Ok(rival);
-            } else {
-                self.turn_established(&mut live, Reading::Yes).await;
-            }
-        }
-    }
-
-    /// Waits for one thing beside the handing over, and deals with it. May be dropped at any time.
-    async fn turn_established(&mut self, live: &mut Live, reading: Reading) {
-        let Live { up, rival } = live;
-        if up.down.is_some() {
-            return std::future::pending().await;
-        }
-        let drained = Arc::clone(&up.drained);
-        tokio::select! {
-            biased;
-            command = self.commands.recv() => self.command_established(command, live),
-            () = drained.notified() => {
-                if !up.events.iter().any(|event| matches!(event, PeerEvent::Drained)) {
-                    up.events.push_back(PeerEvent::Drained);
-                }
-            }
-            () = turn(rival) => self.weigh(live),
-            () = up.turn(reading) => {}
-        }
-    }
-
-    fn command_established(&mut self, command: Option<Command>, live: &mut Live) {
-        let input = match command {
-            None => {
-                self.wish = Wish::End;
-                Input::Cease(Cease::Deconfigured, String::new())
-            }
-            Some(Command::Restart) => {
-                self.wish = Wish::End;
-                Input::Restart
-            }
-            Some(Command::Cease { why, text, then }) => {
-                self.then(then);
-                Input::Cease(why, text)
-            }
-            Some(Command::PathDown) => Input::PathDown,
-            Some(Command::Start) => return,
-            Some(Command::Reconfigure(config)) => return self.reconfigure(*config),
-            Some(Command::Refresh(family)) => {
-                return live.up.ask(RouteRefresh { family, subtype: 0 });
-            }
-            Some(Command::Incoming(incoming)) => {
-                if let Some(incoming) = self.admit(incoming) {
-                    self.replace(&mut live.rival, incoming);
-                }
-                return;
-            }
-        };
-        if let Some(mut rival) = live.rival.take() {
-            rival.step(now(), Input::Cease(Cease::ConnectionRejected, String::new()));
-            self.part(rival);
-        }
-        live.up.step(now(), input);
-    }
-
-    /// What a second connection means. Its KEEPALIVE proves that the peer has given up the first: then,
-    /// with graceful restart, it takes over (RFC 4724 §4.2); else it is closed (RFC 4271 §6.8).
-    fn weigh(&mut self, live: &mut Live) {
-        let Live { up, rival } = live;
-        let Some(second) = rival else { return };
-        let may_replace = up.agreement().is_some_and(|agreement| agreement.restart.is_some());
-        if second.up.is_some() {
-            up.step(now(), Input::Replaced);
-        } else if second.down.is_none() && second.agreement().is_some() && !may_replace {
-            second.step(now(), Input::Cease(Cease::Collision, String::new()));
-        }
-        if second.down.is_some()
-            && let Some(dead) = rival.take()
-        {
-            self.part(dead);
-        }
-    }
-
-    /// Announces the session, before whatever it has read already.
-    fn has_come_up(&mut self, up: &mut Connection) -> Option<Arc<Established>> {
-        let agreement = Arc::clone(up.up.as_ref()?);
-        self.backoff.succeeded();
-        self.epoch += 1;
-        if let Some(restart) = &mut self.config.session.restart {
-            restart.restarted = false;
-        }
-        let established = Arc::new(Established {
-            agreement,
-            local: up.local,
-            remote: up.remote,
-            epoch: self.epoch,
-        });
-        info!(initiator = ?up.initiator, families = ?established.agreement.negotiated.families, "session up");
-        up.events.push_front(PeerEvent::Up(Arc::clone(&established), up.writer.clone()));
-        self.publish.send_modify(|status| {
-            (status.state, status.since) = (PeerState::Established, SystemTime::now());
-            status.established = Some(Arc::clone(&established));
-            (status.sessions, status.failures) = (self.epoch, 0);
-        });
-        Some(established)
-    }
-
-    fn has_gone_down(&mut self, established: &Established, reason: DownReason) -> Down {
-        let restart = established.agreement.restart.as_ref();
-        let retained = restart
-            .map(|restart| (restart, restart.retained(&reason)))
-            .filter(|(_, families)| !families.is_empty())
-            .map(|(restart, families)| Retained {
-                families: families.to_vec(),
-                restart_time: restart.restart_time,
-            });
-        info!(%reason, kept = retained.is_some(), "session down");
-        self.failed(reason.clone());
-        self.publish.send_modify(|status| {
-            (status.state, status.since) = (PeerState::Idle, SystemTime::now());
-            status.established = None;
-        });
-        Down { reason, retained }
-    }
 }

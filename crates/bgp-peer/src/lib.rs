@@ -13,6 +13,8 @@ mod connection;
 mod drive;
 mod event;
 mod listener;
+mod live;
+mod outgoing;
 mod peer;
 mod reading;
 mod status;

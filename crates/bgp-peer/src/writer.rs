@@ -15,7 +15,7 @@ const MIN_CHARGE: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Batch {
     pub arena: Bytes,
-    /// One whole message each, header included. What lies outside of the arena is not sent.
+    /// Whole messages, back to back, headers included. What lies outside of the arena is not sent.
     pub ranges: Vec<Range<u32>>,
 }
 

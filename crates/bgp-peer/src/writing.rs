@@ -3,10 +3,9 @@
 //! Messages of the session itself have a lane of their own and go before what is queued, between two
 //! messages. A batch stays shared with other peers until the kernel has taken its octets.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::io::{self, IoSlice};
+use std::collections::BTreeSet;
+use std::io;
 use std::net::Shutdown;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,16 +18,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::outgoing::Outgoing;
 use crate::reading;
 use crate::status::Counters;
 use crate::writer::{Batch, Gauge, Push};
-
-/// The type of an UPDATE (RFC 4271 §4.1).
-const UPDATE: u8 = 2;
-
-/// Pieces and octets of one write, at most.
-const PIECES: usize = 64;
-const OCTETS: usize = 512 * 1024;
 
 /// How long the last words may take.
 const PARTING: Duration = Duration::from_secs(2);
@@ -83,9 +76,9 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         while let Ok(lane) = task.lane.try_recv() {
-            out.say(lane, &mut send_hold);
+            hear(lane, &mut out, &mut send_hold);
         }
-        while out.batches.len() < PIECES
+        while !out.is_plenty()
             && let Ok(push) = task.queue.try_recv()
         {
             task.take(push, &mut marks, &mut out);
@@ -97,7 +90,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             tokio::select! {
                 biased;
                 last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
-                Some(lane) = task.lane.recv() => out.say(lane, &mut send_hold),
+                Some(lane) = task.lane.recv() => hear(lane, &mut out, &mut send_hold),
                 push = task.queue.recv(), if more => match push {
                     Some(push) => task.take(push, &mut marks, &mut out),
                     None => more = false,
@@ -107,7 +100,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             progress = Instant::now();
             continue;
         }
-        match out.write(&task.stream) {
+        match task.stream.try_write_vectored(&out.pieces()) {
             Ok(0) => return WriteEnd::Broken,
             Ok(written) => {
                 out.advance(written, &task.gauge, &task.counters);
@@ -117,7 +110,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
                 tokio::select! {
                     biased;
                     last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
-                    Some(lane) = task.lane.recv() => out.say(lane, &mut send_hold),
+                    Some(lane) = task.lane.recv() => hear(lane, &mut out, &mut send_hold),
                     // An error shows in the next write.
                     _ = task.stream.writable() => {}
                     () = until(send_hold.map(|hold| progress + hold)) => {
@@ -131,6 +124,13 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
                 return WriteEnd::Broken;
             }
         }
+    }
+}
+
+fn hear(lane: Lane, out: &mut Outgoing, send_hold: &mut Option<Duration>) {
+    match lane {
+        Lane::Say(kind, octets) => out.say(kind, octets),
+        Lane::SendHold(hold) => *send_hold = Some(hold),
     }
 }
 
@@ -166,7 +166,7 @@ impl Writing {
         let waits_for_peer = last.is_some();
         if let Some(last) = last {
             self.counters.sent.count(kind_of(&last), 1, 0);
-            out.said.push_back((0, last));
+            out.say(0, last);
         }
         let farewell = self.say_goodbye(out, waits_for_peer);
         match timeout(PARTING, farewell).await {
@@ -180,7 +180,7 @@ impl Writing {
     async fn say_goodbye(&self, mut out: Outgoing, waits_for_peer: bool) -> io::Result<()> {
         while !out.is_empty() {
             self.stream.writable().await?;
-            match out.write(&self.stream) {
+            match self.stream.try_write_vectored(&out.pieces()) {
                 Ok(written) => out.advance(written, &self.gauge, &self.counters),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -233,146 +233,4 @@ impl Marks {
         }
         complete
     }
-}
-
-/// What is about to be written, in two lanes. At most one of them is within a message.
-#[derive(Debug, Default)]
-struct Outgoing {
-    said: VecDeque<(u8, Bytes)>,
-    /// Octets of the first of `said` that are written.
-    said_at: usize,
-    batches: VecDeque<Queued>,
-}
-
-#[derive(Debug)]
-struct Queued {
-    batch: Batch,
-    charge: usize,
-    /// The next range to write, and how much of it is written.
-    next: usize,
-    at: usize,
-}
-
-impl Queued {
-    /// What is left of the current message.
-    fn current(&self) -> Range<usize> {
-        self.range(self.next).map_or(0..0, |range| range.start + self.at..range.end)
-    }
-
-    fn range(&self, index: usize) -> Option<Range<usize>> {
-        self.batch.ranges.get(index).map(|range| range.start as usize..range.end as usize)
-    }
-}
-
-impl Outgoing {
-    fn is_empty(&self) -> bool {
-        self.said.is_empty() && self.batches.is_empty()
-    }
-
-    fn say(&mut self, lane: Lane, send_hold: &mut Option<Duration>) {
-        match lane {
-            Lane::Say(kind, octets) => self.said.push_back((kind, octets)),
-            Lane::SendHold(hold) => *send_hold = Some(hold),
-        }
-    }
-
-    fn queue(&mut self, mut batch: Batch, charge: usize, gauge: &Gauge) {
-        let end = batch.arena.len();
-        batch.ranges.retain(|range| range.start < range.end && range.end as usize <= end);
-        if batch.ranges.is_empty() {
-            gauge.leave(charge);
-        } else {
-            self.batches.push_back(Queued { batch, charge, next: 0, at: 0 });
-        }
-    }
-
-    fn is_within_a_batch(&self) -> bool {
-        self.batches.front().is_some_and(|queued| queued.at > 0)
-    }
-
-    /// One write of as much as one write takes, in the order of [`Self::advance`].
-    fn write(&self, stream: &TcpStream) -> io::Result<usize> {
-        stream.try_write_vectored(&self.pieces())
-    }
-
-    fn pieces(&self) -> Vec<IoSlice<'_>> {
-        let mut pieces = Vec::with_capacity(PIECES.min(self.said.len() + self.batches.len() * 4));
-        let under_way = self.is_within_a_batch();
-        if under_way && let Some(first) = self.batches.front() {
-            pieces.extend(first.batch.arena.get(first.current()).map(IoSlice::new));
-        }
-        for (index, (_, octets)) in self.said.iter().enumerate() {
-            let from = if index == 0 { self.said_at } else { 0 };
-            pieces.extend(octets.get(from..).map(IoSlice::new));
-        }
-        let mut octets = 0;
-        for (index, queued) in self.batches.iter().enumerate() {
-            let skip = usize::from(index == 0 && under_way);
-            let mut run: Range<usize> = 0..0;
-            for range in (queued.next + skip..).map_while(|next| queued.range(next)) {
-                if pieces.len() >= PIECES || octets >= OCTETS {
-                    break;
-                }
-                octets += range.len();
-                // Neighbours in the arena are one piece for the kernel.
-                if range.start == run.end {
-                    run.end = range.end;
-                } else {
-                    pieces.extend(piece(&queued.batch.arena, run));
-                    run = range;
-                }
-            }
-            pieces.extend(piece(&queued.batch.arena, run));
-        }
-        pieces
-    }
-
-    /// Forgets `written` octets from the front.
-    fn advance(&mut self, mut written: usize, gauge: &Gauge, counters: &Counters) {
-        counters.sent.count(0, 0, written);
-        while written > 0 {
-            if !self.is_within_a_batch()
-                && let Some((kind, octets)) = self.said.front()
-            {
-                let left = octets.len() - self.said_at;
-                if written < left {
-                    self.said_at += written;
-                    return;
-                }
-                written -= left;
-                counters.sent.count(*kind, 1, 0);
-                self.said.pop_front();
-                self.said_at = 0;
-            } else if let Some(first) = self.batches.front_mut() {
-                let left = first.current().len();
-                if written < left {
-                    first.at += written;
-                    return;
-                }
-                written -= left;
-                counters.sent.count(UPDATE, 1, 0);
-                (first.next, first.at) = (first.next + 1, 0);
-                if first.next == first.batch.ranges.len() {
-                    gauge.leave(first.charge);
-                    self.batches.pop_front();
-                }
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// Drops all but the rest of a message of which the peer has the beginning.
-    fn keep_only_what_is_under_way(&mut self) {
-        self.said.truncate(usize::from(self.said_at > 0));
-        let under_way = self.is_within_a_batch();
-        self.batches.truncate(usize::from(under_way));
-        if let Some(first) = self.batches.front_mut() {
-            first.batch.ranges.truncate(first.next + 1);
-        }
-    }
-}
-
-fn piece(arena: &Bytes, run: Range<usize>) -> Option<IoSlice<'_>> {
-    (!run.is_empty()).then(|| arena.get(run)).flatten().map(IoSlice::new)
 }

@@ -170,10 +170,12 @@ async fn a_second_connection_without_graceful_restart_is_a_collision() {
     let mut first = ByHand::connect(port).await;
     first.come_up(&config).await;
     side.up().await;
-    let mut second = ByHand::connect(port).await;
-    second.send(&open(&config)).await;
-    let told = second.notification().await;
-    assert_eq!((told.code, told.subcode), (6, 7));
+    for said in [open(&config), [open(&config), keepalive()].concat()] {
+        let mut second = ByHand::connect(port).await;
+        second.send(&said).await;
+        let told = second.notification().await;
+        assert_eq!((told.code, told.subcode), (6, 7));
+    }
     first.send(&end_of_rib(AfiSafi::VPNV4)).await;
     assert!(matches!(side.event().await, PeerEvent::Updates(_)), "the first goes on");
 }
@@ -203,9 +205,9 @@ async fn a_last_word_reaches_even_a_peer_that_goes_on_talking() {
     let mut hand = ByHand::connect(port).await;
     hand.come_up(&session(HIGH)).await;
     side.up().await;
-    // Octets that nobody reads any more lie in the socket when it is closed.
-    hand.send(&[message(9, &[]), keepalive().repeat(1000)].concat()).await;
-    let told = hand.notification().await;
+    // Far more than one read takes. What nobody reads when the connection is closed resets it.
+    let flood = [message(9, &[]), keepalive().repeat(100_000)].concat();
+    let told = hand.notification_while_saying(&flood).await;
     assert_eq!((told.code, told.subcode), (1, 3));
     let down = soon("down", side.down()).await;
     assert_eq!(down.retained, None);

@@ -124,7 +124,7 @@ async fn a_peer_that_never_reads_is_dropped_after_the_send_hold_time() {
     let start = Instant::now();
     // It is alive otherwise. (No real time passes in which TCP could wait for more to send.)
     hand.stream.set_nodelay(true).unwrap();
-    let (mut read, mut write) = hand.stream.into_split();
+    let (_unread, mut write) = hand.stream.into_split();
     let alive = tokio::spawn(async move {
         let keepalive = support::keepalive();
         while tokio::io::AsyncWriteExt::write_all(&mut write, &keepalive).await.is_ok() {
@@ -142,7 +142,4 @@ async fn a_peer_that_never_reads_is_dropped_after_the_send_hold_time() {
     let waited = start.elapsed().as_secs();
     assert!((470..=500).contains(&waited), "dropped after {waited} s");
     alive.abort();
-    let mut rest = Vec::new();
-    let end = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut rest).await;
-    assert!(end.is_err(), "the connection is reset, so that the kernel keeps nothing");
 }

@@ -222,7 +222,7 @@ impl<F: TableFamily> Table<F> {
         PathInfo {
             from: bucket.peer,
             from_address: address_of(world, bucket.peer),
-            path_id: path.path_id,
+            path_id: path.id,
             next_hop: bucket.next_hop,
             attributes,
             label: F::label(&path.data),

@@ -41,7 +41,8 @@ impl Batch {
         let mut octets = Vec::with_capacity(len);
         self.slices().for_each(|slice| octets.extend_from_slice(&slice));
         let end = u32::try_from(len).expect("a part of an arena is smaller than it");
-        Self { arena: octets.into(), ranges: vec![0..end], end_of_rib: self.end_of_rib }
+        let ranges = std::iter::once(0..end).collect();
+        Self { arena: octets.into(), ranges, end_of_rib: self.end_of_rib }
     }
 
     /// The messages of this peer, one slice per range.

@@ -88,7 +88,9 @@ mod tests {
     fn an_emptied_slab_gives_its_memory_back() {
         let mut slab = Chunked::new();
         let all: Vec<u32> = (0..10_000u32).map(|n| slab.insert(n)).collect();
-        all.into_iter().for_each(|ix| slab.remove(ix));
+        for ix in all {
+            slab.remove(ix);
+        }
         assert_eq!((slab.len(), slab.end(), slab.chunks.len()), (0, 0, 0));
     }
 }

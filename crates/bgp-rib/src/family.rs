@@ -29,8 +29,8 @@ pub(crate) trait TableFamily: Family {
     }
 }
 
-fn of_distinguisher(rd: RouteDistinguisher) -> Option<u64> {
-    Some(u64::from_be_bytes(rd.octets()))
+fn of_distinguisher(rd: RouteDistinguisher) -> u64 {
+    u64::from_be_bytes(rd.octets())
 }
 
 impl TableFamily for Ipv4Unicast {
@@ -63,7 +63,7 @@ impl TableFamily for Ipv6Unicast {
 
 impl TableFamily for VpnV4 {
     fn spread(key: &Self::Key) -> Option<u64> {
-        of_distinguisher(key.rd)
+        Some(of_distinguisher(key.rd))
     }
 
     fn net(key: &Self::Key) -> Option<IpNet> {
@@ -77,7 +77,7 @@ impl TableFamily for VpnV4 {
 
 impl TableFamily for VpnV6 {
     fn spread(key: &Self::Key) -> Option<u64> {
-        of_distinguisher(key.rd)
+        Some(of_distinguisher(key.rd))
     }
 
     fn net(key: &Self::Key) -> Option<IpNet> {
@@ -92,7 +92,7 @@ impl TableFamily for VpnV6 {
 impl TableFamily for Evpn {
     /// Types without a distinguisher that we can read stay together.
     fn spread(key: &Self::Key) -> Option<u64> {
-        Self::route_distinguisher(key).map_or(Some(0), of_distinguisher)
+        Some(Self::route_distinguisher(key).map_or(0, of_distinguisher))
     }
 
     fn net(key: &Self::Key) -> Option<IpNet> {

@@ -311,7 +311,9 @@ impl Record for IpAddr {
 impl<T: Record> Record for Vec<T> {
     fn put(&self, out: &mut Vec<u8>) {
         u32::try_from(self.len()).unwrap_or(u32::MAX).put(out);
-        self.iter().for_each(|value| value.put(out));
+        for value in self {
+            value.put(out);
+        }
     }
 
     fn get(from: &mut &[u8]) -> io::Result<Self> {
@@ -323,7 +325,9 @@ impl<T: Record> Record for Vec<T> {
 impl<T: Record + Ord> Record for BTreeSet<T> {
     fn put(&self, out: &mut Vec<u8>) {
         u32::try_from(self.len()).unwrap_or(u32::MAX).put(out);
-        self.iter().for_each(|value| value.put(out));
+        for value in self {
+            value.put(out);
+        }
     }
 
     fn get(from: &mut &[u8]) -> io::Result<Self> {

@@ -31,6 +31,18 @@ struct Item {
     path: u32,
 }
 
+/// Of the peers `to`, those that are due the routes of `bucket`, and the others. `NONE` is nobody.
+#[derive(Debug, Clone, Copy)]
+struct Divided {
+    bucket: u32,
+    to: SetIx,
+    due: SetIx,
+    not_due: SetIx,
+}
+
+/// Numbers of groups, each with some of its peers.
+type ByGroup = Vec<(u32, Arc<[PeerIx]>)>;
+
 /// What one round says, kept until it is known who has taken it.
 #[derive(Debug, Default)]
 pub(crate) struct Round {
@@ -40,10 +52,10 @@ pub(crate) struct Round {
     numbers: HashMap<(u32, SetIx), u32, FixedState>,
     /// Destinations taken out of their lists.
     taken: Vec<u32>,
-    /// How the receivers of the last bucket divide: (bucket, receivers) and who is due it, who not.
-    last: Option<((u32, SetIx), (SetIx, SetIx))>,
+    /// How the receivers of the last bucket divide.
+    last: Option<Divided>,
     /// Members of each group of the last receivers.
-    divided: Option<(SetIx, Vec<(u32, Arc<[PeerIx]>)>)>,
+    by_group: Option<(SetIx, ByGroup)>,
     /// Encoded attributes.
     attributes: Vec<u8>,
 }
@@ -55,7 +67,7 @@ impl Round {
         self.numbers.clear();
         self.taken.clear();
         self.last = None;
-        self.divided = None;
+        self.by_group = None;
     }
 
     fn add(&mut self, bucket: u32, to: SetIx, destination: u32, path: u32) {
@@ -201,14 +213,14 @@ impl<F: TableFamily> Table<F> {
             return round.add(NONE, to, destination, NONE);
         }
         let bucket = self.paths.at(head).bucket;
-        let (due, not_due) = match round.last {
-            Some((key, divided)) if key == (bucket, to) => divided,
+        let divided = match round.last {
+            Some(last) if (last.bucket, last.to) == (bucket, to) => last,
             _ => {
-                let divided = self.divide(world, bucket, to);
-                round.last = Some(((bucket, to), divided));
-                divided
+                let (due, not_due) = self.divide(world, bucket, to);
+                *round.last.insert(Divided { bucket, to, due, not_due })
             }
         };
+        let Divided { due, not_due, .. } = divided;
         if due != NONE {
             round.add(bucket, due, destination, head);
         }
@@ -272,10 +284,10 @@ impl<F: TableFamily> Table<F> {
     /// Encodes the routes of one slot, for each group of its receivers.
     fn encode(&self, world: &World, round: &mut Round, routes: &[Item], runs: &mut Runs) {
         let Slot { bucket, to } = round.slots[routes[0].slot as usize];
-        if round.divided.as_ref().is_none_or(|(last, _)| *last != to) {
-            round.divided = Some((to, self.by_group(to)));
+        if round.by_group.as_ref().is_none_or(|(last, _)| *last != to) {
+            round.by_group = Some((to, self.by_group(to)));
         }
-        let Some((_, groups)) = &round.divided else { return };
+        let Some((_, groups)) = &round.by_group else { return };
         let config = &world.config;
         let ourselves = Ourselves { asn: config.local_as, router_id: config.router_id };
         let key = |item: &Item| &self.destinations.at(item.destination).key;
@@ -296,7 +308,7 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// A set of peers by group.
-    fn by_group(&self, to: SetIx) -> Vec<(u32, Arc<[PeerIx]>)> {
+    fn by_group(&self, to: SetIx) -> ByGroup {
         let mut peers: Vec<(u32, PeerIx)> = self
             .owing
             .sets

@@ -250,9 +250,11 @@ impl Shard {
     pub fn handle(&mut self, input: Input) {
         self.work = true;
         match input {
-            Input::PeerUp { peer, view } => self.peer_up(peer, view),
+            Input::PeerUp { peer, view } => self.peer_up(peer, &view),
             Input::Updates { peer, updates } => {
-                updates.into_iter().for_each(|update| self.update(peer, update));
+                for update in updates {
+                    self.update(peer, update);
+                }
             }
             Input::EndOfRib { peer, family } => self.end_of_rib(peer, family),
             Input::RtcTimeout { peer } => self.attach(peer),
@@ -265,7 +267,7 @@ impl Shard {
                 self.world.remove(peer);
                 self.outputs.push(Output::Gone { peer });
             }
-            Input::PeerChanged { peer, view } => self.peer_changed(peer, view),
+            Input::PeerChanged { peer, view } => self.peer_changed(peer, &view),
         }
     }
 
@@ -294,7 +296,7 @@ impl Shard {
         crate::answer::answer(&self.world, &self.tables, query)
     }
 
-    fn peer_up(&mut self, peer: PeerIx, view: Arc<PeerView>) {
+    fn peer_up(&mut self, peer: PeerIx, view: &Arc<PeerView>) {
         if self.world.up(peer).is_some() {
             self.peer_down(peer, &view.negotiated.families);
         }
@@ -314,11 +316,11 @@ impl Shard {
         let rejected = self.world.remove(peer).map(|before| before.rejected).unwrap_or_default();
         let originate = view.originate.clone();
         self.world
-            .insert(peer, Peer { view: Arc::clone(&view), up: true, blocked: false, rejected });
+            .insert(peer, Peer { view: Arc::clone(view), up: true, blocked: false, rejected });
         for_each_table!(self.tables, table => {
             let family = family_of(table);
             if view.speaks(family) {
-                table.join(peer, UpdateGroup::of(&view, family));
+                table.join(peer, UpdateGroup::of(view, family));
                 table.sender_mut(peer).limit_told = false;
                 if !family.has_targets() {
                     table.end_of_rib_due.push(peer);
@@ -378,9 +380,9 @@ impl Shard {
         }
     }
 
-    fn peer_changed(&mut self, peer: PeerIx, view: Arc<PeerView>) {
+    fn peer_changed(&mut self, peer: PeerIx, view: &Arc<PeerView>) {
         let Some(known) = self.world.peer_mut(peer).filter(|known| known.up) else { return };
-        let before = std::mem::replace(&mut known.view, Arc::clone(&view));
+        let before = std::mem::replace(&mut known.view, Arc::clone(view));
         let mode = known.mode();
         self.world.epoch += 1;
         if self.world.interest.is_attached(peer) {
@@ -390,7 +392,7 @@ impl Shard {
             self.attach(peer);
         }
         for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST] {
-            let group = UpdateGroup::of(&view, family);
+            let group = UpdateGroup::of(view, family);
             if view.speaks(family) && group != UpdateGroup::of(&before, family) {
                 match family {
                     AfiSafi::IPV4_UNICAST => self.tables.ipv4.join(peer, group),
@@ -399,7 +401,7 @@ impl Shard {
                 self.refresh(peer, family);
             }
         }
-        self.memberships_out_changed(peer, &before, &view);
+        self.memberships_out_changed(peer, &before, view);
         for_each_table!(self.tables, table => {
             if before.limits != view.limits {
                 table.sender_mut(peer).limit_told = false;
@@ -547,7 +549,9 @@ impl Shard {
             let own_only = known.view.memberships == MembershipsOut::OwnOnly;
             let originate = known.view.originate.clone();
             if own_only {
-                originate.into_iter().for_each(|key| self.owe_membership(peer, key));
+                for membership in originate {
+                    self.owe_membership(peer, membership);
+                }
                 return;
             }
             let (table, world) = (&mut self.tables.rtc, &self.world);

@@ -35,7 +35,7 @@ pub(crate) struct Path<D> {
     pub(crate) next: u32,
     prev_in_bucket: u32,
     pub(crate) next_in_bucket: u32,
-    pub(crate) path_id: PathId,
+    pub(crate) id: PathId,
     pub(crate) data: D,
     /// From before a restart of the sender, and not said again yet.
     pub(crate) stale: bool,
@@ -194,7 +194,7 @@ impl<F: TableFamily> Table<F> {
                 next: NONE,
                 prev_in_bucket: NONE,
                 next_in_bucket: NONE,
-                path_id,
+                id: path_id,
                 data,
                 stale: false,
             });
@@ -341,7 +341,7 @@ impl<F: TableFamily> Table<F> {
         let bucket = self.buckets.at(path.bucket);
         let unspecified = std::net::Ipv4Addr::UNSPECIFIED.into();
         let address = world.peer(bucket.peer).map_or(unspecified, |peer| peer.view.address);
-        Candidate { rank: bucket.rank, address, path_id: path.path_id }
+        Candidate { rank: bucket.rank, address, path_id: path.id }
     }
 
     /// Gives back the place of a destination without paths about which nobody has to be told.
@@ -387,7 +387,7 @@ impl<F: TableFamily> Table<F> {
     fn path_of(&self, destination: u32, peer: PeerIx, path_id: PathId) -> Option<u32> {
         self.paths_of(destination).find(|ix| {
             let path = self.paths.at(*ix);
-            path.path_id == path_id && self.buckets.at(path.bucket).peer == peer
+            path.id == path_id && self.buckets.at(path.bucket).peer == peer
         })
     }
 

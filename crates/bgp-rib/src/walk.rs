@@ -67,20 +67,17 @@ pub(crate) struct Walks {
 impl Walks {
     /// Shows `peer` what it wants. What it is being shown already goes on, from the start for all.
     pub(crate) fn start(&mut self, peer: PeerIx, wanted: impl Iterator<Item = Wanted>) {
-        let walk = match self.list.iter().position(|walk| walk.peer == peer) {
-            Some(at) => &mut self.list[at],
-            None => {
-                self.list.push(Walk::new(peer));
-                let last = self.list.len() - 1;
-                &mut self.list[last]
-            }
-        };
+        let known = self.list.iter().position(|walk| walk.peer == peer);
+        let at = known.unwrap_or_else(|| {
+            self.list.push(Walk::new(peer));
+            self.list.len() - 1
+        });
+        let walk = &mut self.list[at];
         for wanted in wanted {
-            match wanted {
-                Wanted::All => walk.all = Some(0),
-                other => {
-                    walk.wanted.insert(other);
-                }
+            if wanted == Wanted::All {
+                walk.all = Some(0);
+            } else {
+                walk.wanted.insert(wanted);
             }
         }
     }

@@ -76,6 +76,9 @@ pub struct SessionConfig {
     pub families: Vec<AfiSafi>,
     /// Families in which we would send or receive path identifiers (RFC 7911).
     pub add_path: Vec<AddPath>,
+    /// Whether we say that we mark the beginning and the end of what we send again (RFC 7313). Whoever
+    /// says it must do it; off at first.
+    pub enhanced_route_refresh: bool,
     /// The graceful restart capability as we send it (RFC 4724, RFC 8538); `None` sends none, and
     /// then nothing of the peer's is kept either. `restarted` is said until the first session is up.
     pub restart: Option<GracefulRestart>,
@@ -96,6 +99,7 @@ impl SessionConfig {
             hold_time: HoldTime::DEFAULT,
             families: vec![AfiSafi::VPNV4, AfiSafi::RTC],
             add_path: Vec::new(),
+            enhanced_route_refresh: false,
             restart: None,
         }
     }

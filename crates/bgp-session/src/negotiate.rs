@@ -51,10 +51,12 @@ pub fn open(config: &SessionConfig) -> Open {
         config.families.iter().copied().map(Capability::Multiprotocol).collect();
     capabilities.extend([
         Capability::RouteRefresh,
-        Capability::EnhancedRouteRefresh,
         Capability::ExtendedMessage,
         Capability::FourOctetAs(config.local_asn),
     ]);
+    if config.enhanced_route_refresh {
+        capabilities.push(Capability::EnhancedRouteRefresh);
+    }
     capabilities.extend(config.restart.clone().map(Capability::GracefulRestart));
     if !config.add_path.is_empty() {
         capabilities.push(Capability::AddPath(config.add_path.clone()));
@@ -93,7 +95,8 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
     Ok(Agreement {
         restart: RestartAgreement::of(config.restart.as_ref(), restart(&open), &common),
         route_refresh: said(&Capability::RouteRefresh) || said(&Capability::EnhancedRouteRefresh),
-        enhanced_route_refresh: said(&Capability::EnhancedRouteRefresh),
+        enhanced_route_refresh: config.enhanced_route_refresh
+            && said(&Capability::EnhancedRouteRefresh),
         hold_time: hold_time.min(config.hold_time),
         negotiated: Negotiated {
             internal: config.is_internal(),

@@ -532,7 +532,10 @@ mod tests {
             (refresh(AfiSafi::EVPN, 0), false),
         ] {
             let input = Input::Message(Message::RouteRefresh(sent));
-            let (session, out) = play(ours(), up_and(vec![(1, input)]));
+            let config = SessionConfig { enhanced_route_refresh: true, ..ours() };
+            let open = peers_open(|config| config.enhanced_route_refresh = true);
+            let up = vec![(0, Input::Connected), (0, open), (0, keepalive()), (1, input)];
+            let (session, out) = play(config, up);
             assert_eq!(session.state(), State::Established, "{sent:?}");
             assert_eq!(out.contains(&Action::Refresh(sent)), counts, "{sent:?}");
         }

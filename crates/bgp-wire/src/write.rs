@@ -33,5 +33,5 @@ fn patch_length(out: &mut [u8], at: usize, from: usize) {
 
 /// Appends the octets of an `N` octet field that hold its first `bits`.
 pub(crate) fn prefix<const N: usize>(octets: [u8; N], bits: u8, out: &mut Vec<u8>) {
-    out.extend(octets.iter().take(usize::from(bits.div_ceil(8))));
+    out.extend_from_slice(octets.get(..usize::from(bits.div_ceil(8))).unwrap_or(&octets));
 }

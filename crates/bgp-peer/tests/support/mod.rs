@@ -132,11 +132,11 @@ pub(crate) fn end_of_rib(family: AfiSafi) -> Vec<u8> {
     octets
 }
 
-/// A batch of one message, `times` over.
+/// A batch of one message, `times` over, in one range.
 pub(crate) fn batch(message: &[u8], times: usize) -> Push {
-    let length = u32::try_from(message.len()).unwrap();
-    let ranges = (0..u32::try_from(times).unwrap()).map(|n| n * length..(n + 1) * length).collect();
-    Push::Messages(Batch { arena: message.repeat(times).into(), ranges })
+    let arena = message.repeat(times);
+    let end = u32::try_from(arena.len()).unwrap();
+    Push::Messages(Batch { arena: arena.into(), ranges: std::iter::once(0..end).collect() })
 }
 
 /// The other side by hand.
@@ -193,5 +193,15 @@ impl ByHand {
                 None => panic!("the stream ends without a NOTIFICATION"),
             }
         }
+    }
+
+    /// As [`Self::notification`], while this side goes on talking.
+    pub(crate) async fn notification_while_saying(self, octets: &[u8]) -> Notification {
+        let socket = self.stream.into_std().unwrap();
+        let writing = TcpStream::from_std(socket.try_clone().unwrap()).unwrap();
+        let mut reading = Self::over(TcpStream::from_std(socket).unwrap());
+        let mut talking = Self::over(writing);
+        let (told, ()) = tokio::join!(reading.notification(), talking.send(octets));
+        told
     }
 }

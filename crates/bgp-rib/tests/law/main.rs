@@ -1,127 +1,27 @@
 //! The law: for any sequence of inputs, what a peer was told, applied in order, equals what follows
 //! from the state at the end, whatever was blocked, walked, retained, changed or reused on the way.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by it, also in its helpers")]
+
 mod oracle;
+mod receiver;
 mod script;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use bgp_rib::journal::{Reader, Writer};
 use bgp_rib::query::{RouteFilter, RoutesQuery};
-use bgp_rib::{
-    Answer, Batch, Full, Input, Output, Pace, PeerIx, PeerView, Query, Shard, ShardConfig,
-    ShardMap, Sink,
-};
+use bgp_rib::{Answer, Input, Output, Pace, PeerIx, Query, Shard, ShardConfig, ShardMap};
 use bgp_wire::{
-    AfiSafi, Evpn, Family, Ipv4Unicast, Ipv6Unicast, Message, Negotiated, NextHop, PathAttributes,
-    PathId, Route, Rtc, Update, VpnV4, VpnV6, Withdrawal, for_each_family, frame,
+    AfiSafi, Evpn, Family, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, PathId, Route, Rtc,
+    Update, VpnV4, VpnV6, Withdrawal,
 };
-use oracle::{Dest, Oracle, Told};
+use oracle::{Dest, Oracle};
 use proptest::prelude::*;
-use script::{Op, PEERS};
-
-/// What one peer has been told so far.
-#[derive(Debug)]
-struct Receiver {
-    /// How it reads what we send.
-    negotiated: Negotiated,
-    knows: BTreeMap<Dest, Told>,
-    /// Markers by family and shard.
-    ends: BTreeMap<(AfiSafi, u16), u32>,
-}
-
-/// The queues of all peers, of which some refuse.
-#[derive(Debug, Default)]
-struct Queues {
-    shard: u16,
-    receivers: BTreeMap<PeerIx, Receiver>,
-    /// Batches that a peer still takes; absent: any number.
-    credit: BTreeMap<PeerIx, u8>,
-    /// (Shard, peer) that were refused and are owed a `Drained`.
-    refused: BTreeSet<(u16, PeerIx)>,
-}
-
-impl Sink for Queues {
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
-        if let Some(credit) = self.credit.get_mut(&peer) {
-            if *credit == 0 {
-                self.refused.insert((self.shard, peer));
-                return Err(Full);
-            }
-            *credit -= 1;
-        }
-        let receiver = self.receivers.get_mut(&peer).expect("only peers that are up are told");
-        assert!(!batch.is_empty(), "an empty batch");
-        for octets in batch.slices() {
-            receiver.read(&octets);
-        }
-        for family in batch.end_of_rib {
-            *receiver.ends.entry((family, self.shard)).or_default() += 1;
-        }
-        Ok(())
-    }
-}
-
-impl Receiver {
-    fn new(view: &PeerView) -> Self {
-        let sent = &view.negotiated;
-        let negotiated = Negotiated {
-            add_path_receive: sent.add_path_send.clone(),
-            add_path_send: Vec::new(),
-            ..sent.clone()
-        };
-        Self { negotiated, knows: BTreeMap::new(), ends: BTreeMap::new() }
-    }
-
-    fn read(&mut self, mut octets: &[u8]) {
-        while !octets.is_empty() {
-            let length = frame::length(octets, self.negotiated.max_message())
-                .expect("a valid header")
-                .expect("a whole header");
-            let (message, rest) = octets.split_at(length);
-            octets = rest;
-            let Message::Update(update) =
-                Message::decode(message, &self.negotiated).expect("a message")
-            else {
-                panic!("not an UPDATE");
-            };
-            assert_eq!(update.faults, []);
-            for list in update.withdrawn {
-                for_each_family!(Withdrawals, list, list => self.forget(list));
-            }
-            for (next_hop, list) in update.announced {
-                for_each_family!(Routes, list, list => self.learn(list, &update.attributes, next_hop));
-            }
-        }
-    }
-
-    fn learn<F: Family>(
-        &mut self,
-        list: Vec<Route<F>>,
-        attributes: &PathAttributes,
-        next_hop: NextHop,
-    ) {
-        for Route { path_id, key, data } in list {
-            self.check_id(F::AFI_SAFI, path_id);
-            let told = Told { attributes: attributes.clone(), next_hop, data: format!("{data:?}") };
-            self.knows.insert((F::AFI_SAFI, key.to_string()), told);
-        }
-    }
-
-    fn forget<F: Family>(&mut self, list: Vec<Withdrawal<F>>) {
-        for Withdrawal { path_id, key } in list {
-            self.check_id(F::AFI_SAFI, path_id);
-            self.knows.remove(&(F::AFI_SAFI, key.to_string()));
-        }
-    }
-
-    fn check_id(&self, family: AfiSafi, path_id: PathId) {
-        let expected = u32::from(self.negotiated.add_path_receive.contains(&family));
-        assert_eq!(path_id.0, expected, "the same identifier in each message");
-    }
-}
+use receiver::{Queues, Receiver};
+use script::{Attributes, Op, PEERS};
 
 /// Shards, queues and oracle side by side.
 struct Bench {
@@ -211,57 +111,12 @@ impl Bench {
                 self.oracle.changed(*peer, view);
             }
             Op::Announce(peer, family, attributes, routes, id) => {
-                let Some(view) = self.oracle.view(*peer).cloned() else { return };
-                let attributes = script::path_attributes(&view, attributes);
-                let next = if routes[0].0 % 2 == 0 { 1 } else { 2 };
-                let v4 = NextHop::V4([192, 0, 2, next].into());
-                let v6 = NextHop::V6([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(next)].into());
                 let from = (*peer, u32::from(*id));
-                match script::FAMILIES[*family] {
-                    AfiSafi::IPV4_UNICAST => {
-                        self.announce::<Ipv4Unicast>(from, attributes, v4, routes, |n, _| {
-                            (script::ipv4_net(n), ())
-                        })
-                    }
-                    AfiSafi::IPV6_UNICAST => {
-                        self.announce::<Ipv6Unicast>(from, attributes, v6, routes, |n, _| {
-                            (script::ipv6_net(n), ())
-                        })
-                    }
-                    AfiSafi::VPNV4 => {
-                        self.announce::<VpnV4>(from, attributes, v4, routes, |n, l| {
-                            (script::vpn4(n), script::label(l))
-                        })
-                    }
-                    AfiSafi::VPNV6 => {
-                        self.announce::<VpnV6>(from, attributes, v6, routes, |n, l| {
-                            (script::vpn6(n), script::label(l))
-                        })
-                    }
-                    AfiSafi::EVPN => self.announce::<Evpn>(from, attributes, v4, routes, |n, l| {
-                        let key = script::evpn(n);
-                        let data = script::evpn_data(&key, l);
-                        (key, data)
-                    }),
-                    _ => self.announce::<Rtc>(from, attributes, v4, routes, |n, l| {
-                        (script::membership(n + l), ())
-                    }),
-                }
+                self.announce_some(from, script::FAMILIES[*family], attributes, routes);
             }
             Op::Withdraw(peer, family, keys, id) => {
                 let from = (*peer, u32::from(*id));
-                match script::FAMILIES[*family] {
-                    AfiSafi::IPV4_UNICAST => {
-                        self.withdraw::<Ipv4Unicast>(from, keys, script::ipv4_net)
-                    }
-                    AfiSafi::IPV6_UNICAST => {
-                        self.withdraw::<Ipv6Unicast>(from, keys, script::ipv6_net)
-                    }
-                    AfiSafi::VPNV4 => self.withdraw::<VpnV4>(from, keys, script::vpn4),
-                    AfiSafi::VPNV6 => self.withdraw::<VpnV6>(from, keys, script::vpn6),
-                    AfiSafi::EVPN => self.withdraw::<Evpn>(from, keys, script::evpn),
-                    _ => self.withdraw::<Rtc>(from, keys, script::membership),
-                }
+                self.withdraw_some(from, script::FAMILIES[*family], keys);
             }
             Op::EndOfRib(peer, family) => {
                 let family = script::FAMILIES[*family];
@@ -315,6 +170,57 @@ impl Bench {
             let updates = vec![update];
             self.one(shard, Input::Updates { peer: PeerIx(peer), updates });
         });
+    }
+
+    fn announce_some(
+        &mut self,
+        from: (u16, u32),
+        family: AfiSafi,
+        attributes: &Attributes,
+        routes: &[(u8, u8)],
+    ) {
+        let Some(view) = self.oracle.view(from.0).cloned() else { return };
+        let (v4, v6) = script::next_hops(attributes);
+        let says = script::path_attributes(&view, attributes);
+        match family {
+            AfiSafi::IPV4_UNICAST => {
+                self.announce::<Ipv4Unicast>(from, says, v4, routes, |n, _| {
+                    (script::ipv4_net(n), ())
+                });
+            }
+            AfiSafi::IPV6_UNICAST => {
+                self.announce::<Ipv6Unicast>(from, says, v6, routes, |n, _| {
+                    (script::ipv6_net(n), ())
+                });
+            }
+            AfiSafi::VPNV4 => {
+                let make = |n, l| (script::vpn4(n), script::label(l));
+                self.announce::<VpnV4>(from, says, v4, routes, make);
+            }
+            AfiSafi::VPNV6 => {
+                let make = |n, l| (script::vpn6(n), script::label(l));
+                self.announce::<VpnV6>(from, says, v6, routes, make);
+            }
+            AfiSafi::EVPN => {
+                let make = |n, l| (script::evpn(n), script::evpn_data(&script::evpn(n), l));
+                self.announce::<Evpn>(from, says, v4, routes, make);
+            }
+            _ => {
+                let make = |n, l| (script::membership(n + l), ());
+                self.announce::<Rtc>(from, says, v4, routes, make);
+            }
+        }
+    }
+
+    fn withdraw_some(&mut self, from: (u16, u32), family: AfiSafi, keys: &[u8]) {
+        match family {
+            AfiSafi::IPV4_UNICAST => self.withdraw::<Ipv4Unicast>(from, keys, script::ipv4_net),
+            AfiSafi::IPV6_UNICAST => self.withdraw::<Ipv6Unicast>(from, keys, script::ipv6_net),
+            AfiSafi::VPNV4 => self.withdraw::<VpnV4>(from, keys, script::vpn4),
+            AfiSafi::VPNV6 => self.withdraw::<VpnV6>(from, keys, script::vpn6),
+            AfiSafi::EVPN => self.withdraw::<Evpn>(from, keys, script::evpn),
+            _ => self.withdraw::<Rtc>(from, keys, script::membership),
+        }
     }
 
     fn announce<F: Family>(

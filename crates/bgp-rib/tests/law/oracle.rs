@@ -8,19 +8,19 @@ use bgp_rib::{InterestMode, MembershipsOut, PeerKind, PeerView, UnicastNextHop};
 use bgp_wire::community::Community;
 use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget, RtMembership};
 
-pub const LOCAL_AS: u32 = 64_512;
-pub const ROUTER_ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
-pub const CLUSTER_ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 201);
+pub(crate) const LOCAL_AS: u32 = 64_512;
+pub(crate) const ROUTER_ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
+pub(crate) const CLUSTER_ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 201);
 
 /// Family and text of a key.
-pub type Dest = (AfiSafi, String);
+pub(crate) type Dest = (AfiSafi, String);
 
 /// What a peer knows of a destination.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
-    pub attributes: PathAttributes,
-    pub next_hop: NextHop,
-    pub data: String,
+pub(crate) struct Told {
+    pub(crate) attributes: PathAttributes,
+    pub(crate) next_hop: NextHop,
+    pub(crate) data: String,
 }
 
 #[derive(Debug, Clone)]
@@ -40,30 +40,30 @@ struct Peer {
 }
 
 #[derive(Debug, Default)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     peers: BTreeMap<u16, Peer>,
 }
 
 impl Oracle {
-    pub fn is_up(&self, peer: u16) -> bool {
+    pub(crate) fn is_up(&self, peer: u16) -> bool {
         self.peers.get(&peer).is_some_and(|known| known.up)
     }
 
-    pub fn is_attached(&self, peer: u16) -> bool {
+    pub(crate) fn is_attached(&self, peer: u16) -> bool {
         self.peers.get(&peer).is_some_and(|known| known.attached)
     }
 
     /// Paths that a peer has announced.
-    pub fn heard(&self, peer: u16, family: AfiSafi) -> usize {
+    pub(crate) fn heard(&self, peer: u16, family: AfiSafi) -> usize {
         let known = &self.peers[&peer];
         known.heard.keys().filter(|((of, _), _)| *of == family).count()
     }
 
-    pub fn view(&self, peer: u16) -> Option<&PeerView> {
+    pub(crate) fn view(&self, peer: u16) -> Option<&PeerView> {
         self.peers.get(&peer).filter(|known| known.up).map(|known| &known.view)
     }
 
-    pub fn up(&mut self, peer: u16, view: PeerView) {
+    pub(crate) fn up(&mut self, peer: u16, view: PeerView) {
         if self.is_up(peer) {
             self.down(peer, &view.negotiated.families.clone());
         }
@@ -82,7 +82,7 @@ impl Oracle {
         self.import(peer);
     }
 
-    pub fn changed(&mut self, peer: u16, view: PeerView) {
+    pub(crate) fn changed(&mut self, peer: u16, view: PeerView) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.up) {
             known.attached |= !waits(&view);
             known.view = view;
@@ -96,7 +96,7 @@ impl Oracle {
         known.heard.retain(|((family, _), _), heard| imports(&view, *family, &heard.attributes));
     }
 
-    pub fn down(&mut self, peer: u16, retained: &[AfiSafi]) {
+    pub(crate) fn down(&mut self, peer: u16, retained: &[AfiSafi]) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.heard.retain(|((family, _), _), heard| {
             retained.contains(family) && !(known.up && heard.stale)
@@ -108,17 +108,17 @@ impl Oracle {
         known.attached = false;
     }
 
-    pub fn gone(&mut self, peer: u16) {
+    pub(crate) fn gone(&mut self, peer: u16) {
         self.peers.remove(&peer);
     }
 
-    pub fn sweep(&mut self, peer: u16, family: AfiSafi) {
+    pub(crate) fn sweep(&mut self, peer: u16, family: AfiSafi) {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.heard.retain(|((of, _), _), heard| *of != family || !heard.stale);
         }
     }
 
-    pub fn end_of_rib(&mut self, peer: u16, family: AfiSafi) {
+    pub(crate) fn end_of_rib(&mut self, peer: u16, family: AfiSafi) {
         if self.is_up(peer) {
             self.sweep(peer, family);
             if family == AfiSafi::RTC {
@@ -127,13 +127,13 @@ impl Oracle {
         }
     }
 
-    pub fn attach(&mut self, peer: u16) {
+    pub(crate) fn attach(&mut self, peer: u16) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.up) {
             known.attached = true;
         }
     }
 
-    pub fn announce(
+    pub(crate) fn announce(
         &mut self,
         peer: u16,
         dest: Dest,
@@ -153,14 +153,14 @@ impl Oracle {
         }
     }
 
-    pub fn withdraw(&mut self, peer: u16, dest: Dest, path_id: u32) {
+    pub(crate) fn withdraw(&mut self, peer: u16, dest: Dest, path_id: u32) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.up) {
             known.heard.remove(&(dest, path_id));
         }
     }
 
     /// All that a peer is to know.
-    pub fn adj_rib_out(&self, peer: u16) -> BTreeMap<Dest, Told> {
+    pub(crate) fn adj_rib_out(&self, peer: u16) -> BTreeMap<Dest, Told> {
         let to = &self.peers[&peer];
         let mut dests: BTreeSet<Dest> = self
             .peers
@@ -206,36 +206,36 @@ impl Oracle {
         if from == peer || !may_go(&known.view, heard, &to.view) {
             return None;
         }
-        if family.has_targets() && !self.wants(to, &heard.attributes) {
+        if family.has_targets() && !wants(to, &heard.attributes) {
             return None;
         }
         Some(transform(known, heard, &to.view, family))
     }
+}
 
-    fn wants(&self, to: &Peer, attributes: &PathAttributes) -> bool {
-        if !to.attached {
-            return false;
+fn wants(to: &Peer, attributes: &PathAttributes) -> bool {
+    if !to.attached {
+        return false;
+    }
+    let targets: Vec<RouteTarget> = attributes.route_targets().collect();
+    let asked: Vec<RtMembership> = to
+        .heard
+        .keys()
+        .filter(|((family, _), _)| *family == AfiSafi::RTC)
+        .map(|((_, key), _)| key.parse().unwrap())
+        .collect();
+    let asks = |target: &RouteTarget| asked.iter().any(|asked| asked.matches(*target));
+    let all = asked.iter().any(|asked| asked.length() <= 32);
+    let speaks = to.view.speaks(AfiSafi::RTC);
+    match &to.view.interest {
+        InterestMode::Everything => true,
+        InterestMode::FromRtc if !speaks => true,
+        InterestMode::FromRtc => all || targets.iter().any(asks),
+        InterestMode::Both(set) if speaks => {
+            targets.iter().any(|target| set.contains(target) && asks(target))
         }
-        let targets: Vec<RouteTarget> = attributes.route_targets().collect();
-        let asked: Vec<RtMembership> = to
-            .heard
-            .keys()
-            .filter(|((family, _), _)| *family == AfiSafi::RTC)
-            .map(|((_, key), _)| key.parse().unwrap())
-            .collect();
-        let asks = |target: &RouteTarget| asked.iter().any(|asked| asked.matches(*target));
-        let all = asked.iter().any(|asked| asked.length() <= 32);
-        let speaks = to.view.speaks(AfiSafi::RTC);
-        match &to.view.interest {
-            InterestMode::Everything => true,
-            InterestMode::FromRtc if !speaks => true,
-            InterestMode::FromRtc => all || targets.iter().any(asks),
-            InterestMode::Both(set) if speaks => {
-                targets.iter().any(|target| set.contains(target) && asks(target))
-            }
-            InterestMode::Configured(set) | InterestMode::Both(set) => {
-                targets.iter().any(|target| set.contains(target))
-            }
+        InterestMode::Configured(set) | InterestMode::Both(set) => {
+            targets.iter().any(|target| set.contains(target))
         }
     }
 }

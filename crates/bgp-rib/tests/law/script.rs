@@ -9,15 +9,15 @@ use bgp_wire::as_path::Segment;
 use bgp_wire::community::Community;
 use bgp_wire::nlri::{Esi, EvpnData, MacAddress};
 use bgp_wire::{
-    AfiSafi, AsPath, EvpnKey, ExtendedCommunity, Label, Negotiated, Origin, PathAttributes,
-    RouteDistinguisher, RouteTarget, RtMembership, VpnKey,
+    AfiSafi, AsPath, EvpnKey, ExtendedCommunity, Label, Negotiated, NextHop, Origin,
+    PathAttributes, RouteDistinguisher, RouteTarget, RtMembership, VpnKey,
 };
 use proptest::prelude::*;
 
 use crate::oracle::{CLUSTER_ID, LOCAL_AS, ROUTER_ID};
 
-pub const PEERS: u16 = 5;
-pub const FAMILIES: [AfiSafi; 6] = [
+pub(crate) const PEERS: u16 = 5;
+pub(crate) const FAMILIES: [AfiSafi; 6] = [
     AfiSafi::VPNV4,
     AfiSafi::RTC,
     AfiSafi::IPV4_UNICAST,
@@ -28,41 +28,41 @@ pub const FAMILIES: [AfiSafi; 6] = [
 
 /// What a peer may be configured as; the rest of its view follows from its number.
 #[derive(Debug, Clone)]
-pub struct Manner {
-    pub kind: u8,
-    pub families: u8,
-    pub extensions: u8,
-    pub policy: Policy,
+pub(crate) struct Manner {
+    pub(crate) kind: u8,
+    pub(crate) families: u8,
+    pub(crate) extensions: u8,
+    pub(crate) policy: Policy,
 }
 
 /// What may change while a session is up.
 #[derive(Debug, Clone)]
-pub struct Policy {
-    pub interest: u8,
-    pub configured: BTreeSet<u8>,
-    pub import: Option<BTreeSet<u8>>,
-    pub own_only: bool,
-    pub originate: BTreeSet<u8>,
-    pub next_hop_ours: bool,
+pub(crate) struct Policy {
+    pub(crate) interest: u8,
+    pub(crate) configured: BTreeSet<u8>,
+    pub(crate) import: Option<BTreeSet<u8>>,
+    pub(crate) own_only: bool,
+    pub(crate) originate: BTreeSet<u8>,
+    pub(crate) next_hop_ours: bool,
 }
 
 /// Attributes by choice numbers.
 #[derive(Debug, Clone)]
-pub struct Attributes {
-    pub local_pref: Option<u8>,
-    pub med: Option<u8>,
-    pub origin: bool,
-    pub as_path: u8,
-    pub originator: u8,
-    pub cluster: u8,
-    pub community: u8,
-    pub targets: BTreeSet<u8>,
-    pub non_transitive: bool,
-    pub next_hop: u8,
+pub(crate) struct Attributes {
+    pub(crate) local_pref: Option<u8>,
+    pub(crate) med: Option<u8>,
+    pub(crate) origin: bool,
+    pub(crate) as_path: u8,
+    pub(crate) originator: u8,
+    pub(crate) cluster: u8,
+    pub(crate) community: u8,
+    pub(crate) targets: BTreeSet<u8>,
+    pub(crate) non_transitive: bool,
+    pub(crate) next_hop: u8,
 }
 
 #[derive(Debug, Clone)]
-pub enum Op {
+pub(crate) enum Op {
     Up(u16, Manner),
     Down(u16, u8),
     Gone(u16),
@@ -96,7 +96,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         })
 }
 
-pub fn manner() -> impl Strategy<Value = Manner> {
+pub(crate) fn manner() -> impl Strategy<Value = Manner> {
     let families = prop_oneof![3 => Just(0x3fu8), 1 => any::<u8>()];
     (0u8..5, families, any::<u8>(), policy()).prop_map(|(kind, families, extensions, policy)| {
         Manner { kind, families, extensions, policy }
@@ -138,7 +138,7 @@ fn family() -> impl Strategy<Value = usize> {
     prop_oneof![4 => Just(0usize), 4 => Just(1usize), 2 => Just(2usize), 1 => 3usize..6]
 }
 
-pub fn op() -> impl Strategy<Value = Op> {
+pub(crate) fn op() -> impl Strategy<Value = Op> {
     let peer = || 0..PEERS;
     let keys = || proptest::collection::vec(0u8..5, 1..4);
     let routes = || proptest::collection::vec((0u8..5, 0u8..3), 1..4);
@@ -163,18 +163,18 @@ pub fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-pub fn router_id(peer: u16) -> Ipv4Addr {
+pub(crate) fn router_id(peer: u16) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 0, 10 + u8::try_from(peer).unwrap())
 }
 
-pub fn target(number: u8) -> RouteTarget {
+pub(crate) fn target(number: u8) -> RouteTarget {
     RouteTarget::as2(64_512, 100 + u32::from(number))
 }
 
 const MEMBERSHIPS: u8 = 8;
 
 /// Whole targets of two origins, the default, an origin alone, half a target.
-pub fn membership(number: u8) -> RtMembership {
+pub(crate) fn membership(number: u8) -> RtMembership {
     match number % MEMBERSHIPS {
         0 => RtMembership::DEFAULT,
         1 => RtMembership::new(32, 64_512, [0; 8]).unwrap(),
@@ -193,7 +193,7 @@ fn kind(number: u8) -> PeerKind {
     }
 }
 
-pub fn view(peer: u16, manner: &Manner) -> PeerView {
+pub(crate) fn view(peer: u16, manner: &Manner) -> PeerView {
     let chosen = |bits: u8| -> Vec<AfiSafi> {
         FAMILIES.iter().enumerate().filter(|(n, _)| bits >> n & 1 == 1).map(|(_, f)| *f).collect()
     };
@@ -213,7 +213,7 @@ pub fn view(peer: u16, manner: &Manner) -> PeerView {
     with_policy(view, &manner.policy)
 }
 
-pub fn with_policy(view: PeerView, policy: &Policy) -> PeerView {
+pub(crate) fn with_policy(view: PeerView, policy: &Policy) -> PeerView {
     let set = |numbers: &BTreeSet<u8>| Arc::new(numbers.iter().map(|n| target(*n)).collect());
     PeerView {
         interest: match policy.interest {
@@ -239,7 +239,7 @@ pub fn with_policy(view: PeerView, policy: &Policy) -> PeerView {
 }
 
 /// Attributes as `view` may have sent them.
-pub fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttributes {
+pub(crate) fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttributes {
     let external = match view.kind {
         PeerKind::External { asn } => Some(asn),
         _ => None,
@@ -290,11 +290,17 @@ pub fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttributes {
     }
 }
 
-pub fn ipv4_net(number: u8) -> ipnet::Ipv4Net {
+pub(crate) fn next_hops(chosen: &Attributes) -> (NextHop, NextHop) {
+    let last = 1 + chosen.next_hop;
+    let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into());
+    (NextHop::V4(Ipv4Addr::new(192, 0, 2, last)), NextHop::V6(v6))
+}
+
+pub(crate) fn ipv4_net(number: u8) -> ipnet::Ipv4Net {
     ipnet::Ipv4Net::new(Ipv4Addr::new(10 + number, 0, 0, 0), 8 + number).unwrap()
 }
 
-pub fn ipv6_net(number: u8) -> ipnet::Ipv6Net {
+pub(crate) fn ipv6_net(number: u8) -> ipnet::Ipv6Net {
     let first = 0x2001 + u16::from(number);
     ipnet::Ipv6Net::new(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), 32 + number).unwrap()
 }
@@ -303,19 +309,19 @@ fn rd(number: u8) -> RouteDistinguisher {
     RouteDistinguisher::as2(64_512, u32::from(number) % 3)
 }
 
-pub fn vpn4(number: u8) -> VpnKey<ipnet::Ipv4Net> {
+pub(crate) fn vpn4(number: u8) -> VpnKey<ipnet::Ipv4Net> {
     VpnKey { rd: rd(number), net: ipv4_net(number) }
 }
 
-pub fn vpn6(number: u8) -> VpnKey<ipnet::Ipv6Net> {
+pub(crate) fn vpn6(number: u8) -> VpnKey<ipnet::Ipv6Net> {
     VpnKey { rd: rd(number), net: ipv6_net(number) }
 }
 
-pub fn label(number: u8) -> Label {
+pub(crate) fn label(number: u8) -> Label {
     Label::mpls(16 + u32::from(number)).unwrap()
 }
 
-pub fn evpn(number: u8) -> EvpnKey {
+pub(crate) fn evpn(number: u8) -> EvpnKey {
     match number {
         0 => {
             EvpnKey::InclusiveMulticast { rd: rd(number), tag: 0, originator: router_id(0).into() }
@@ -324,7 +330,7 @@ pub fn evpn(number: u8) -> EvpnKey {
     }
 }
 
-pub fn evpn_data(key: &EvpnKey, number: u8) -> EvpnData {
+pub(crate) fn evpn_data(key: &EvpnKey, number: u8) -> EvpnData {
     match key {
         EvpnKey::MacIp { .. } => {
             EvpnData::MacIp { esi: Esi::default(), label: label(number), label2: None }

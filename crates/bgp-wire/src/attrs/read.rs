@@ -54,7 +54,8 @@ impl Seen {
     }
 }
 
-/// Reads the attributes of an UPDATE. `list` is a part of `message`.
+/// Reads the attributes of an UPDATE into `found`, which is large and stays where it is. `list` is a
+/// part of `message`.
 ///
 /// # Errors
 /// Faults that end the session. All others are in [`Found::faults`].
@@ -62,12 +63,13 @@ pub(crate) fn read_attributes(
     message: &[u8],
     list: &[u8],
     negotiated: &Negotiated,
-) -> Result<Found, WireError> {
+    found: &mut Found,
+) -> Result<(), WireError> {
     let mut reader = Reader {
         message,
         negotiated,
         width: if negotiated.four_octet_as { AsWidth::Four } else { AsWidth::Two },
-        found: Found::default(),
+        found,
         as4_path: None,
         as4_aggregator: None,
     };
@@ -90,19 +92,20 @@ pub(crate) fn read_attributes(
             }
         }
     }
-    Ok(reader.finish())
+    reader.finish();
+    Ok(())
 }
 
-struct Reader<'m> {
+struct Reader<'m, 'f> {
     message: &'m [u8],
     negotiated: &'m Negotiated,
     width: AsWidth,
-    found: Found,
+    found: &'f mut Found,
     as4_path: Option<AsPath>,
     as4_aggregator: Option<Aggregator>,
 }
 
-impl<'m> Reader<'m> {
+impl<'m> Reader<'m, '_> {
     fn report(&mut self, part: Part, fault: Fault<'m>) {
         self.found.faults.push(fault.locate(self.message, part));
     }
@@ -304,7 +307,7 @@ impl<'m> Reader<'m> {
     }
 
     /// Puts together what two-octet speakers had to say twice (RFC 6793 §4.2.3).
-    fn finish(mut self) -> Found {
+    fn finish(self) {
         let attributes = &mut self.found.attributes;
         // Aggregated by a speaker of two octets on the way: both AS4 attributes tell of before that.
         let aggregated = self.as4_aggregator.is_some()
@@ -320,7 +323,6 @@ impl<'m> Reader<'m> {
             }
         }
         attributes.others.sort_by_key(|attribute| attribute.code);
-        self.found
     }
 }
 

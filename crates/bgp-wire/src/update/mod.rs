@@ -42,79 +42,43 @@ impl Update {
     /// withdrawn had it routes to withdraw (§5.2). Milder faults are in [`Update::faults`].
     pub fn decode(message: &[u8], negotiated: &Negotiated) -> Result<Self, WireError> {
         let fields = Fields::read(message)?;
-        let mut found = read_attributes(message, fields.attributes, negotiated)?;
-        let mut faults = Vec::new();
-        let mut update = Self::default();
+        let mut found = Found::default();
+        read_attributes(message, fields.attributes, negotiated, &mut found)?;
 
         let classic = Classic { message, negotiated };
-        if let Some(list) =
-            classic.read(Part::WithdrawnRoutes, fields.withdrawn, &mut faults, read_withdrawals)?
-        {
-            update.withdrawn.push(list);
-        }
+        let mut faults = Vec::new();
+        let mut withdrawn: Vec<_> = classic
+            .read(Part::WithdrawnRoutes, fields.withdrawn, &mut faults, read_withdrawals)?
+            .into_iter()
+            .collect();
         faults.append(&mut found.faults);
-        let announced = classic.read(Part::Nlri, fields.nlri, &mut faults, read_routes)?;
+        let routes = classic.read(Part::Nlri, fields.nlri, &mut faults, read_routes)?;
 
-        let is_empty =
-            fields.attributes.is_empty() && fields.withdrawn.is_empty() && fields.nlri.is_empty();
-        if is_empty {
-            update.end_of_rib = Some(AfiSafi::IPV4_UNICAST);
-        }
         let has_reach = found.has_reach || !fields.nlri.is_empty();
+        let mut end_of_rib = None;
         match found.unreach.take() {
-            Some((_, list)) if !list.is_empty() => update.withdrawn.push(list),
+            Some((_, list)) if !list.is_empty() => withdrawn.push(list),
             Some((family, _)) if !has_reach && fields.withdrawn.is_empty() => {
-                update.end_of_rib = Some(family);
+                end_of_rib = Some(family);
             }
+            None if fields.are_empty() => end_of_rib = Some(AfiSafi::IPV4_UNICAST),
             _ => {}
         }
-        update.announce(message, &fields, found, announced, &mut faults);
-        update.react(has_reach, faults, negotiated.internal)?;
+
+        let announced = announced(&mut found, routes);
+        for code in missing(&found, &announced) {
+            let missing = Fault { at: fields.attributes, kind: FaultKind::Missing };
+            faults.push(missing.locate(message, Part::Attribute(code)));
+        }
+        let attributes =
+            if announced.is_empty() { Arc::default() } else { Arc::new(found.attributes) };
+        let mut update = Self { withdrawn, announced, attributes, end_of_rib, faults };
+        update.react(has_reach, negotiated.internal)?;
         Ok(update)
     }
 
-    /// Takes what is announced, and reports the well-known attributes that it lacks (RFC 7606 §3 d).
-    fn announce(
-        &mut self,
-        message: &[u8],
-        fields: &Fields<'_>,
-        found: Found,
-        classic: Option<Routes>,
-        faults: &mut Vec<WireError>,
-    ) {
-        let mut need = |code| {
-            if !found.has(code) {
-                let missing = Fault { at: fields.attributes, kind: FaultKind::Missing };
-                faults.push(missing.locate(message, Part::Attribute(code)));
-            }
-        };
-        let reach = found.reach.as_ref().filter(|(_, routes)| !routes.is_empty());
-        if classic.is_some() || reach.is_some() {
-            need(code::ORIGIN);
-            need(code::AS_PATH);
-        }
-        if classic.is_some() {
-            need(code::NEXT_HOP);
-        }
-        if let Some(routes) = classic {
-            // Without one it is missing or malformed, and the routes are about to be withdrawn.
-            let next_hop = found.next_hop.map_or(NextHop::None, NextHop::V4);
-            self.announced.push((next_hop, routes));
-        }
-        self.announced.extend(found.reach.filter(|(_, routes)| !routes.is_empty()));
-        if !self.announced.is_empty() {
-            self.attributes = Arc::new(found.attributes);
-        }
-    }
-
     /// Does what the strongest of the faults asks for.
-    fn react(
-        &mut self,
-        has_reach: bool,
-        faults: Vec<WireError>,
-        internal: bool,
-    ) -> Result<(), WireError> {
-        self.faults = faults;
+    fn react(&mut self, has_reach: bool, internal: bool) -> Result<(), WireError> {
         let withdraw = |fault: &&WireError| fault.action(internal) >= ErrorAction::TreatAsWithdraw;
         let Some(worst) = self.faults.iter().find(withdraw) else { return Ok(()) };
         // §5.2: attributes without a route that they belong to: perhaps the routes were not found.
@@ -126,6 +90,26 @@ impl Update {
         self.attributes = Arc::default();
         Ok(())
     }
+}
+
+/// The routes of the classic field and of MP_REACH, each with its next hop.
+fn announced(found: &mut Found, classic: Option<Routes>) -> Vec<(NextHop, Routes)> {
+    // Without a next hop it is missing or malformed, and the routes are about to be withdrawn.
+    let next_hop = found.next_hop.map_or(NextHop::None, NextHop::V4);
+    let classic = classic.map(|routes| (next_hop, routes));
+    let reach = found.reach.take().filter(|(_, routes)| !routes.is_empty());
+    classic.into_iter().chain(reach).collect()
+}
+
+/// The well-known attributes that are not there for what is announced (RFC 7606 §3 d).
+fn missing(found: &Found, announced: &[(NextHop, Routes)]) -> impl Iterator<Item = u8> {
+    let needed: &[u8] = match announced {
+        [] => &[],
+        // Of the two, only the classic field has its next hop among the attributes.
+        [(NextHop::None, _), ..] => &[code::ORIGIN, code::AS_PATH, code::NEXT_HOP],
+        _ => &[code::ORIGIN, code::AS_PATH],
+    };
+    needed.iter().copied().filter(|code| !found.has(*code))
 }
 
 /// The three parts of an UPDATE.
@@ -147,6 +131,10 @@ impl<'m> Fields<'m> {
             Ok(Self { withdrawn, attributes, nlri })
         };
         fields().map_err(|error| fault_of(&error).locate(message, Part::Update))
+    }
+
+    const fn are_empty(&self) -> bool {
+        self.withdrawn.is_empty() && self.attributes.is_empty() && self.nlri.is_empty()
     }
 }
 

@@ -1,0 +1,171 @@
+//! A peer while its session is up: hands over what it hears, and weighs a second connection.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bgp_session::cease::Cease;
+use bgp_session::{DownReason, Input};
+use bgp_wire::RouteRefresh;
+use tracing::info;
+
+use crate::connection::{Connection, Reading, now};
+use crate::drive::{Driver, Wish, turn};
+use crate::event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
+use crate::peer::Command;
+use crate::status::PeerState;
+
+/// A session that is up, and a connection that may take its place.
+pub(crate) struct Live {
+    pub(crate) up: Box<Connection>,
+    pub(crate) rival: Option<Box<Connection>>,
+}
+
+impl Driver {
+    /// Hands over what the session hears, until it is over. Gives the other connection, if there is one.
+    pub(crate) async fn established(
+        &mut self,
+        mut live: Live,
+        deliver: &mut impl Deliver,
+    ) -> Result<Option<Box<Connection>>, Gone> {
+        let Some(established) = self.has_come_up(&mut live.up) else { return Ok(None) };
+        loop {
+            if let Some(event) = live.up.events.pop_front() {
+                let mut delivering = pin!(deliver.deliver(event));
+                loop {
+                    tokio::select! {
+                        biased;
+                        delivered = &mut delivering => {
+                            delivered?;
+                            break;
+                        }
+                        () = self.turn_established(&mut live, Reading::No) => {}
+                    }
+                }
+            } else if let Some(reason) = live.up.down.take() {
+                let Live { up, rival } = live;
+                self.part(up);
+                let down = self.has_gone_down(&established, reason);
+                deliver.deliver(PeerEvent::Down(down)).await?;
+                return Ok(rival);
+            } else {
+                self.turn_established(&mut live, Reading::Yes).await;
+            }
+        }
+    }
+
+    /// Waits for one thing beside the handing over, and deals with it. May be dropped at any time.
+    async fn turn_established(&mut self, live: &mut Live, reading: Reading) {
+        let Live { up, rival } = live;
+        if up.down.is_some() {
+            return std::future::pending().await;
+        }
+        let drained = Arc::clone(&up.drained);
+        tokio::select! {
+            biased;
+            command = self.commands.recv() => self.command_established(command, live),
+            () = drained.notified() => {
+                if !up.events.iter().any(|event| matches!(event, PeerEvent::Drained)) {
+                    up.events.push_back(PeerEvent::Drained);
+                }
+            }
+            () = turn(rival) => self.weigh(live),
+            () = up.turn(reading) => {}
+        }
+    }
+
+    fn command_established(&mut self, command: Option<Command>, live: &mut Live) {
+        let input = match command {
+            None => {
+                self.wish = Wish::End;
+                Input::Cease(Cease::Deconfigured, String::new())
+            }
+            Some(Command::Restart) => {
+                self.wish = Wish::End;
+                Input::Restart
+            }
+            Some(Command::Cease { why, text, then }) => {
+                self.then(then);
+                Input::Cease(why, text)
+            }
+            Some(Command::PathDown) => Input::PathDown,
+            Some(Command::Start) => return,
+            Some(Command::Reconfigure(config)) => return self.reconfigure(*config),
+            Some(Command::Refresh(family)) => {
+                return live.up.ask(RouteRefresh { family, subtype: 0 });
+            }
+            Some(Command::Incoming(incoming)) => {
+                if let Some(incoming) = self.admit(incoming) {
+                    self.replace(&mut live.rival, incoming);
+                }
+                return;
+            }
+        };
+        if let Some(mut rival) = live.rival.take() {
+            rival.step(now(), Input::Cease(Cease::ConnectionRejected, String::new()));
+            self.part(rival);
+        }
+        live.up.step(now(), input);
+    }
+
+    /// What a second connection means. Its KEEPALIVE proves that the peer has given up the first: then,
+    /// with graceful restart, it takes over (RFC 4724 §4.2); else it is closed (RFC 4271 §6.8).
+    fn weigh(&mut self, live: &mut Live) {
+        let Live { up, rival } = live;
+        let Some(second) = rival else { return };
+        if up.agreement().is_none_or(|agreement| agreement.restart.is_none()) {
+            if second.agreement().is_some() {
+                second.step(now(), Input::Cease(Cease::Collision, String::new()));
+            }
+        } else if second.up.is_some() {
+            return up.step(now(), Input::Replaced);
+        }
+        if second.down.is_some()
+            && let Some(dead) = rival.take()
+        {
+            self.part(dead);
+        }
+    }
+
+    /// Announces the session, before whatever it has read already.
+    fn has_come_up(&mut self, up: &mut Connection) -> Option<Arc<Established>> {
+        let agreement = Arc::clone(up.up.as_ref()?);
+        self.backoff.succeeded();
+        self.epoch += 1;
+        if let Some(restart) = &mut self.config.session.restart {
+            restart.restarted = false;
+        }
+        let established = Arc::new(Established {
+            agreement,
+            local: up.local,
+            remote: up.remote,
+            epoch: self.epoch,
+        });
+        info!(initiator = ?up.initiator, families = ?established.agreement.negotiated.families, "session up");
+        up.events.push_front(PeerEvent::Up(Arc::clone(&established), up.writer.clone()));
+        self.publish.send_modify(|status| {
+            (status.state, status.since) = (PeerState::Established, SystemTime::now());
+            status.established = Some(Arc::clone(&established));
+            (status.sessions, status.failures) = (self.epoch, 0);
+        });
+        Some(established)
+    }
+
+    fn has_gone_down(&mut self, established: &Established, reason: DownReason) -> Down {
+        let restart = established.agreement.restart.as_ref();
+        let retained = restart
+            .map(|restart| (restart, restart.retained(&reason)))
+            .filter(|(_, families)| !families.is_empty())
+            .map(|(restart, families)| Retained {
+                families: families.to_vec(),
+                restart_time: restart.restart_time,
+            });
+        info!(%reason, kept = retained.is_some(), "session down");
+        self.failed(reason.clone());
+        self.publish.send_modify(|status| {
+            (status.state, status.since) = (PeerState::Idle, SystemTime::now());
+            status.established = None;
+        });
+        Down { reason, retained }
+    }
+}

@@ -1,0 +1,112 @@
+//! The far end: queues that refuse, and peers that read and remember.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bgp_rib::{Batch, Full, PeerIx, PeerView, Sink};
+use bgp_wire::{
+    AfiSafi, Family, Message, Negotiated, NextHop, PathAttributes, PathId, Route, Withdrawal,
+    for_each_family, frame,
+};
+
+use crate::oracle::{Dest, Told};
+
+/// What one peer has been told so far.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    /// How it reads what we send.
+    pub(crate) negotiated: Negotiated,
+    pub(crate) knows: BTreeMap<Dest, Told>,
+    /// Markers by family and shard.
+    pub(crate) ends: BTreeMap<(AfiSafi, u16), u32>,
+}
+
+/// The queues of all peers, of which some refuse.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    pub(crate) shard: u16,
+    pub(crate) receivers: BTreeMap<PeerIx, Receiver>,
+    /// Batches that a peer still takes; absent: any number.
+    pub(crate) credit: BTreeMap<PeerIx, u8>,
+    /// (Shard, peer) that were refused and are owed a `Drained`.
+    pub(crate) refused: BTreeSet<(u16, PeerIx)>,
+}
+
+impl Sink for Queues {
+    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+        if let Some(credit) = self.credit.get_mut(&peer) {
+            if *credit == 0 {
+                self.refused.insert((self.shard, peer));
+                return Err(Full);
+            }
+            *credit -= 1;
+        }
+        let receiver = self.receivers.get_mut(&peer).expect("only peers that are up are told");
+        assert!(!batch.is_empty(), "an empty batch");
+        for octets in batch.slices() {
+            receiver.read(&octets);
+        }
+        for family in batch.end_of_rib {
+            *receiver.ends.entry((family, self.shard)).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Receiver {
+    pub(crate) fn new(view: &PeerView) -> Self {
+        let sent = &view.negotiated;
+        let negotiated = Negotiated {
+            add_path_receive: sent.add_path_send.clone(),
+            add_path_send: Vec::new(),
+            ..sent.clone()
+        };
+        Self { negotiated, knows: BTreeMap::new(), ends: BTreeMap::new() }
+    }
+
+    fn read(&mut self, mut octets: &[u8]) {
+        while !octets.is_empty() {
+            let length = frame::length(octets, self.negotiated.max_message())
+                .expect("a valid header")
+                .expect("a whole header");
+            let (message, rest) = octets.split_at(length);
+            octets = rest;
+            let Message::Update(update) =
+                Message::decode(message, &self.negotiated).expect("a message")
+            else {
+                panic!("not an UPDATE");
+            };
+            assert_eq!(update.faults, []);
+            for list in update.withdrawn {
+                for_each_family!(Withdrawals, list, list => self.forget(list));
+            }
+            for (next_hop, list) in update.announced {
+                for_each_family!(Routes, list, list => self.learn(list, &update.attributes, next_hop));
+            }
+        }
+    }
+
+    fn learn<F: Family>(
+        &mut self,
+        list: Vec<Route<F>>,
+        attributes: &PathAttributes,
+        next_hop: NextHop,
+    ) {
+        for Route { path_id, key, data } in list {
+            self.check_id(F::AFI_SAFI, path_id);
+            let told = Told { attributes: attributes.clone(), next_hop, data: format!("{data:?}") };
+            self.knows.insert((F::AFI_SAFI, key.to_string()), told);
+        }
+    }
+
+    fn forget<F: Family>(&mut self, list: Vec<Withdrawal<F>>) {
+        for Withdrawal { path_id, key } in list {
+            self.check_id(F::AFI_SAFI, path_id);
+            self.knows.remove(&(F::AFI_SAFI, key.to_string()));
+        }
+    }
+
+    fn check_id(&self, family: AfiSafi, path_id: PathId) {
+        let expected = u32::from(self.negotiated.add_path_receive.contains(&family));
+        assert_eq!(path_id.0, expected, "the same identifier in each message");
+    }
+}
