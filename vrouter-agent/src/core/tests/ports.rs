@@ -133,6 +133,7 @@ fn a_port_goes_after_others_could_hear_of_it() {
     bed.core.remove_port(bed.now, request, &port_id("leo-1"));
     bed.turn();
     assert_eq!(bed.announced(), [""; 0], "withdrawn at once");
+    bed.wait(crate::core::GRACE / 2);
     assert_eq!(bed.state().ports.len(), 1, "and still there");
     assert_eq!(bed.answer(request), None);
     bed.wait(Duration::from_secs(1));

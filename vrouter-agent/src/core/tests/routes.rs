@@ -198,6 +198,21 @@ fn a_vrf_that_is_gone_takes_its_routes_along() {
 }
 
 #[test]
+fn a_vrf_that_goes_and_comes_back_at_once_has_only_what_is_still_told() {
+    let mut bed = bed();
+    bed.hear(CTL_1, &db().update());
+    let request = bed.request();
+    bed.core.remove_port(bed.now, request, &port_id("leo-1"));
+    bed.now += Duration::from_secs(1);
+    bed.core.tick(bed.now);
+    bed.core.update(CTL_1, &db().withdrawal());
+    // The data plane has heard of nothing of this yet.
+    bed.put("leo-1", LEONARDO).unwrap();
+    assert_eq!(bed.route("leonardo", DB), "");
+    assert_eq!(bed.route("leonardo", "10.20.0.11/32"), "port leo-1");
+}
+
+#[test]
 fn more_changes_than_can_be_listed_make_the_whole_vrf_dirty() {
     let mut bed = bed();
     let rd: RouteDistinguisher = "10.1.1.11:1".parse().unwrap();
