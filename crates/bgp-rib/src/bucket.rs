@@ -64,6 +64,26 @@ pub(crate) struct Bucket {
     pub(crate) audience_epoch: u64,
 }
 
+impl Bucket {
+    /// About how many octets its attributes take in a message.
+    pub(crate) fn weight(&self) -> usize {
+        let PathAttributes {
+            as_path,
+            communities,
+            cluster_list,
+            extended_communities,
+            large_communities,
+            others,
+            ..
+        } = &*self.attributes;
+        let raw: usize = others.iter().map(|other| 4 + other.value.len()).sum();
+        4 * (as_path.numbers().count() + communities.len() + cluster_list.len())
+            + 8 * extended_communities.len()
+            + 12 * large_communities.len()
+            + raw
+    }
+}
+
 /// What makes a bucket.
 #[derive(Debug)]
 pub(crate) struct Said {

@@ -26,6 +26,7 @@ mod interest;
 mod memberships;
 mod owing;
 mod peer_set;
+mod peering;
 mod registry;
 mod round;
 mod stale;

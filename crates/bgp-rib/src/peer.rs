@@ -50,11 +50,13 @@ pub enum InterestMode {
     /// All routes: a peer without RTC about which nothing is configured.
     Everything,
     /// What its memberships say (RFC 4684). Nothing is told before its RTC End-of-RIB, or before
-    /// [`crate::Input::RtcTimeout`].
+    /// [`crate::Input::RtcTimeout`]. Of a peer that has not negotiated RTC, the same as
+    /// [`InterestMode::Everything`].
     FromRtc,
     /// Configured targets, for peers that do not speak RTC.
     Configured(Arc<BTreeSet<RouteTarget>>),
-    /// Configured targets that its memberships ask for. Waits like [`InterestMode::FromRtc`].
+    /// Configured targets that its memberships ask for. Waits like [`InterestMode::FromRtc`]. Of a
+    /// peer that has not negotiated RTC, the same as [`InterestMode::Configured`].
     Both(Arc<BTreeSet<RouteTarget>>),
 }
 

@@ -13,6 +13,7 @@ use crate::group::Ourselves;
 use crate::peer::PeerIx;
 use crate::peer_set::SetIx;
 use crate::registry::World;
+use crate::shard::Pace;
 use crate::table::Table;
 
 /// Routes that are told the same peers with the same attributes.
@@ -106,21 +107,40 @@ fn split_ready<F: TableFamily>(table: &mut Table<F>, world: &World, ix: SetIx) -
 }
 
 impl<F: TableFamily> Table<F> {
-    /// Takes up to about `limit` destinations out of what is owed to peers that are not blocked, and
-    /// encodes what is to be said of them.
-    pub(crate) fn pack(&mut self, world: &World, round: &mut Round, limit: usize) -> Runs {
+    /// Takes destinations out of what is owed to peers that are not blocked, and encodes what is to be
+    /// said of them.
+    pub(crate) fn pack(&mut self, world: &World, round: &mut Round, pace: Pace) -> Runs {
         round.clear();
-        self.take_owed(world, round, limit);
+        self.take_owed(world, round, pace.round);
         if !round.items.is_sorted_by_key(|item| item.slot) {
             round.items.sort_by_key(|item| item.slot);
         }
         let mut runs = Runs::default();
-        let items = std::mem::take(&mut round.items);
+        let mut items = std::mem::take(&mut round.items);
+        let mut done = 0;
         for routes in items.chunk_by(|a, b| a.slot == b.slot) {
-            self.encode(world, round, routes, &mut runs);
+            let at_once = self.at_once(round.slots[routes[0].slot as usize].bucket);
+            for routes in routes.chunks(at_once) {
+                if runs.arena.len() < pace.arena {
+                    self.encode(world, round, routes, &mut runs);
+                    done += routes.len();
+                }
+            }
+        }
+        // What did not fit into the arena stays owed.
+        for item in items.drain(done..) {
+            let to = round.slots[item.slot as usize].to;
+            self.owing.add(&mut self.destinations, item.destination, to);
         }
         round.items = items;
         runs
+    }
+
+    /// Routes of a bucket that are encoded before it is looked again whether the arena is full.
+    /// Messages with long attributes hold few routes each.
+    fn at_once(&self, bucket: u32) -> usize {
+        const LONG: usize = 1_024;
+        if bucket != NONE && self.buckets.at(bucket).weight() > LONG { 64 } else { 4_096 }
     }
 
     /// Peers in `failed` have not taken what the round said: they are owed it again.

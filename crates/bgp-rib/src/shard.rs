@@ -1,25 +1,23 @@
 //! One shard: inputs in, batches and events out.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bgp_wire::{
-    AfiSafi, Evpn, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, PathId, Route, RouteTarget,
-    RtMembership, Rtc, Update, VpnV4, VpnV6, Withdrawal, for_each_family,
+    AfiSafi, Evpn, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, Route, Rtc, Update, VpnV4,
+    VpnV6, Withdrawal, for_each_family,
 };
 use bytes::Bytes;
 
 use crate::arena::{Batch, Full, Sink};
 use crate::bucket::{Said, Source, as_sent_inside};
-use crate::decision::{DEFAULT_LOCAL_PREF, Rank};
+use crate::decision::Rank;
 use crate::family::TableFamily;
-use crate::group::UpdateGroup;
-use crate::interest::{Delta, Wanted};
-use crate::peer::{MembershipsOut, PeerIx, PeerView};
+use crate::interest::Wanted;
+use crate::peer::{PeerIx, PeerView};
 use crate::policy;
 use crate::query::{Answer, Query};
-use crate::registry::{Peer, World};
+use crate::registry::World;
 use crate::round::Round;
 use crate::table::Table;
 
@@ -168,7 +166,7 @@ macro_rules! with_table {
         }
     };
 }
-pub(crate) use with_table;
+pub(crate) use {for_each_table, for_each_target_table, with_table};
 
 /// Which table holds a family.
 pub(crate) trait Held: TableFamily {
@@ -191,7 +189,7 @@ held!(Ipv4Unicast in ipv4, Ipv6Unicast in ipv6, VpnV4 in vpnv4, VpnV6 in vpnv6, 
 pub struct Shard {
     pub(crate) world: World,
     pub(crate) tables: Tables,
-    outputs: Vec<Output>,
+    pub(crate) outputs: Vec<Output>,
     round: Round,
     pace: Pace,
     /// Another flush would get further.
@@ -204,6 +202,8 @@ pub struct Pace {
     /// Destinations encoded before they are handed out: enough to amortise that, little enough that
     /// an arena is some hundred kilobytes.
     pub round: usize,
+    /// Octets after which no more is encoded in a round: long attributes make long messages.
+    pub arena: usize,
     /// Rounds of one table in one flush; then inputs are looked at again.
     pub rounds: usize,
     /// Routes that a walk owes its peer in one round.
@@ -212,7 +212,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { round: 16_384, rounds: 4, walk: 8_192 }
+        Self { round: 16_384, arena: 16 << 20, rounds: 4, walk: 8_192 }
     }
 }
 
@@ -296,143 +296,6 @@ impl Shard {
         crate::answer::answer(&self.world, &self.tables, query)
     }
 
-    fn peer_up(&mut self, peer: PeerIx, view: &Arc<PeerView>) {
-        if self.world.up(peer).is_some() {
-            self.peer_down(peer, &view.negotiated.families);
-        }
-        if let Some(before) = self.world.peer(peer) {
-            // Routes kept from somebody else are not this peer's.
-            let same = before.view.kind == view.kind
-                && before.view.router_id == view.router_id
-                && before.view.address == view.address;
-            let world = &self.world;
-            for_each_table!(self.tables, table => {
-                if !same || !view.speaks(family_of(table)) {
-                    table.remove_all(world, peer);
-                }
-            });
-            self.memberships_changed();
-        }
-        let rejected = self.world.remove(peer).map(|before| before.rejected).unwrap_or_default();
-        let originate = view.originate.clone();
-        self.world
-            .insert(peer, Peer { view: Arc::clone(view), up: true, blocked: false, rejected });
-        for_each_table!(self.tables, table => {
-            let family = family_of(table);
-            if view.speaks(family) {
-                table.join(peer, UpdateGroup::of(view, family));
-                table.sender_mut(peer).limit_told = false;
-                if !family.has_targets() {
-                    table.end_of_rib_due.push(peer);
-                }
-            }
-        });
-        for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST, AfiSafi::RTC] {
-            self.refresh(peer, family);
-        }
-        for membership in originate {
-            self.originate(membership);
-            self.owe_membership(peer, membership);
-        }
-        self.enforce_import(peer);
-        if !self.world.up(peer).is_some_and(|known| known.mode().uses_rtc()) {
-            self.attach(peer);
-        }
-    }
-
-    /// The interest of a peer is known: it is told routes that have targets.
-    fn attach(&mut self, peer: PeerIx) {
-        if self.world.interest.is_attached(peer) {
-            return;
-        }
-        let Some(known) = self.world.up(peer) else { return };
-        let mode = known.mode();
-        let delta = self.world.interest.attach(peer, &mode);
-        self.interest_changed(peer, &delta);
-        for_each_target_table!(self.tables, table => {
-            if table.group_ix(peer).is_some() {
-                table.end_of_rib_due.push(peer);
-            }
-        });
-    }
-
-    fn peer_down(&mut self, peer: PeerIx, retained: &[AfiSafi]) {
-        let Some(known) = self.world.peer_mut(peer) else { return };
-        let was_up = std::mem::replace(&mut known.up, false);
-        let originate = known.view.originate.clone();
-        self.world.unblock(peer);
-        self.world.interest.detach(peer);
-        self.world.epoch += 1;
-        let world = &self.world;
-        for_each_table!(self.tables, table => {
-            table.leave(peer);
-            if !retained.contains(&family_of(table)) {
-                table.remove_all(world, peer);
-            } else if was_up {
-                table.retain(world, peer);
-            }
-        });
-        self.memberships_changed();
-        if was_up {
-            for membership in originate {
-                self.stop_originating(membership);
-            }
-        }
-    }
-
-    fn peer_changed(&mut self, peer: PeerIx, view: &Arc<PeerView>) {
-        let Some(known) = self.world.peer_mut(peer).filter(|known| known.up) else { return };
-        let before = std::mem::replace(&mut known.view, Arc::clone(view));
-        let mode = known.mode();
-        self.world.epoch += 1;
-        if self.world.interest.is_attached(peer) {
-            let delta = self.world.interest.attach(peer, &mode);
-            self.interest_changed(peer, &delta);
-        } else if !mode.uses_rtc() {
-            self.attach(peer);
-        }
-        for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST] {
-            let group = UpdateGroup::of(view, family);
-            if view.speaks(family) && group != UpdateGroup::of(&before, family) {
-                match family {
-                    AfiSafi::IPV4_UNICAST => self.tables.ipv4.join(peer, group),
-                    _ => self.tables.ipv6.join(peer, group),
-                }
-                self.refresh(peer, family);
-            }
-        }
-        self.memberships_out_changed(peer, &before, view);
-        for_each_table!(self.tables, table => {
-            if before.limits != view.limits {
-                table.sender_mut(peer).limit_told = false;
-            }
-        });
-        self.enforce_import(peer);
-        if wider(before.import_targets.as_deref(), view.import_targets.as_deref()) {
-            let families = view.negotiated.families.iter().copied().filter(|f| f.has_targets());
-            self.outputs.extend(families.map(|family| Output::RefreshWanted { peer, family }));
-        }
-        self.check_limits(peer);
-    }
-
-    fn memberships_out_changed(&mut self, peer: PeerIx, before: &PeerView, view: &PeerView) {
-        for membership in view.originate.difference(&before.originate) {
-            self.originate(*membership);
-            self.owe_membership(peer, *membership);
-        }
-        for membership in before.originate.difference(&view.originate) {
-            self.owe_membership(peer, *membership);
-            self.stop_originating(*membership);
-        }
-        let speaks = self.tells_memberships() && view.speaks(AfiSafi::RTC);
-        if before.memberships != view.memberships && speaks {
-            let table = &mut self.tables.rtc;
-            for destination in table.all() {
-                table.owe(destination, peer);
-            }
-        }
-    }
-
     fn update(&mut self, peer: PeerIx, update: Update) {
         if self.world.up(peer).is_none() {
             return;
@@ -497,7 +360,7 @@ impl Shard {
         self.check_limit::<F>(peer, &view);
     }
 
-    fn check_limits(&mut self, peer: PeerIx) {
+    pub(crate) fn check_limits(&mut self, peer: PeerIx) {
         let Some(known) = self.world.up(peer) else { return };
         let view = Arc::clone(&known.view);
         self.check_limit::<Ipv4Unicast>(peer, &view);
@@ -520,7 +383,7 @@ impl Shard {
         }
     }
 
-    fn end_of_rib(&mut self, peer: PeerIx, family: AfiSafi) {
+    pub(crate) fn end_of_rib(&mut self, peer: PeerIx, family: AfiSafi) {
         if self.world.up(peer).is_none() {
             return;
         }
@@ -530,7 +393,7 @@ impl Shard {
         }
     }
 
-    fn sweep(&mut self, peer: PeerIx, family: AfiSafi) {
+    pub(crate) fn sweep(&mut self, peer: PeerIx, family: AfiSafi) {
         let world = &self.world;
         for_each_table!(self.tables, table => {
             if family_of(table) == family {
@@ -540,42 +403,8 @@ impl Shard {
         self.memberships_changed();
     }
 
-    /// Shows a peer all of a family that it is due.
-    fn refresh(&mut self, peer: PeerIx, family: AfiSafi) {
-        let Some(known) = self.world.up(peer).filter(|known| known.view.speaks(family)) else {
-            return;
-        };
-        if family == AfiSafi::RTC {
-            let own_only = known.view.memberships == MembershipsOut::OwnOnly;
-            let originate = known.view.originate.clone();
-            if own_only {
-                for membership in originate {
-                    self.owe_membership(peer, membership);
-                }
-                return;
-            }
-            let (table, world) = (&mut self.tables.rtc, &self.world);
-            for destination in table.all() {
-                if table.told(world, destination, peer).is_some() {
-                    table.owe(destination, peer);
-                }
-            }
-            return;
-        }
-        let wanted: Vec<Wanted> = if family.has_targets() {
-            self.world.interest.of(peer).collect()
-        } else {
-            vec![Wanted::All]
-        };
-        for_each_table!(self.tables, table => {
-            if family_of(table) == family {
-                table.walks.start(peer, wanted.iter().copied());
-            }
-        });
-    }
-
     /// Tells the interest what has changed in the table of memberships, and peers what follows.
-    fn memberships_changed(&mut self) {
+    pub(crate) fn memberships_changed(&mut self) {
         for (peer, membership, has_come) in std::mem::take(&mut self.tables.rtc.membership_changes)
         {
             let Some(known) = self.world.peer(peer) else { continue };
@@ -589,96 +418,10 @@ impl Shard {
             self.interest_changed(peer, &delta);
         }
     }
-
-    fn interest_changed(&mut self, peer: PeerIx, delta: &Delta) {
-        if delta.is_empty() {
-            return;
-        }
-        self.world.epoch += 1;
-        let world = &self.world;
-        for_each_target_table!(self.tables, table => {
-            if table.group_ix(peer).is_some() {
-                for wanted in &delta.left {
-                    table.retract(world, peer, *wanted);
-                }
-                if !delta.joined.is_empty() {
-                    table.walks.start(peer, delta.joined.iter().copied());
-                }
-            }
-        });
-    }
-
-    /// One more peer to which we originate a membership.
-    fn originate(&mut self, membership: RtMembership) {
-        let peers = self.world.originated.entry(membership).or_insert(0);
-        *peers += 1;
-        if *peers > 1 || !self.tells_memberships() {
-            return;
-        }
-        let attributes =
-            PathAttributes { local_pref: Some(DEFAULT_LOCAL_PREF), ..PathAttributes::default() };
-        let router_id = self.world.config.router_id;
-        let said = Said {
-            peer: PeerIx::LOCAL,
-            source: Source::Local,
-            next_hop: NextHop::V4(router_id),
-            rank: Rank::of(&attributes, false, router_id),
-            attributes: Arc::new(attributes),
-        };
-        let table = &mut self.tables.rtc;
-        let bucket = table.bucket(said);
-        let route = Route { path_id: PathId(0), key: membership, data: () };
-        table.announce(&self.world, bucket, route);
-        self.memberships_changed();
-    }
-
-    fn stop_originating(&mut self, membership: RtMembership) {
-        let Some(peers) = self.world.originated.get_mut(&membership) else { return };
-        *peers -= 1;
-        if *peers > 0 {
-            return;
-        }
-        self.world.originated.remove(&membership);
-        self.tables.rtc.withdraw(&self.world, PeerIx::LOCAL, PathId(0), &membership);
-        self.memberships_changed();
-    }
-
-    /// All shards hold memberships, one says them: two would contradict each other.
-    fn tells_memberships(&self) -> bool {
-        self.world.config.shard == 0
-    }
-
-    fn owe_membership(&mut self, peer: PeerIx, membership: RtMembership) {
-        if !self.tells_memberships() {
-            return;
-        }
-        let table = &mut self.tables.rtc;
-        if let Some(destination) = table.find(&membership)
-            && table.group_ix(peer).is_some()
-        {
-            table.owe(destination, peer);
-        }
-    }
-
-    fn enforce_import(&mut self, peer: PeerIx) {
-        let Some(known) = self.world.up(peer) else { return };
-        let view = Arc::clone(&known.view);
-        let world = &self.world;
-        for_each_target_table!(self.tables, table => table.enforce_import(world, peer, &view));
-    }
 }
 
-fn family_of<F: TableFamily>(_: &Table<F>) -> AfiSafi {
+pub(crate) fn family_of<F: TableFamily>(_: &Table<F>) -> AfiSafi {
     F::AFI_SAFI
-}
-
-/// Whether the second policy lets pass what the first did not.
-fn wider(before: Option<&BTreeSet<RouteTarget>>, now: Option<&BTreeSet<RouteTarget>>) -> bool {
-    match (before, now) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(before), Some(now)) => !now.is_subset(before),
-    }
 }
 
 /// Returns whether there is more to do.
@@ -691,7 +434,7 @@ fn flush_table<F: TableFamily>(
 ) -> bool {
     for _ in 0..pace.rounds {
         table.advance_walks(world, pace.walk);
-        let runs = table.pack(world, round, pace.round);
+        let runs = table.pack(world, round, pace);
         let mut failed = Vec::new();
         for (peer, batch) in runs.batches() {
             if push(world, sink, peer, batch).is_err() {

@@ -426,11 +426,8 @@ fn pages(shard: &Shard, peer: PeerIx, family: AfiSafi) -> Vec<Advertised> {
 fn pace() -> impl Strategy<Value = Pace> {
     prop_oneof![
         Just(Pace::default()),
-        (1usize..4, 1usize..3, 1usize..4).prop_map(|(round, rounds, walk)| Pace {
-            round,
-            rounds,
-            walk
-        }),
+        (1usize..4, prop_oneof![1usize..300, Just(1 << 20)], 1usize..3, 1usize..4)
+            .prop_map(|(round, arena, rounds, walk)| Pace { round, arena, rounds, walk }),
     ]
 }
 

@@ -1,0 +1,73 @@
+//! Loads routes into an empty shard and reflects them to clients.
+//!
+//! `cold_load [ROUTES] [CLIENTS] [late]` prints what it did, the time and the peak of memory, in all
+//! and per route; with `late`, a client comes up afterwards. `scripts/rib-cost.sh` counts the instructions of [`measured`] under callgrind.
+
+#![allow(clippy::print_stdout, reason = "that is what a benchmark is for")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+
+mod load;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use bgp_rib::{Input, Shard};
+use load::Counter;
+
+/// What instructions are counted of: nothing but the shard.
+#[inline(never)]
+fn measured(shard: &mut Shard, inputs: Vec<Input>, counter: &mut Counter) {
+    load::run(shard, inputs.into_iter(), counter);
+}
+
+fn main() {
+    let number = |nth, default| {
+        let argument: Option<u32> = std::env::args().nth(nth).and_then(|text| text.parse().ok());
+        argument.unwrap_or(default)
+    };
+    let (routes, clients) = (number(1, 200_000), number(2, 10));
+    let clients = u16::try_from(clients).expect("at most 65,531 clients");
+    let mut shard = load::shard(clients);
+    let mut counter = Counter::default();
+    let before = load::peak_memory();
+    let mut spent = std::time::Duration::ZERO;
+    let mut inputs = load::inputs(routes);
+    loop {
+        // Inputs are made a few at a time and outside of what is measured.
+        let some: Vec<Input> = inputs.by_ref().take(4).collect();
+        if some.is_empty() {
+            break;
+        }
+        let start = Instant::now();
+        measured(&mut shard, some, &mut counter);
+        spent += start.elapsed();
+    }
+    let peak = load::peak_memory().saturating_sub(before);
+    let Counter { batches, octets } = counter;
+    println!("routes {routes} clients {clients} batches {batches} octets {octets}");
+    println!("nanoseconds-per-route {:.1}", spent.as_nanos() as f64 / f64::from(routes));
+    println!("peak-octets-per-route {:.1}", peak as f64 / f64::from(routes));
+    if std::env::args().any(|argument| argument == "late") {
+        let (view, peer) = load::late(clients);
+        let start = Instant::now();
+        let mut counter = Counter::default();
+        let up = Input::PeerUp { peer, view };
+        load::run(&mut shard, std::iter::once(up), &mut counter);
+        println!(
+            "late-joiner-milliseconds {:.1} octets {}",
+            start.elapsed().as_secs_f64() * 1e3,
+            counter.octets
+        );
+        let start = Instant::now();
+        let mut counter = Counter::default();
+        let down = Input::PeerDown { peer: bgp_rib::PeerIx(0), retained: Vec::new() };
+        load::run(&mut shard, std::iter::once(down), &mut counter);
+        println!(
+            "loss-of-sender-milliseconds {:.1} octets {}",
+            start.elapsed().as_secs_f64() * 1e3,
+            counter.octets
+        );
+    }
+    black_box(&shard);
+}

@@ -1,0 +1,273 @@
+//! Peers that come, go and change, and what follows for what they are told.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bgp_wire::{AfiSafi, NextHop, PathAttributes, PathId, Route, RouteTarget, RtMembership};
+
+use crate::bucket::{Said, Source};
+use crate::decision::{DEFAULT_LOCAL_PREF, Rank};
+use crate::group::UpdateGroup;
+use crate::interest::{Delta, Wanted};
+use crate::peer::{MembershipsOut, PeerIx, PeerView};
+use crate::registry::Peer;
+use crate::shard::{Output, Shard, family_of, for_each_table, for_each_target_table};
+
+impl Shard {
+    pub(crate) fn peer_up(&mut self, peer: PeerIx, view: &Arc<PeerView>) {
+        if self.world.up(peer).is_some() {
+            self.peer_down(peer, &view.negotiated.families);
+        }
+        if let Some(before) = self.world.peer(peer) {
+            // Routes kept from somebody else are not this peer's.
+            let same = before.view.kind == view.kind
+                && before.view.router_id == view.router_id
+                && before.view.address == view.address;
+            let world = &self.world;
+            for_each_table!(self.tables, table => {
+                if !same || !view.speaks(family_of(table)) {
+                    table.remove_all(world, peer);
+                }
+            });
+            self.memberships_changed();
+        }
+        let rejected = self.world.remove(peer).map(|before| before.rejected).unwrap_or_default();
+        let originate = view.originate.clone();
+        self.world
+            .insert(peer, Peer { view: Arc::clone(view), up: true, blocked: false, rejected });
+        for_each_table!(self.tables, table => {
+            let family = family_of(table);
+            if view.speaks(family) {
+                table.join(peer, UpdateGroup::of(view, family));
+                table.sender_mut(peer).limit_told = false;
+                if !family.has_targets() {
+                    table.end_of_rib_due.push(peer);
+                }
+            }
+        });
+        for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST, AfiSafi::RTC] {
+            self.refresh(peer, family);
+        }
+        for membership in originate {
+            self.originate(membership);
+            self.owe_membership(peer, membership);
+        }
+        self.enforce_import(peer);
+        if !self.world.up(peer).is_some_and(|known| known.mode().uses_rtc()) {
+            self.attach(peer);
+        }
+    }
+
+    /// The interest of a peer is known: it is told routes that have targets.
+    pub(crate) fn attach(&mut self, peer: PeerIx) {
+        if self.world.interest.is_attached(peer) {
+            return;
+        }
+        let Some(known) = self.world.up(peer) else { return };
+        let mode = known.mode();
+        let delta = self.world.interest.attach(peer, &mode);
+        self.interest_changed(peer, &delta);
+        for_each_target_table!(self.tables, table => {
+            if table.group_ix(peer).is_some() {
+                table.end_of_rib_due.push(peer);
+            }
+        });
+    }
+
+    pub(crate) fn peer_down(&mut self, peer: PeerIx, retained: &[AfiSafi]) {
+        let Some(known) = self.world.peer_mut(peer) else { return };
+        let was_up = std::mem::replace(&mut known.up, false);
+        let originate = known.view.originate.clone();
+        self.world.unblock(peer);
+        self.world.interest.detach(peer);
+        self.world.epoch += 1;
+        let world = &self.world;
+        for_each_table!(self.tables, table => {
+            table.leave(peer);
+            if !retained.contains(&family_of(table)) {
+                table.remove_all(world, peer);
+            } else if was_up {
+                table.retain(world, peer);
+            }
+        });
+        self.memberships_changed();
+        if was_up {
+            for membership in originate {
+                self.stop_originating(membership);
+            }
+        }
+    }
+
+    pub(crate) fn peer_changed(&mut self, peer: PeerIx, view: &Arc<PeerView>) {
+        let Some(known) = self.world.peer_mut(peer).filter(|known| known.up) else { return };
+        let before = std::mem::replace(&mut known.view, Arc::clone(view));
+        let mode = known.mode();
+        self.world.epoch += 1;
+        if self.world.interest.is_attached(peer) {
+            let delta = self.world.interest.attach(peer, &mode);
+            self.interest_changed(peer, &delta);
+        } else if !mode.uses_rtc() {
+            self.attach(peer);
+        }
+        for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST] {
+            let group = UpdateGroup::of(view, family);
+            if view.speaks(family) && group != UpdateGroup::of(&before, family) {
+                match family {
+                    AfiSafi::IPV4_UNICAST => self.tables.ipv4.join(peer, group),
+                    _ => self.tables.ipv6.join(peer, group),
+                }
+                self.refresh(peer, family);
+            }
+        }
+        self.memberships_out_changed(peer, &before, view);
+        for_each_table!(self.tables, table => {
+            if before.limits != view.limits {
+                table.sender_mut(peer).limit_told = false;
+            }
+        });
+        self.enforce_import(peer);
+        if wider(before.import_targets.as_deref(), view.import_targets.as_deref()) {
+            let families = view.negotiated.families.iter().copied().filter(|f| f.has_targets());
+            self.outputs.extend(families.map(|family| Output::RefreshWanted { peer, family }));
+        }
+        self.check_limits(peer);
+    }
+
+    fn memberships_out_changed(&mut self, peer: PeerIx, before: &PeerView, view: &PeerView) {
+        for membership in view.originate.difference(&before.originate) {
+            self.originate(*membership);
+            self.owe_membership(peer, *membership);
+        }
+        for membership in before.originate.difference(&view.originate) {
+            self.owe_membership(peer, *membership);
+            self.stop_originating(*membership);
+        }
+        let speaks = self.tells_memberships() && view.speaks(AfiSafi::RTC);
+        if before.memberships != view.memberships && speaks {
+            let table = &mut self.tables.rtc;
+            for destination in table.all() {
+                table.owe(destination, peer);
+            }
+        }
+    }
+
+    /// Shows a peer all of a family that it is due.
+    pub(crate) fn refresh(&mut self, peer: PeerIx, family: AfiSafi) {
+        let Some(known) = self.world.up(peer).filter(|known| known.view.speaks(family)) else {
+            return;
+        };
+        if family == AfiSafi::RTC {
+            let own_only = known.view.memberships == MembershipsOut::OwnOnly;
+            let originate = known.view.originate.clone();
+            if own_only {
+                for membership in originate {
+                    self.owe_membership(peer, membership);
+                }
+                return;
+            }
+            let (table, world) = (&mut self.tables.rtc, &self.world);
+            for destination in table.all() {
+                if table.told(world, destination, peer).is_some() {
+                    table.owe(destination, peer);
+                }
+            }
+            return;
+        }
+        let wanted: Vec<Wanted> = if family.has_targets() {
+            self.world.interest.of(peer).collect()
+        } else {
+            vec![Wanted::All]
+        };
+        for_each_table!(self.tables, table => {
+            if family_of(table) == family {
+                table.walks.start(peer, wanted.iter().copied());
+            }
+        });
+    }
+
+    pub(crate) fn interest_changed(&mut self, peer: PeerIx, delta: &Delta) {
+        if delta.is_empty() {
+            return;
+        }
+        self.world.epoch += 1;
+        let world = &self.world;
+        for_each_target_table!(self.tables, table => {
+            if table.group_ix(peer).is_some() {
+                for wanted in &delta.left {
+                    table.retract(world, peer, *wanted);
+                }
+                if !delta.joined.is_empty() {
+                    table.walks.start(peer, delta.joined.iter().copied());
+                }
+            }
+        });
+    }
+
+    /// One more peer to which we originate a membership.
+    fn originate(&mut self, membership: RtMembership) {
+        let peers = self.world.originated.entry(membership).or_insert(0);
+        *peers += 1;
+        if *peers > 1 || !self.tells_memberships() {
+            return;
+        }
+        let attributes =
+            PathAttributes { local_pref: Some(DEFAULT_LOCAL_PREF), ..PathAttributes::default() };
+        let router_id = self.world.config.router_id;
+        let said = Said {
+            peer: PeerIx::LOCAL,
+            source: Source::Local,
+            next_hop: NextHop::V4(router_id),
+            rank: Rank::of(&attributes, false, router_id),
+            attributes: Arc::new(attributes),
+        };
+        let table = &mut self.tables.rtc;
+        let bucket = table.bucket(said);
+        let route = Route { path_id: PathId(0), key: membership, data: () };
+        table.announce(&self.world, bucket, route);
+        self.memberships_changed();
+    }
+
+    fn stop_originating(&mut self, membership: RtMembership) {
+        let Some(peers) = self.world.originated.get_mut(&membership) else { return };
+        *peers -= 1;
+        if *peers > 0 {
+            return;
+        }
+        self.world.originated.remove(&membership);
+        self.tables.rtc.withdraw(&self.world, PeerIx::LOCAL, PathId(0), &membership);
+        self.memberships_changed();
+    }
+
+    /// All shards hold memberships, one says them: two would contradict each other.
+    fn tells_memberships(&self) -> bool {
+        self.world.config.shard == 0
+    }
+
+    fn owe_membership(&mut self, peer: PeerIx, membership: RtMembership) {
+        if !self.tells_memberships() {
+            return;
+        }
+        let table = &mut self.tables.rtc;
+        if let Some(destination) = table.find(&membership)
+            && table.group_ix(peer).is_some()
+        {
+            table.owe(destination, peer);
+        }
+    }
+
+    fn enforce_import(&mut self, peer: PeerIx) {
+        let Some(known) = self.world.up(peer) else { return };
+        let view = Arc::clone(&known.view);
+        let world = &self.world;
+        for_each_target_table!(self.tables, table => table.enforce_import(world, peer, &view));
+    }
+}
+
+/// Whether the second policy lets pass what the first did not.
+fn wider(before: Option<&BTreeSet<RouteTarget>>, now: Option<&BTreeSet<RouteTarget>>) -> bool {
+    match (before, now) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(before), Some(now)) => !now.is_subset(before),
+    }
+}

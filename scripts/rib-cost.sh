@@ -1,0 +1,56 @@
+#!/bin/sh
+# What a route costs a shard in a cold load: instructions (callgrind) and peak memory.
+# Fails when either is more than 5 % above crates/bgp-rib/benches/cost.toml.
+# `scripts/rib-cost.sh --update` writes new figures there.
+set -eu
+
+cd "$(dirname "$0")/.."
+figures=crates/bgp-rib/benches/cost.toml
+routes=50000
+clients=10
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+command -v valgrind >/dev/null || {
+    echo "rib-cost: valgrind is missing: apt-get install valgrind" >&2
+    exit 2
+}
+
+bench=$(cargo bench -p bgp-rib --bench cold_load --no-run 2>&1 |
+    sed -n 's/.*Executable .*(\(.*\)).*/\1/p')
+[ -x "$bench" ] || {
+    echo "rib-cost: the benchmark was not built" >&2
+    exit 2
+}
+
+valgrind --tool=callgrind --toggle-collect='cold_load::measured*' \
+    --callgrind-out-file="$work/callgrind" "$bench" "$routes" "$clients" \
+    >"$work/out" 2>"$work/log"
+collected=$(sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$work/log")
+instructions=$((collected / routes))
+# More routes: what a process needs anyway must not count much.
+peak=$("$bench" 400000 "$clients" | sed -n 's/^peak-octets-per-route \([0-9]*\).*/\1/p')
+
+echo "instructions-per-route $instructions"
+echo "peak-octets-per-route $peak"
+
+if [ "${1:-}" = --update ]; then
+    cat >"$figures" <<TOML
+# Written by scripts/rib-cost.sh --update: $routes routes (peak: 400000) to $clients clients.
+instructions-per-route = $instructions
+peak-octets-per-route = $peak
+TOML
+    exit 0
+fi
+
+status=0
+check() {
+    limit=$(sed -n "s/^$1 = \([0-9]*\)\$/\1/p" "$figures")
+    if [ "$(($2 * 100))" -gt "$((limit * 105))" ]; then
+        echo "rib-cost: $1 is $2, more than 5 % above $limit in $figures" >&2
+        status=1
+    fi
+}
+check instructions-per-route "$instructions"
+check peak-octets-per-route "$peak"
+exit "$status"
