@@ -55,9 +55,8 @@ pub struct Core {
     ports: BTreeMap<PortId, Port>,
     removals: BTreeMap<PortId, Removal>,
     local: Local,
-    /// `local` is older than what it is derived from.
-    local_outdated: bool,
     import: Import,
+    outdated: Outdated,
     /// What the state file does not have yet.
     unsaved: bool,
     /// Changes for the data plane apart from routes.
@@ -79,6 +78,13 @@ pub struct Core {
     answers: Vec<(RequestId, PortAnswer)>,
 }
 
+/// What is older than what it is derived from.
+#[derive(Debug)]
+struct Outdated {
+    local: bool,
+    announced: bool,
+}
+
 impl Core {
     /// With the ports and numbers of the earlier run.
     ///
@@ -94,8 +100,8 @@ impl Core {
             ports: state.ports.into_iter().map(|(id, spec)| (id, Port::restored(spec))).collect(),
             removals: BTreeMap::new(),
             local: Local::default(),
-            local_outdated: true,
             import: Import::default(),
+            outdated: Outdated { local: true, announced: true },
             unsaved: false,
             pending: Work { node: Some(node_config), ..Work::default() },
             translations: BTreeMap::new(),
@@ -126,10 +132,13 @@ impl Core {
     /// Brings everything that is derived up to date. Called after a batch of events, before anything
     /// is asked for.
     pub fn settle(&mut self) {
-        if std::mem::take(&mut self.local_outdated) {
+        if std::mem::take(&mut self.outdated.local) {
             self.derive();
+            self.outdated.announced = true;
         }
-        self.announce();
+        if std::mem::take(&mut self.outdated.announced) {
+            self.announce();
+        }
     }
 
     /// What must be on the disk before anything else happens; `None` if it is there already.
@@ -171,12 +180,13 @@ impl Core {
     /// What the data plane says of the work it got.
     pub fn applied(&mut self, report: Report) {
         self.done = self.done.max(report.seq);
+        self.outdated.announced = true;
         for (item, reason) in report.failed {
-            self.local_outdated |= matches!(item, Item::Port(_));
+            self.outdated.local |= matches!(item, Item::Port(_));
             self.failing.insert(item, reason);
         }
         for item in report.recovered {
-            self.local_outdated |= matches!(item, Item::Port(_));
+            self.outdated.local |= matches!(item, Item::Port(_));
             self.failing.remove(&item);
         }
         self.settle();
