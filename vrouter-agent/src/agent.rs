@@ -49,6 +49,7 @@ pub async fn start<P: Dataplane + 'static>(
     let listeners = http_shell::Listeners::bind(&socket, http).await?;
     let reconciler = Reconciler::adopt(plane).await?;
     let was_found = reconciler.was_found();
+    let left = reconciler.found_routes().clone();
     info!(
         name = node.name,
         cloud = node.cloud,
@@ -69,7 +70,8 @@ pub async fn start<P: Dataplane + 'static>(
     let ends = reconcile_task::Ends { work: work_inbox, reports, questions: question_inbox };
     supervisor.spawn("reconcile", reconcile_task::run(reconciler, ends, shutdown.clone()));
 
-    let core = Core::new(Instant::now(), node.clone(), Arc::clone(&topology), state);
+    let mut core = Core::new(Instant::now(), node.clone(), Arc::clone(&topology), state);
+    core.set_left(left);
     let sessions = Sessions::new(events, was_found);
     let running = Running::new(topology_file.clone(), topology);
     let cloud = node.cloud.clone();

@@ -36,6 +36,13 @@ pub struct OwnPath {
     pub path: Arc<Path>,
 }
 
+/// A path, and the VRF that has it whatever its targets are.
+#[derive(Debug)]
+struct Placed {
+    home: Option<VrfId>,
+    path: Arc<Path>,
+}
+
 #[derive(Debug, Default)]
 struct Vrf {
     targets: BTreeSet<RouteTarget>,
@@ -102,19 +109,14 @@ impl Import {
     /// Replaces this node's own routes.
     pub fn set_own(&mut self, own: BTreeMap<VpnPrefix, OwnPath>) {
         let before = std::mem::replace(&mut self.own, own);
-        let gone: Vec<_> =
-            before.keys().filter(|key| !self.own.contains_key(*key)).copied().collect();
-        for key in gone {
-            self.place(Source::Own, key, None);
-        }
-        let changed: Vec<_> = self
-            .own
-            .iter()
-            .filter(|(key, own)| before.get(*key) != Some(*own))
-            .map(|(key, own)| (*key, own.clone()))
-            .collect();
-        for (key, own) in changed {
-            self.place(Source::Own, key, Some((Some(own.home), &own.path)));
+        let keys: BTreeSet<VpnPrefix> = before.keys().chain(self.own.keys()).copied().collect();
+        for key in keys {
+            let (old, new) = (before.get(&key).cloned(), self.own.get(&key).cloned());
+            if old != new {
+                let place = |own: OwnPath| Placed { home: Some(own.home), path: own.path };
+                let (old, new) = (old.map(place), new.map(place));
+                self.place(Source::Own, key, old.as_ref(), new.as_ref());
+            }
         }
     }
 
@@ -136,8 +138,8 @@ impl Import {
 
     /// Drops everything that a peer told.
     pub fn drop_peer(&mut self, peer: IpAddr) {
-        for key in self.received.remove(&peer).unwrap_or_default().into_keys() {
-            self.place(Source::Peer(peer), key, None);
+        for (key, path) in self.received.remove(&peer).unwrap_or_default() {
+            self.place(Source::Peer(peer), key, Some(&Placed { home: None, path }), None);
         }
     }
 
@@ -200,14 +202,15 @@ impl Import {
 
     fn learn(&mut self, peer: IpAddr, key: VpnPrefix, path: Path) {
         let path = Arc::new(path);
-        self.received.entry(peer).or_default().insert(key, Arc::clone(&path));
-        self.place(Source::Peer(peer), key, Some((None, &path)));
+        let old = self.received.entry(peer).or_default().insert(key, Arc::clone(&path));
+        let place = |path| Placed { home: None, path };
+        self.place(Source::Peer(peer), key, old.map(place).as_ref(), Some(&place(path)));
     }
 
     fn forget(&mut self, peer: IpAddr, key: VpnPrefix) {
-        let routes = self.received.get_mut(&peer);
-        if routes.is_some_and(|routes| routes.remove(&key).is_some()) {
-            self.place(Source::Peer(peer), key, None);
+        let old = self.received.get_mut(&peer).and_then(|routes| routes.remove(&key));
+        if let Some(path) = old {
+            self.place(Source::Peer(peer), key, Some(&Placed { home: None, path }), None);
         }
     }
 
@@ -220,25 +223,37 @@ impl Import {
         }
     }
 
-    /// Puts a path into the tables that want it, and takes it out of the others.
-    fn place(&mut self, source: Source, key: VpnPrefix, path: Option<(Option<VrfId>, &Arc<Path>)>) {
-        let into: BTreeSet<VrfId> = match path {
-            Some((home, path)) => self.importers(&path.targets).chain(home).collect(),
-            None => BTreeSet::new(),
-        };
+    /// Puts a path into the tables that want it, and takes the old one out of the others.
+    fn place(
+        &mut self,
+        source: Source,
+        key: VpnPrefix,
+        old: Option<&Placed>,
+        new: Option<&Placed>,
+    ) {
+        let out_of: BTreeSet<VrfId> =
+            old.into_iter().flat_map(|placed| self.places(placed)).collect();
+        let into: BTreeSet<VrfId> =
+            new.into_iter().flat_map(|placed| self.places(placed)).collect();
         let net = IpNet::V4(key.net);
-        for (id, vrf) in &mut self.vrfs {
-            let changed = match path {
-                Some((_, path)) if into.contains(id) => {
-                    let entry = Entry { source, rd: key.rd, path: Arc::clone(path) };
-                    vrf.table.insert(net, entry)
-                }
-                _ => vrf.table.remove(net, source, key.rd),
-            };
-            if changed {
+        for id in out_of.difference(&into) {
+            let vrf = self.vrfs.get_mut(id);
+            if vrf.is_some_and(|vrf| vrf.table.remove(net, source, key.rd)) {
                 mark(&mut self.dirty, *id, net);
             }
         }
+        let Some(Placed { path, .. }) = new else { return };
+        for id in into {
+            let entry = Entry { source, rd: key.rd, path: Arc::clone(path) };
+            let vrf = self.vrfs.get_mut(&id);
+            if vrf.is_some_and(|vrf| vrf.table.insert(net, entry)) {
+                mark(&mut self.dirty, id, net);
+            }
+        }
+    }
+
+    fn places(&self, placed: &Placed) -> impl Iterator<Item = VrfId> {
+        self.importers(&placed.path.targets).chain(placed.home)
     }
 
     fn importers(&self, targets: &[RouteTarget]) -> impl Iterator<Item = VrfId> {

@@ -79,8 +79,10 @@ impl Numbers {
     }
 
     fn free_id(&mut self) -> Option<VrfId> {
-        let used: BTreeSet<u32> = self.networks.values().map(|numbers| numbers.id.0).collect();
-        if let Some(free) = (1..=MAX_VRF).find(|id| !used.contains(id)) {
+        // Without gaps, unless somebody edited the file.
+        let next = u32::try_from(self.networks.len()).map_or(MAX_VRF, |used| used + 1);
+        let is_free = |id: &u32| !self.networks.values().any(|numbers| numbers.id.0 == *id);
+        if let Some(free) = (next..=MAX_VRF).chain(1..next.min(MAX_VRF)).find(is_free) {
             return Some(VrfId(free));
         }
         let (_, oldest) = self
@@ -92,14 +94,13 @@ impl Numbers {
     }
 
     fn free_label(&self) -> MplsLabel {
-        let used: BTreeSet<MplsLabel> =
-            self.networks.values().map(|numbers| numbers.label).collect();
         let (first, last) = (MplsLabel::MIN.value(), MplsLabel::MAX.value());
-        let start = (self.last_label + 1).clamp(first, last);
+        let start = self.last_label.saturating_add(1).max(first);
+        let is_free = |label: &MplsLabel| !self.networks.values().any(|n| n.label == *label);
         (start..=last)
             .chain(first..start)
             .filter_map(MplsLabel::new)
-            .find(|label| !used.contains(label))
+            .find(is_free)
             .expect("there are more labels than VRFs")
     }
 }
@@ -122,11 +123,13 @@ mod tests {
 
     #[test]
     fn only_when_nothing_else_is_left_the_longest_unused_number_is_given_away() {
-        let mut numbers = Numbers::default();
         let names: Vec<String> = (1..=MAX_VRF).map(|n| n.to_string()).collect();
-        for name in &names {
-            numbers.assign(name).unwrap();
-        }
+        let all = names.iter().zip(1..).map(|(name, id)| {
+            let label = MplsLabel::new(15 + id).unwrap();
+            (name.clone(), VrfNumbers { id: VrfId(id), label, retired: None })
+        });
+        let mut numbers =
+            Numbers { networks: all.collect(), last_label: 15 + MAX_VRF, retirements: 0 };
         assert_eq!(numbers.assign("late"), Err(Exhausted("late".into())));
 
         let mut used: BTreeSet<&str> = names.iter().map(String::as_str).collect();
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn labels_begin_again_at_the_bottom_when_the_top_is_reached() {
-        let mut numbers = Numbers { last_label: MplsLabel::MAX.value(), ..Numbers::default() };
+        let mut numbers = Numbers { last_label: MplsLabel::MAX.value() - 1, ..Numbers::default() };
         assert_eq!(numbers.assign("a").unwrap().label, MplsLabel::MAX);
         assert_eq!(numbers.assign("b").unwrap().label, MplsLabel::MIN);
     }

@@ -78,7 +78,13 @@ async fn serve(api: &Api, supervisor: &mut Supervisor) -> anyhow::Result<()> {
     notifier.ready("running");
     let outcome = loop {
         tokio::select! {
-            () = watchdog.due() => notifier.alive(),
+            () = watchdog.due() => {
+                if api.has_pulse().await {
+                    notifier.alive();
+                } else {
+                    error!("the owner task does not answer");
+                }
+            }
             signal = signals.next() => match signal {
                 Signal::Reload => {
                     notifier.reloading();

@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, NextHopGroup, NodeConfig, Op, Port, PortId,
+    Counters, Dataplane, DataplaneError, Desired, Fib, NextHopGroup, NodeConfig, Op, Port, PortId,
     Scope, Translation, TranslationKind, Vrf, VrfFib, VrfId, diff,
 };
 use ipnet::IpNet;
@@ -97,8 +97,19 @@ impl<P: Dataplane> Reconciler<P> {
         })
     }
 
-    pub const fn plane(&self) -> &P {
+    #[cfg(test)]
+    pub(crate) const fn plane(&self) -> &P {
         &self.plane
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn plane_mut(&mut self) -> &mut P {
+        &mut self.plane
+    }
+
+    /// The routes that were found, as far as they were not changed since.
+    pub const fn found_routes(&self) -> &Fib {
+        &self.found.fib
     }
 
     /// Whether forwarding went on since an earlier run of the agent.
@@ -365,3 +376,8 @@ fn with_causes(error: &DataplaneError) -> String {
     let chain = std::iter::successors(Some(first), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+pub(crate) mod faulty;
+#[cfg(test)]
+mod tests;

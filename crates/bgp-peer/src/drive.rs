@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bgp_session::cease::Cease;
-use bgp_session::collision::{self, Initiator, Speaker};
+use bgp_session::collision::{self, Initiator};
 use bgp_session::{Backoff, DownReason, Input};
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
@@ -127,10 +127,10 @@ impl Attempts {
     fn take_live(&mut self) -> Option<Live> {
         let is_up = |connection: &mut Box<Connection>| connection.up.is_some();
         if let Some(up) = self.ours.take_if(is_up) {
-            return Some(Live { up, rival: self.theirs.take() });
+            return Some(Live { up, rival: self.theirs.take(), is_late: false });
         }
         let up = self.theirs.take_if(is_up)?;
-        Some(Live { up, rival: self.ours.take() })
+        Some(Live { up, rival: self.ours.take(), is_late: false })
     }
 }
 
@@ -309,8 +309,7 @@ impl Driver {
     fn collide(&mut self, attempts: &mut Attempts) {
         let (Some(ours), Some(theirs)) = (&attempts.ours, &attempts.theirs) else { return };
         let (Some(agreed), Some(_)) = (ours.agreement(), theirs.agreement()) else { return };
-        let config = &self.config.session;
-        let us = Speaker { id: config.local_id, asn: config.local_asn };
+        let us = self.config.session.speaker();
         let loser = match collision::winner(us, agreed.peer.speaker()) {
             Initiator::Us => attempts.theirs.take(),
             Initiator::Peer => attempts.ours.take(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bgp_session::cease::Cease;
-use bgp_session::{DownReason, Input};
+use bgp_session::{DownReason, Input, collision};
 use bgp_wire::RouteRefresh;
 use tracing::info;
 
@@ -19,6 +19,8 @@ use crate::status::PeerState;
 pub(crate) struct Live {
     pub(crate) up: Box<Connection>,
     pub(crate) rival: Option<Box<Connection>>,
+    /// Whether the rival connected after the session was up.
+    pub(crate) is_late: bool,
 }
 
 impl Driver {
@@ -43,7 +45,7 @@ impl Driver {
                     }
                 }
             } else if let Some(reason) = live.up.down.take() {
-                let Live { up, rival } = live;
+                let Live { up, rival, .. } = live;
                 self.part(up);
                 let down = self.has_gone_down(&established, reason);
                 deliver.deliver(PeerEvent::Down(down)).await?;
@@ -56,7 +58,7 @@ impl Driver {
 
     /// Waits for one thing beside the handing over, and deals with it. May be dropped at any time.
     async fn turn_established(&mut self, live: &mut Live, reading: Reading) {
-        let Live { up, rival } = live;
+        let Live { up, rival, .. } = live;
         if up.down.is_some() {
             return std::future::pending().await;
         }
@@ -97,6 +99,7 @@ impl Driver {
             Some(Command::Incoming(incoming)) => {
                 if let Some(incoming) = self.admit(incoming) {
                     self.replace(&mut live.rival, incoming);
+                    live.is_late = true;
                 }
                 return;
             }
@@ -108,17 +111,27 @@ impl Driver {
         live.up.step(now(), input);
     }
 
-    /// What a second connection means. Its KEEPALIVE proves that the peer has given up the first: then,
-    /// with graceful restart, it takes over (RFC 4724 §4.2); else it is closed (RFC 4271 §6.8).
+    /// What a second connection means. Its KEEPALIVE proves that the peer has given up the first, and
+    /// then it takes over. Before that, one that cannot take over is closed:
+    ///
+    /// - one that was on its way when the session came up, if the identifiers speak for the session:
+    ///   the peer may have compared them before it saw the session up (RFC 4271 §6.8);
+    /// - a later one, unless graceful restart was agreed on (RFC 4724 §4.2).
     fn weigh(&mut self, live: &mut Live) {
-        let Live { up, rival } = live;
+        let Live { up, rival, is_late } = live;
         let Some(second) = rival else { return };
-        if up.agreement().is_none_or(|agreement| agreement.restart.is_none()) {
-            if second.agreement().is_some() {
+        if let (Some(session), Some(other)) = (up.agreement(), second.agreement()) {
+            let may_take_over = if *is_late {
+                session.restart.is_some()
+            } else {
+                collision::winner(self.config.session.speaker(), other.peer.speaker())
+                    == second.initiator
+            };
+            if !may_take_over {
                 second.step(now(), Input::Cease(Cease::Collision, String::new()));
+            } else if second.up.is_some() {
+                return up.step(now(), Input::Replaced);
             }
-        } else if second.up.is_some() {
-            return up.step(now(), Input::Replaced);
         }
         if second.down.is_some()
             && let Some(dead) = rival.take()

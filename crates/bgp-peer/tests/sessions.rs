@@ -4,7 +4,7 @@ mod support;
 
 use bgp_peer::{Mode, PeerConfig, PeerEvent, PeerState, Push, PushError, Then};
 use bgp_session::cease::Cease;
-use bgp_session::{DownReason, SessionConfig};
+use bgp_session::{DownReason, HoldTime, SessionConfig};
 use bgp_wire::{AfiSafi, RouteRefresh};
 use support::{HIGH, LOW, Side, batch, config, end_of_rib, listen, soon};
 
@@ -148,6 +148,23 @@ async fn the_restart_bit_is_said_until_the_first_session_is_up() {
     low.down().await;
     let (second, _) = low.up().await;
     assert!(!second.agreement.restart.as_ref().unwrap().restarted);
+}
+
+#[tokio::test]
+async fn another_configuration_counts_from_the_next_session_on() {
+    let (low, high) = both();
+    let mut changed = high.clone();
+    changed.session.hold_time = HoldTime::try_from(9).unwrap();
+    changed.session.restart.as_mut().unwrap().restarted = true;
+    let (mut low, mut high) = pair(low, high);
+    let (first, _) = low.up().await;
+    let (seen, _) = high.up().await;
+    high.peer.reconfigure(PeerConfig { port: seen.remote.port(), ..changed }).unwrap();
+    high.peer.cease(Cease::ConfigurationChange, "", Then::Reconnect).unwrap();
+    low.down().await;
+    let (second, _) = low.up().await;
+    assert_eq!((first.agreement.hold_time.secs(), second.agreement.hold_time.secs()), (90, 9));
+    assert!(!second.agreement.restart.as_ref().unwrap().restarted, "the process has not restarted");
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ use bgp_peer::{Mode, PeerConfig, PeerEvent, PeerState, PushError, Then};
 use bgp_session::DownReason;
 use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
-use support::{ByHand, HIGH, LOW, Side, batch, config, end_of_rib, listen, session, soon};
+use support::{
+    ByHand, HIGH, LOOPBACK, LOW, Side, batch, config, end_of_rib, listen, session, soon,
+};
+use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep};
 
 /// Nobody takes events for four hold times: the socket is not read, and both sides live on KEEPALIVEs.
@@ -96,7 +99,10 @@ async fn a_peer_that_reads_nothing_is_told_goodbye_within_seconds_and_between_me
     let (listener, port) = listen();
     let mut side = Side::start(config(LOW, 0, Mode::Passive));
     side.serve(listener);
-    let mut hand = ByHand::connect(port).await;
+    // Small buffers, so that what lies in them is read in far less time than a goodbye may take.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut hand = ByHand::over(socket.connect((LOOPBACK, port).into()).await.unwrap());
     hand.come_up(&session(HIGH)).await;
     let (_, writer) = side.up().await;
     // More than the kernel takes: waits until the writer is blocked.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bgp_wire::AfiSafi;
 use bgp_wire::capability::{AddPath, GracefulRestart};
 
+use crate::collision::Speaker;
+
 /// Zero (no timer) or at least three seconds: a `HoldTime` cannot hold anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldTime(u16);
@@ -102,6 +104,11 @@ impl SessionConfig {
             enhanced_route_refresh: false,
             restart: None,
         }
+    }
+
+    /// Us, as [`crate::collision::winner`] sees us.
+    pub const fn speaker(&self) -> Speaker {
+        Speaker { id: self.local_id, asn: self.local_asn }
     }
 
     /// Whether both sides are of one AS.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::serde_as_text;
+
 /// Address family identifier, IANA "Address Family Numbers".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Afi(pub u16);
@@ -77,6 +79,7 @@ impl fmt::Debug for AfiSafi {
     }
 }
 
+/// A text that is no [`AfiSafi`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a family; write ipv4, ipv6, vpnv4, vpnv6, evpn, rtc or numbers like 1/128")]
 pub struct ParseFamilyError(String);
@@ -92,5 +95,26 @@ impl FromStr for AfiSafi {
             .and_then(|(afi, safi)| Some((afi.parse().ok()?, safi.parse().ok()?)))
             .map(|(afi, safi)| Self { afi: Afi(afi), safi: Safi(safi) })
             .ok_or_else(|| ParseFamilyError(text.to_owned()))
+    }
+}
+
+serde_as_text!(AfiSafi, "a family, such as \"vpnv4\"");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_have_names_or_numbers() {
+        for (family, name) in AfiSafi::NAMED {
+            assert_eq!(family.to_string(), name);
+            assert_eq!(name.parse(), Ok(family));
+        }
+        let other = AfiSafi { afi: Afi(16_388), safi: Safi(71) };
+        assert_eq!(other.to_string(), "16388/71");
+        assert_eq!("16388/71".parse(), Ok(other));
+        for text in ["", "vpn", "1", "1/256", "65536/1", "1/1/1"] {
+            assert!(text.parse::<AfiSafi>().is_err(), "{text}");
+        }
     }
 }

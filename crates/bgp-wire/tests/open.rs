@@ -94,6 +94,11 @@ fn reads_every_capability() {
             ]),
         ),
         (
+            "RFC 7911 §4, a mode of 0 is not understood",
+            &[69, 4, 0, 1, 1, 0],
+            unknown(69, &[0, 1, 1, 0]),
+        ),
+        (
             "RFC 7911 §4, a mode of 4 is not understood",
             &[69, 4, 0, 1, 1, 4],
             unknown(69, &[0, 1, 1, 4]),
@@ -148,6 +153,13 @@ fn faults_are_told_with_the_subcode_of_rfc_4271() {
         ("2 s", with(3, &[0, 2]), 22, FaultKind::HoldTime(2), 6),
         ("parameters that are too short", body(&[4, 2, 2, 2]), 29, FaultKind::Truncated, 0),
         ("parameters that are too long", body(&[0, 1]), 29, FaultKind::Trailing, 0),
+        (
+            "RFC 9072 §2, never extended after a 0",
+            body(&[0, 255, 0, 0]),
+            29,
+            FaultKind::Trailing,
+            0,
+        ),
         ("a parameter over the end", body(&[2, 2, 1]), 31, FaultKind::Truncated, 0),
         ("a capability over the end", body(&[4, 2, 2, 2, 1]), 33, FaultKind::Truncated, 0),
         ("half an extended length", body(&[255, 255, 0]), 30, FaultKind::Truncated, 0),

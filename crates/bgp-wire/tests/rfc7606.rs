@@ -418,6 +418,30 @@ fn one_malformed_evpn_route_does_not_take_the_others_along() {
 }
 
 #[test]
+fn with_path_identifiers_a_route_is_left_out_all_the_same() {
+    let bad = [0, 0, 0, 9, 3, 17, 0, 1, 192, 0, 2, 1, 0, 7, 0, 0, 0, 0, 33, 192, 0, 2, 1];
+    let mut good = bad;
+    good[18] = 32;
+    let length = u8::try_from(9 + bad.len() + good.len()).expect("short");
+    let header = [0x80, 14, length, 0, 25, 70, 4, 192, 0, 2, 1, 0];
+    let reach = [&header[..], &bad, &good].concat();
+    let octets = update(&[], &[&reach, ORIGIN, AS_PATH], &[]);
+    let negotiated =
+        Negotiated { add_path_receive: vec![AfiSafi::EVPN], ..Negotiated::everything() };
+    let Ok(Message::Update(read)) = Message::decode(&octets, &negotiated) else { panic!("taken") };
+    let Routes::Evpn(list) = &read.announced[0].1 else { panic!("EVPN") };
+    assert_eq!((list.len(), list[0].path_id.0), (1, 9));
+    assert_eq!(read.faults.iter().map(|f| f.kind).collect::<Vec<_>>(), [K::RouteLeftOut(3)]);
+}
+
+#[test]
+fn a_membership_needs_no_next_hop() {
+    let reach = [0x80, 14, 10, 0, 1, 132, 4, 0, 0, 0, 0, 0, 0];
+    let octets = update(&[], &[&reach, ORIGIN, AS_PATH], &[]);
+    assert_eq!(outcome(&octets, INTERNAL), Taken);
+}
+
+#[test]
 fn the_notification_holds_the_attribute() {
     let bad = &[0x40, 99, 1, 7][..];
     let octets = update(&[], &[ORIGIN, bad, AS_PATH, NEXT_HOP], NLRI);
@@ -440,6 +464,8 @@ fn end_of_rib_is_told_from_an_empty_announcement() {
     let read = decode(&update(&[], &[&[0x90, 15, 0, 3, 0, 25, 70]], &[]), INTERNAL).expect("taken");
     assert_eq!(read.end_of_rib, Some(AfiSafi::EVPN));
     let empty_unreach = &[0x80, 15, 3, 0, 1, 128][..];
+    let octets = update(NLRI, &[empty_unreach], &[]);
+    assert_eq!(decode(&octets, INTERNAL).expect("taken").end_of_rib, None);
     let octets = update(&[], &[MP_REACH, empty_unreach, ORIGIN, AS_PATH], &[]);
     assert_eq!(decode(&octets, INTERNAL).expect("taken").end_of_rib, None);
     let read = decode(&update(NLRI, &[], &[]), INTERNAL).expect("taken");

@@ -36,6 +36,7 @@ impl EbpfPlane {
         let fib = self.read_routes()?;
         self.node = node.clone();
         self.vrfs.clone_from(&vrfs);
+        self.refresh_ways().await?;
         let translations: BTreeMap<_, Translation> = self.translations.clone();
         Ok(Desired { node, vrfs, ports, fib, translations })
     }
@@ -52,7 +53,7 @@ impl EbpfPlane {
                 uplink.mtu = interface.mtu;
                 self.tables.uplinks.put(ifindex, uplink, "uplink")?;
             }
-            if self.programs.is_attached(Hook::Uplink, &name)? {
+            if self.programs.is_attached(Hook::Uplink, &name, ifindex)? {
                 uplinks.push((uplink.order, name));
             }
         }
@@ -121,7 +122,7 @@ impl EbpfPlane {
             && veth::inode(&record.path) == Some(record.inode)
             && interface.up
             && is_mapped
-            && self.programs.is_attached(Hook::Port, &name)?)
+            && self.programs.is_attached(Hook::Port, &name, raw.ifindex)?)
     }
 
     fn read_translations(&mut self) -> Result<()> {

@@ -179,6 +179,11 @@ impl Groups {
         self.sets.get(group)
     }
 
+    /// All next hops that groups use, with their numbers.
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = (u32, NextHop)> {
+        self.hops.by_number.iter().map(|(number, (hop, _))| (*number, hop.clone()))
+    }
+
     /// The number of a next hop, if some group uses it.
     pub(crate) fn hop(&self, hop: &NextHop) -> Option<u32> {
         self.hops.by_value.get(hop).copied()

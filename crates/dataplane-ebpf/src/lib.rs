@@ -28,6 +28,7 @@ mod tables;
 mod translations;
 mod uplinks;
 mod veth;
+mod ways;
 
 pub use options::{Options, Sizes};
 pub use plane::EbpfPlane;

@@ -7,7 +7,9 @@ use futures::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressAttribute;
 use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
+use netlink_packet_route::route::RouteAttribute;
 use rtnetlink::{Handle, RouteMessageBuilder};
+use rustix::io::Errno;
 use tokio::task::JoinHandle;
 
 /// A netlink socket in the network namespace of the thread that opened it.
@@ -110,6 +112,27 @@ impl Netlink {
         add.replace().execute().await.map_err(wrong)
     }
 
+    /// The interface by which the kernel would send to that address, if it has a route.
+    pub(crate) async fn interface_towards(
+        &self,
+        address: Ipv4Addr,
+    ) -> Result<Option<u32>, DataplaneError> {
+        let asked = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build();
+        let mut answer = std::pin::pin!(self.handle.route().get(asked).execute());
+        let found = match answer.try_next().await {
+            Ok(found) => found,
+            Err(error) if is(&error, Errno::NETUNREACH) || is(&error, Errno::HOSTUNREACH) => None,
+            Err(error) => {
+                return Err(failed(format!("cannot ask for the way to {address}"), error));
+            }
+        };
+        let interface = |attribute: &RouteAttribute| match attribute {
+            RouteAttribute::Oif(ifindex) => Some(*ifindex),
+            _ => None,
+        };
+        Ok(found.and_then(|found| found.attributes.iter().find_map(interface)))
+    }
+
     /// Sends everything without a better route through the gateway, also when that is not in the
     /// interface's own prefix.
     pub(crate) async fn set_default_route(
@@ -156,8 +179,12 @@ impl From<&LinkMessage> for Interface {
 }
 
 fn is_no_device(error: &rtnetlink::Error) -> bool {
+    is(error, Errno::NODEV)
+}
+
+fn is(error: &rtnetlink::Error, code: Errno) -> bool {
     let rtnetlink::Error::NetlinkError(message) = error else { return false };
-    message.raw_code() == -rustix::io::Errno::NODEV.raw_os_error()
+    message.raw_code() == -code.raw_os_error()
 }
 
 pub(crate) fn failed(what: String, error: rtnetlink::Error) -> DataplaneError {

@@ -9,7 +9,7 @@ use dataplane::{
     Translation, Vrf, VrfId,
 };
 use ipnet::Ipv4Net;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::groups::Groups;
 use crate::netlink::Netlink;
@@ -37,6 +37,8 @@ pub struct EbpfPlane {
     pub(crate) translations: BTreeMap<(VrfId, Ipv4Addr), Translation>,
     pub(crate) routes: BTreeMap<VrfId, BTreeMap<Ipv4Net, u32>>,
     pub(crate) groups: Groups,
+    /// Interfaces towards other nodes; empty while there is one uplink.
+    pub(crate) ways: BTreeMap<Ipv4Addr, u32>,
 }
 
 impl EbpfPlane {
@@ -61,6 +63,7 @@ impl EbpfPlane {
             translations: BTreeMap::new(),
             routes: BTreeMap::new(),
             groups: Groups::new(options.sizes.groups, options.sizes.next_hops),
+            ways: BTreeMap::new(),
         };
         plane.programs.adopt()?;
         let found = plane.read_back().await?;
@@ -102,6 +105,9 @@ impl Dataplane for EbpfPlane {
             if let Op::PutRoute(..) = op {
                 let run = ops[index..].iter().take_while(|op| matches!(op, Op::PutRoute(..)));
                 let end = index + run.count();
+                if let Err(error) = self.find_ways(&ops[index..end]).await {
+                    warn!(%error, "the first uplink is taken for the way to new nodes");
+                }
                 self.move_groups(&ops[index..end]);
                 for (offset, op) in ops[index..end].iter().enumerate() {
                     if let Err(error) = self.apply_one(op).await {

@@ -80,11 +80,11 @@ impl Programs {
         ifindex: u32,
     ) -> Result<(), DataplaneError> {
         let path = self.pins.link(hook.name(), ifindex);
-        if self.is_attached(hook, interface)? && path.exists() {
+        if self.is_attached(hook, interface, ifindex)? {
             return Ok(());
         }
         if self.replace(hook, &path)? {
-            if self.is_attached(hook, interface)? {
+            if self.is_attached(hook, interface, ifindex)? {
                 return self.sweep(hook, interface);
             }
             // The number was another interface's.
@@ -111,8 +111,16 @@ impl Programs {
         self.sweep(hook, interface)
     }
 
-    /// Whether this very program is on the interface.
-    pub(crate) fn is_attached(&self, hook: Hook, interface: &str) -> Result<bool, DataplaneError> {
+    /// Whether this very program is on the interface, and will stay there without this process.
+    pub(crate) fn is_attached(
+        &self,
+        hook: Hook,
+        interface: &str,
+        ifindex: u32,
+    ) -> Result<bool, DataplaneError> {
+        if !self.pins.link(hook.name(), ifindex).exists() {
+            return Ok(false);
+        }
         let own = self.id(hook)?;
         Ok(attached(interface)?.iter().any(|(id, _)| *id == own))
     }

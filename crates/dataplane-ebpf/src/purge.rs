@@ -11,7 +11,7 @@ use crate::pins::Pins;
 use crate::tables::Entry as _;
 
 /// Removes all that the instance made: interfaces of ports, programs, maps. Nothing is forwarded
-/// afterwards. What is not there is no error.
+/// afterwards, give or take the moment that the kernel needs to let go. What is not there is no error.
 ///
 /// Must be called in the node's network namespace, on a tokio runtime, while no plane of the
 /// instance is open.

@@ -114,7 +114,7 @@ impl EbpfPlane {
         self.tables.groups.write(acquired.group, raw, "next-hop group")
     }
 
-    fn raw_hop(&self, hop: &NextHop) -> Result<layout::NextHop> {
+    pub(crate) fn raw_hop(&self, hop: &NextHop) -> Result<layout::NextHop> {
         let empty = layout::NextHop::default();
         match hop {
             NextHop::Discard => Ok(layout::NextHop { kind: layout::HOP_DISCARD, ..empty }),
@@ -139,6 +139,7 @@ impl EbpfPlane {
                 },
                 number: label.value(),
                 address: (*remote).into(),
+                uplink: self.way_to(*remote),
                 ..empty
             }),
         }

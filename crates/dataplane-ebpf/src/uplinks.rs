@@ -38,7 +38,7 @@ impl EbpfPlane {
             }
         }
         self.node = config.clone();
-        Ok(())
+        self.refresh_ways().await
     }
 
     pub(crate) fn put_vrf(&mut self, id: VrfId, vrf: &Vrf) -> Result<()> {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use arcus_api::v1::PortId;
 use arcus_config::Topology;
-use dataplane::{NextHop, NodeConfig, Translation, TranslationKind, Vrf, VrfId};
+use dataplane::{Fib, NextHop, NodeConfig, Translation, TranslationKind, Vrf, VrfId};
 use ipnet::IpNet;
 
 pub use peers::{Peer, PeerState, SessionDetails, SessionUp};
@@ -55,9 +55,8 @@ pub struct Core {
     ports: BTreeMap<PortId, Port>,
     removals: BTreeMap<PortId, Removal>,
     local: Local,
-    /// `local` is older than what it is derived from.
-    local_outdated: bool,
     import: Import,
+    outdated: Outdated,
     /// What the state file does not have yet.
     unsaved: bool,
     /// Changes for the data plane apart from routes.
@@ -74,7 +73,16 @@ pub struct Core {
     peers: BTreeMap<IpAddr, Peer>,
     swept: bool,
     sweep_by: Instant,
+    /// Routes that an earlier run left in the data plane, until the sweep.
+    left: Fib,
     answers: Vec<(RequestId, PortAnswer)>,
+}
+
+/// What is older than what it is derived from.
+#[derive(Debug)]
+struct Outdated {
+    local: bool,
+    announced: bool,
 }
 
 impl Core {
@@ -92,8 +100,8 @@ impl Core {
             ports: state.ports.into_iter().map(|(id, spec)| (id, Port::restored(spec))).collect(),
             removals: BTreeMap::new(),
             local: Local::default(),
-            local_outdated: true,
             import: Import::default(),
+            outdated: Outdated { local: true, announced: true },
             unsaved: false,
             pending: Work { node: Some(node_config), ..Work::default() },
             translations: BTreeMap::new(),
@@ -105,6 +113,7 @@ impl Core {
             peers: BTreeMap::new(),
             swept: false,
             sweep_by: now + SWEEP_AFTER,
+            left: Fib::new(),
             answers: Vec::new(),
             node,
             topology,
@@ -114,13 +123,22 @@ impl Core {
         core
     }
 
+    /// Tells of the routes that an earlier run left in the data plane. They are only shown: what is
+    /// done with them is the reconciler's.
+    pub fn set_left(&mut self, left: Fib) {
+        self.left = left;
+    }
+
     /// Brings everything that is derived up to date. Called after a batch of events, before anything
     /// is asked for.
     pub fn settle(&mut self) {
-        if std::mem::take(&mut self.local_outdated) {
+        if std::mem::take(&mut self.outdated.local) {
             self.derive();
+            self.outdated.announced = true;
         }
-        self.announce();
+        if std::mem::take(&mut self.outdated.announced) {
+            self.announce();
+        }
     }
 
     /// What must be on the disk before anything else happens; `None` if it is there already.
@@ -162,12 +180,13 @@ impl Core {
     /// What the data plane says of the work it got.
     pub fn applied(&mut self, report: Report) {
         self.done = self.done.max(report.seq);
+        self.outdated.announced = true;
         for (item, reason) in report.failed {
-            self.local_outdated |= matches!(item, Item::Port(_));
+            self.outdated.local |= matches!(item, Item::Port(_));
             self.failing.insert(item, reason);
         }
         for item in report.recovered {
-            self.local_outdated |= matches!(item, Item::Port(_));
+            self.outdated.local |= matches!(item, Item::Port(_));
             self.failing.remove(&item);
         }
         self.settle();
@@ -330,7 +349,10 @@ impl Core {
         // One that is there and has not finished may know more. One that is not there may have
         // nothing to say: then the others speak for it. With nobody there, what was left stays.
         let due = self.all_have_finished() || now >= self.sweep_by;
-        self.swept = due;
+        if due {
+            self.swept = true;
+            self.left.clear();
+        }
         due
     }
 }

@@ -152,7 +152,7 @@ impl Core {
             }
             if port.leaving.is_none() {
                 port.leaving = Some(now + GRACE);
-                self.local_outdated = true;
+                self.outdated.local = true;
             }
         } else if let Some(removal) = self.removals.get_mut(id) {
             removal.waiting.push(request);
@@ -218,7 +218,7 @@ impl Core {
             let denied = Denied::NotSaved(format!("port `{id}` cannot be stored: {why}"));
             self.answers.extend(waiting.into_iter().map(|request| (request, Err(denied.clone()))));
         }
-        self.local_outdated = true;
+        self.outdated.local = true;
         self.settle();
         self.unsaved = true;
     }
@@ -239,7 +239,7 @@ impl Core {
         for port in self.ports.values_mut() {
             if port.draining.is_some_and(|at| at <= now) {
                 port.draining = None;
-                self.local_outdated = true;
+                self.outdated.local = true;
             }
         }
     }
@@ -323,7 +323,7 @@ impl Core {
     }
 
     fn changed(&mut self) {
-        self.local_outdated = true;
+        self.outdated.local = true;
         self.unsaved = true;
     }
 }

@@ -26,7 +26,7 @@ impl Core {
             }
         }
         self.set_peers(now);
-        self.local_outdated = true;
+        self.outdated.local = true;
         self.settle();
     }
 

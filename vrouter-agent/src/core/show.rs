@@ -1,13 +1,13 @@
 //! The core as others see it: answers to questions, in the shapes of the API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use arcus_api::v1;
 use arcus_api::v1::{PortId, PortStatus, Tunnel, VrfNextHop, VrfNextHopKind, VrfRoute};
 use bgp_wire::AfiSafi;
-use dataplane::{Encapsulation, NextHop, TranslationKind, VrfId};
+use dataplane::{Encapsulation, NextHop, NextHopGroup, TranslationKind, VrfFib, VrfId};
 use ipnet::IpNet;
 
 use super::ports::Port;
@@ -99,7 +99,9 @@ impl Core {
     pub fn show_routes(&self, network: &str) -> Option<Vec<VrfRoute>> {
         let (id, _) = self.local.vrfs.iter().find(|(_, vrf)| vrf.network == network)?;
         let table = self.import.table(*id)?;
-        Some(table.prefixes().map(|net| self.show_route(*id, net)).collect())
+        let left = self.left.get(id).into_iter().flat_map(VrfFib::keys).copied();
+        let prefixes: BTreeSet<IpNet> = table.prefixes().chain(left).collect();
+        Some(prefixes.into_iter().map(|net| self.show_route(*id, net)).collect())
     }
 
     fn show_route(&self, vrf: VrfId, net: IpNet) -> VrfRoute {
@@ -108,11 +110,23 @@ impl Core {
             .table(vrf)
             .map(|table| table.select_multipath(net, &self.speaker.preferences))
             .unwrap_or_default();
-        let members = selection.group.iter().flat_map(dataplane::NextHopGroup::members);
+        // As the reconciler has it: tunnels that were left stay beside what is wanted.
+        let left = self.left.get(&vrf).and_then(|table| table.get(&net));
+        let left = left.map_or(&[][..], NextHopGroup::members).iter().filter(|m| m.is_remote());
+        let wanted = selection.group.as_ref().map_or(&[][..], NextHopGroup::members);
+        let members = NextHopGroup::new(wanted.iter().chain(left).cloned());
+        let kept = members.is_some() && members != selection.group;
         let waiting = self.done < self.seq || self.import.is_dirty(vrf, net);
+        let failure = self.failing.get(&Item::Route(vrf, net)).cloned();
+        let unusable = selection.unusable.first().filter(|_| members.is_none());
+        let problem = failure.or_else(|| unusable.map(|why| why.name().to_owned()));
         VrfRoute {
             prefix: net,
-            next_hops: members.flat_map(|member| self.show_next_hop(member)).collect(),
+            next_hops: members
+                .iter()
+                .flat_map(NextHopGroup::members)
+                .flat_map(|member| self.show_next_hop(member))
+                .collect(),
             from: selection
                 .from
                 .iter()
@@ -121,9 +135,9 @@ impl Core {
                     Source::Peer(peer) => Some(*peer),
                 })
                 .collect(),
-            programmed: selection.group.is_some()
-                && !waiting
-                && !self.failing.contains_key(&Item::Route(vrf, net)),
+            programmed: members.is_some() && !waiting && problem.is_none(),
+            kept,
+            problem,
         }
     }
 
@@ -172,7 +186,7 @@ impl Core {
         for (_, table) in self.import.tables() {
             for net in table.prefixes() {
                 let selection = table.select_multipath(net, &self.speaker.preferences);
-                for member in selection.group.iter().flat_map(dataplane::NextHopGroup::members) {
+                for member in selection.group.iter().flat_map(NextHopGroup::members) {
                     if let NextHop::Tunnel(tunnel) = member {
                         *used.entry((tunnel.remote, tunnel.encapsulation)).or_default() += 1;
                     }

@@ -29,6 +29,9 @@ use gauges::AgentGauges;
 /// tells how far it is.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the owner may be busy with one turn before it counts as stuck.
+const PULSE: Duration = Duration::from_secs(10);
+
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Api {
@@ -95,6 +98,14 @@ impl Api {
         // Not `try_send`: a reload is rare and must not be lost to a busy moment.
         self.owner.send(Request::Reload { read, reply }).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?.map_err(ApiError::refused)
+    }
+
+    /// Whether the owner still takes its work up: for the watchdog. Waits for its turn.
+    pub async fn has_pulse(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let look = Request::Look(Box::new(move |owner| drop(reply.send(Owner::status(owner)))));
+        let turn = async { self.owner.send(look).await.is_ok() && answer.await.is_ok() };
+        tokio::time::timeout(PULSE, turn).await.unwrap_or(false)
     }
 
     /// Asks for something about ports.

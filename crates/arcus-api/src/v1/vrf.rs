@@ -39,6 +39,17 @@ pub struct VrfRoute {
     pub from: Vec<IpAddr>,
     /// Whether the data plane has it.
     pub programmed: bool,
+    /// Left by an earlier run of the agent, and kept until the control nodes have told everything.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub kept: bool,
+    /// Why packets cannot take it: `no-common-encapsulation`, or what the data plane says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// One of the places that a route leads to.

@@ -61,12 +61,21 @@ pub(crate) fn vrf(vrf: &Vrf, routes: &[VrfRoute], width: Width, paint: Paint) ->
                 or_dash(hop.label).into(),
                 or_dash(hop.encapsulation.as_ref()).into(),
                 once(joined(&route.from, ", ").into()),
-                once(if route.programmed { "programmed".into() } else { Cell::bad("pending") }),
+                once(state(route)),
             ]);
         }
     }
     let routes = table.render(paint, "no routes");
     format!("{}\n{fields}\n{routes}", paint.strong(&vrf.name))
+}
+
+fn state(route: &VrfRoute) -> Cell {
+    match (&route.problem, route.kept, route.programmed) {
+        (Some(problem), ..) => Cell::bad(problem),
+        (None, true, _) => "kept".into(),
+        (None, false, true) => "programmed".into(),
+        (None, false, false) => Cell::bad("pending"),
+    }
 }
 
 /// Tunnels of a node, a line each.
@@ -144,6 +153,8 @@ mod tests {
                 next_hops: vec![hop(VrfNextHopKind::Local, "leo-1")],
                 from: vec![],
                 programmed: true,
+                kept: false,
+                problem: None,
             },
             VrfRoute {
                 prefix: "10.254.98.15/32".parse().unwrap(),
@@ -154,6 +165,24 @@ mod tests {
                 ],
                 from: vec![[10, 2, 0, 11].into(), [10, 2, 0, 12].into()],
                 programmed: false,
+                kept: false,
+                problem: None,
+            },
+            VrfRoute {
+                prefix: "10.0.100.4/32".parse().unwrap(),
+                next_hops: vec![tunnel("10.1.1.11", 18)],
+                from: vec![],
+                programmed: true,
+                kept: true,
+                problem: None,
+            },
+            VrfRoute {
+                prefix: "10.0.100.5/32".parse().unwrap(),
+                next_hops: vec![],
+                from: vec![],
+                programmed: false,
+                kept: false,
+                problem: Some("no-common-encapsulation".to_owned()),
             },
         ];
         let want = "\
@@ -168,6 +197,8 @@ Prefix           To                   Label  Encapsulation  From                
 10.254.98.15/32  service  leo-1:8080      -  -              10.2.0.11, 10.2.0.12  pending
                  tunnel   10.2.1.12      17  mpls-over-gre
                  tunnel   10.2.1.13      16  mpls-over-gre
+10.0.100.4/32    tunnel   10.1.1.11      18  mpls-over-gre  -                     kept
+10.0.100.5/32    discard                  -  -              -                     no-common-encapsulation
 ";
         assert_eq!(vrf(&leonardo(), &routes, Width::Normal, Paint::Off), want);
     }

@@ -12,6 +12,7 @@ use bgp_peer::{
 use bgp_session::{SessionConfig, negotiate};
 use bgp_wire::capability::GracefulRestart;
 use bgp_wire::{AfiSafi, Message, Negotiated, Notification, frame};
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -142,7 +143,7 @@ pub(crate) fn batch(message: &[u8], times: usize) -> Push {
 /// The other side by hand.
 pub(crate) struct ByHand {
     pub(crate) stream: TcpStream,
-    read: Vec<u8>,
+    read: BytesMut,
 }
 
 impl ByHand {
@@ -150,8 +151,8 @@ impl ByHand {
         Self::over(TcpStream::connect((LOOPBACK, port)).await.unwrap())
     }
 
-    pub(crate) const fn over(stream: TcpStream) -> Self {
-        Self { stream, read: Vec::new() }
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream, read: BytesMut::new() }
     }
 
     /// Connects to the peer's listener and comes up.
@@ -171,7 +172,7 @@ impl ByHand {
         loop {
             let length = frame::length(&self.read, 65_535).unwrap();
             if let Some(length) = length.filter(|length| self.read.len() >= *length) {
-                let message: Vec<u8> = self.read.drain(..length).collect();
+                let message = self.read.split_to(length);
                 return Some(Message::decode(&message, &Negotiated::everything()).unwrap());
             }
             if soon("octets", self.stream.read_buf(&mut self.read)).await.unwrap() == 0 {

@@ -180,15 +180,19 @@ fn evpn_route() -> impl Strategy<Value = (EvpnKey, EvpnData)> {
     ]
 }
 
-/// Without confederation segments, which two-octet speakers cannot be told in full.
+/// Without confederation segments, which two-octet speakers cannot be told in full, and short enough
+/// for one message beside all other attributes.
 pub(crate) fn as_path() -> impl Strategy<Value = AsPath> {
     let asn = || prop_oneof![1u32..100_000, 65_530u32..65_540, 1u32..=u32::MAX];
     let segment = prop_oneof![
         vec(asn(), 1..5).prop_map(Segment::Sequence),
         vec(asn(), 1..5).prop_map(Segment::Set),
-        vec(asn(), 250..=255).prop_map(Segment::Sequence),
     ];
-    vec(segment, 0..3).prop_map(AsPath)
+    let long = vec(asn(), 250..=255).prop_map(Segment::Sequence);
+    (vec(segment, 0..3), proptest::option::weighted(0.2, long)).prop_map(|(mut segments, long)| {
+        segments.extend(long);
+        AsPath(segments)
+    })
 }
 
 fn raw_attributes() -> impl Strategy<Value = Vec<RawAttribute>> {

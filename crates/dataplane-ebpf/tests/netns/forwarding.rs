@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
 use dataplane::{DropReason, Encapsulation, NextHop, Op, VrfId};
-use testbed::Capture;
 use testbed::packet::{Packet, Payload};
+use testbed::{Capture, UPLINK};
 
 use crate::world::{Workload, World, echo, greeting};
 
@@ -217,6 +217,49 @@ async fn labels_that_nobody_has_are_counted_and_other_traffic_is_left_alone() ->
     ensure!(one.drops(DropReason::TtlExpired).await? == 1);
     // The nodes themselves talk to each other past the programs.
     one.namespace.run(&["ping", "-n", "-c", "1", "-W", "1", "10.0.0.2"]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_node_with_two_uplinks_takes_the_one_that_leads_there() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
+    let mut three = world.node(3).await?;
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    let b = world.workload("b", [172, 16, 2, 10]).await?;
+    let c = world.workload("c", [172, 16, 3, 10]).await?;
+    // Node 2 is also at the end of a cable of its own.
+    let peer = two.namespace.name().to_owned();
+    one.namespace.ip(&format!("link add cable type veth peer name cable netns {peer}")).await?;
+    for (node, other) in [(&one, &two), (&two, &one)] {
+        node.namespace.ip("link set dev cable up").await?;
+        let near = node.address;
+        node.namespace.ip(&format!("route add {}/32 dev cable src {near}", other.address)).await?;
+    }
+    for node in [&mut one, &mut two] {
+        node.wanted.node.uplinks.push("cable".to_owned());
+    }
+    one.vrf(1, 101).port(1, &a);
+    one.route(1, "172.16.2.0/24", [two.gre(102)]).route(1, "172.16.3.0/24", [three.udp(103)]);
+    two.vrf(1, 102).port(1, &b).route(1, "172.16.1.0/24", [one.gre(101)]);
+    three.vrf(1, 103).port(1, &c).route(1, "172.16.1.0/24", [one.gre(101)]);
+    for node in [&one, &two, &three] {
+        node.reconcile().await?;
+    }
+    let capture = Capture::start(&world.bed, &one.namespace, "cable", "ip proto 47").await?;
+    a.reaches(b.address).await?;
+    a.reaches(c.address).await?;
+    ensure!(capture.stop().await?.len() == 2, "there and back, to b alone");
+
+    // The way changes below the plane; it sees so at its next look.
+    for (node, other) in [(&one, &two), (&two, &one)] {
+        node.namespace.ip(&format!("route del {}/32 dev cable", other.address)).await?;
+        node.list().await?;
+    }
+    let capture = Capture::start(&world.bed, &one.namespace, UPLINK, "ip proto 47").await?;
+    a.reaches(b.address).await?;
+    ensure!(capture.stop().await?.len() == 2);
     Ok(())
 }
 

@@ -20,7 +20,7 @@ async fn pair(world: &World, over: Encapsulation) -> Result<(Node, Node, Workloa
 }
 
 /// The MTU of an underlay that changes below running planes; they see it at their next look.
-async fn set_underlay_mtu(nodes: [&Node; 2], mtu: u32) -> Result<()> {
+async fn set_underlay_mtu<const N: usize>(nodes: [&Node; N], mtu: u32) -> Result<()> {
     for node in nodes {
         node.namespace.ip(&format!("link set dev {UPLINK} mtu {mtu}")).await?;
         ensure!(node.list().await? == node.wanted);
@@ -73,14 +73,15 @@ async fn a_packet_too_big_for_udp_is_answered_with_the_mtu() -> Result<()> {
 #[ignore = "needs root: make test-netns"]
 async fn segments_are_clamped_to_what_fits_in_both_directions() -> Result<()> {
     let world = World::new().await?;
-    let (one, two, a, b) = pair(&world, Encapsulation::MplsOverGre).await?;
+    let (one, _two, a, b) = pair(&world, Encapsulation::MplsOverGre).await?;
     // Timestamps take 12 octets of each segment.
     let before = a.connect(b.address, 80)?.context("b answers")?;
     greeting(&before)?;
     ensure!(segment_size(&a).await? == 1450 - 40 - 12);
     drop(before);
 
-    set_underlay_mtu([&one, &two], 1300).await?;
+    // Only one of the nodes knows, so it must clamp what goes and what comes.
+    set_underlay_mtu([&one], 1300).await?;
     let stream = a.connect(b.address, 80)?.context("b answers")?;
     greeting(&stream)?;
     for workload in [&a, &b] {

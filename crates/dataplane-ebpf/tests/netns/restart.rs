@@ -127,6 +127,9 @@ async fn what_is_broken_behind_the_planes_back_is_found_and_repaired() -> Result
     for link in links {
         fs::remove_file(link.path())?;
     }
+    for interface in [UPLINK, &host_end().await?] {
+        has_attached(&world.bed, &one, interface, 0).await?;
+    }
     ensure!(one.reconcile().await? == 2, "the port and the uplink");
     a.reaches(b.address).await?;
     Ok(())
@@ -145,7 +148,7 @@ async fn programs_of_an_earlier_plane_are_swept_from_the_uplink() -> Result<()> 
     world.bed.remove_at_end(node.options.bpffs.join("arcus").join(&node.options.instance))?;
     node.open().await?;
     node.reconcile().await?;
-    ensure!(attached(&node, UPLINK)? == ["arcus_uplink"]);
+    has_attached(&world.bed, &node, UPLINK, 1).await?;
     purge(&node, &earlier)
 }
 
@@ -155,11 +158,11 @@ async fn a_purge_leaves_nothing() -> Result<()> {
     let world = World::new().await?;
     let (mut one, mut two, a, b) = pair(&world).await?;
     for node in [&mut one, &mut two] {
-        ensure!(attached(node, UPLINK)? == ["arcus_uplink"]);
+        has_attached(&world.bed, node, UPLINK, 1).await?;
         node.close();
         purge(node, &node.options)?;
         ensure!(!node.options.bpffs.join("arcus").join(&node.options.instance).exists());
-        ensure!(attached(node, UPLINK)?.is_empty());
+        has_attached(&world.bed, node, UPLINK, 0).await?;
         let links = node.namespace.ip("-o link show").await?;
         ensure!(links.lines().count() == 2, "lo and the uplink: {links}");
         purge(node, &node.options).context("what is not there is no error")?;
@@ -170,6 +173,18 @@ async fn a_purge_leaves_nothing() -> Result<()> {
     ensure!(!one.was_found());
     one.reconcile().await?;
     Ok(())
+}
+
+/// Waits until so many programs of ours are on the interface, and no others. The kernel takes a
+/// moment to let go of a link that nothing holds any more.
+async fn has_attached(bed: &Bed, node: &Node, interface: &str, count: usize) -> Result<()> {
+    let look = async || {
+        let names = attached(node, interface)?;
+        let ours = names.iter().filter(|name| name.starts_with("arcus_")).count();
+        ensure!((ours, names.len()) == (count, count), "{interface} has {names:?}");
+        Ok(())
+    };
+    bed.wait_for("the programs are as they should be", CEILING, look).await
 }
 
 /// Names of the programs on an interface's ingress.

@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 use anyhow::{Context as _, Result, ensure};
 use dataplane::{Backend, DropReason, NextHop, Protocol, TranslationKind, VrfId};
 
+use testbed::Capture;
+
 use crate::world::{Workload, World, echo, greeting};
 
 const SERVICE: [u8; 4] = [10, 254, 98, 15];
@@ -180,10 +182,13 @@ async fn a_floating_address_of_several_serves_inbound_and_one_of_its_own_also_ou
     ensure!(outside.call(own.into(), 80)?.0 == "p1");
     outside.reaches(FLOATING.into()).await?;
     // ICMP errors come with the addresses that their receiver knows.
+    let capture = Capture::start(&world.bed, &outside.namespace, "eth0", "icmp").await?;
     for (caller, to) in [(&outside, own.into()), (&p1, outside.address)] {
         let refused = caller.ask_udp(26_000, to, 9).expect_err("nobody listens");
         ensure!(format!("{refused:#}").contains("refused"), "{}: {refused:#}", caller.id);
     }
+    let errors = capture.stop().await?;
+    ensure!(errors.len() == 2 && errors.iter().any(|error| error.source == Ipv4Addr::from(own)));
     // From the floating address of one to that of the other, on one node.
     let second = [185, 22, 97, 201];
     node.translation(9, second, floating(&[&p2], true));

@@ -12,7 +12,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arcus_api::v1::{PortId, PortRequest};
+use arcus_api::v1::{PortId, PortRequest, VrfRoute};
 use arcus_config::Topology;
 use bgp_wire::community::{ExtendedCommunity, TunnelType};
 use bgp_wire::nlri::{PathId, Route, Routes, VpnKey, Withdrawal, Withdrawals};
@@ -24,6 +24,7 @@ use super::{Core, PortAnswer, RequestId, SessionDetails, SessionUp};
 use crate::ipam;
 use crate::node::Node;
 use crate::reconcile::Reconciler;
+use crate::reconcile::faulty::Faulty;
 use crate::state::State;
 
 const CTL_1: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 2, 0, 11));
@@ -45,7 +46,7 @@ fn topology(text: &str) -> Arc<Topology> {
 /// A node of cloud `kubernetes`: core, memory plane, and what its state file holds.
 struct Bed {
     core: Core,
-    plane: Reconciler<Memory>,
+    plane: Reconciler<Faulty>,
     now: Instant,
     saved: State,
     requests: u64,
@@ -69,8 +70,10 @@ impl Bed {
             uplinks: vec!["eth0".into()],
         };
         let now = Instant::now();
-        let core = Core::new(now, node, topology(topology_text), saved.clone());
-        let plane = runtime.block_on(Reconciler::adopt(plane)).expect("memory is listed");
+        let mut core = Core::new(now, node, topology(topology_text), saved.clone());
+        let plane =
+            runtime.block_on(Reconciler::adopt(Faulty::from(plane))).expect("memory is listed");
+        core.set_left(plane.found_routes().clone());
         Self { core, plane, now, saved, requests: 0, answers: Vec::new(), runtime }
     }
 
@@ -169,7 +172,20 @@ impl Bed {
 
     /// What the data plane holds.
     fn state(&self) -> &Desired {
-        &self.plane.plane().state
+        &self.plane.plane().memory.state
+    }
+
+    /// The data plane refuses whatever touches this port, from now on or no longer.
+    fn set_broken(&mut self, port: Option<&str>) {
+        self.plane.plane_mut().broken = port.map(Into::into);
+    }
+
+    /// Lets the data plane try again what failed.
+    fn retry(&mut self) {
+        self.now += Duration::from_mins(2);
+        let report = self.runtime.block_on(self.plane.retry(self.now));
+        self.core.applied(report);
+        self.turn();
     }
 
     fn fib(&self, network: &str) -> &VrfFib {
@@ -182,6 +198,12 @@ impl Bed {
     fn route(&self, network: &str, prefix: &str) -> String {
         let net = prefix.parse().expect("a prefix");
         self.fib(network).get(&net).map(NextHopGroup::to_string).unwrap_or_default()
+    }
+
+    /// The prefixes that are shown in this state.
+    fn shown(&self, network: &str, state: impl Fn(&VrfRoute) -> bool) -> Vec<String> {
+        let routes = self.core.show_routes(network).expect("a VRF");
+        routes.iter().filter(|r| state(r)).map(|r| r.prefix.to_string()).collect()
     }
 
     /// What is announced, as `RD:prefix label targets`.

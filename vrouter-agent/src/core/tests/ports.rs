@@ -133,6 +133,7 @@ fn a_port_goes_after_others_could_hear_of_it() {
     bed.core.remove_port(bed.now, request, &port_id("leo-1"));
     bed.turn();
     assert_eq!(bed.announced(), [""; 0], "withdrawn at once");
+    bed.wait(crate::core::GRACE / 2);
     assert_eq!(bed.state().ports.len(), 1, "and still there");
     assert_eq!(bed.answer(request), None);
     bed.wait(Duration::from_secs(1));
@@ -209,4 +210,33 @@ fn a_floating_address_is_exclusive_only_while_one_port_has_it() {
     assert!(!is_exclusive(&bed), "another node announces it");
     bed.hear(CTL_1, &other.withdrawal());
     assert!(is_exclusive(&bed));
+}
+
+#[test]
+fn a_port_that_cannot_be_attached_is_told_and_not_announced_until_it_is() {
+    let mut bed = Bed::connected();
+    bed.set_broken(Some("leo-1"));
+    let status = bed.put("leo-1", LEONARDO).unwrap().unwrap();
+    let PortState::Failed { reason } = status.state else { panic!("{status:?}") };
+    assert!(reason.contains("no such namespace"), "{reason}");
+    assert_eq!(bed.announced(), [""; 0]);
+
+    bed.set_broken(None);
+    bed.retry();
+    assert_eq!(bed.core.status_of(&port_id("leo-1")).unwrap().state, PortState::Programmed);
+    assert_eq!(bed.announced().len(), 2);
+    assert_eq!(bed.plane.failing(), 0);
+}
+
+#[test]
+fn a_broken_backend_does_not_take_the_others_along() {
+    let mut bed = Bed::connected();
+    bed.put("leo-1", LEONARDO).unwrap();
+    bed.set_broken(Some("leo-2"));
+    let second = LEONARDO.replace("leo-1", "leo-2").replace("20.0.11", "20.0.12");
+    bed.put("leo-2", &second).unwrap();
+    assert_eq!(bed.announced().len(), 2, "its own address and the service of the first");
+    let translation = bed.state().translations.values().next().expect("the service").clone();
+    let backends: Vec<_> = translation.targets().map(ToString::to_string).collect();
+    assert_eq!(backends, ["leo-1"]);
 }

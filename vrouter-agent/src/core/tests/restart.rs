@@ -89,9 +89,11 @@ fn what_was_left_stays_until_a_control_node_is_there() {
     let mut after = after_a_crash(&before);
     after.wait(Duration::from_hours(1));
     assert_eq!(after.state(), before.state(), "headless");
+    assert_eq!(after.shown("leonardo", |route| route.kept && route.programmed), [DB]);
     after.up(CTL_1);
     after.wait(Duration::from_secs(1));
     assert_eq!(after.route("leonardo", DB), "", "it is there and said nothing for too long");
+    assert_eq!(after.shown("leonardo", |route| route.kept), [""; 0]);
 }
 
 #[test]

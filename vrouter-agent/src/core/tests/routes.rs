@@ -156,6 +156,7 @@ fn what_cannot_be_used_is_counted_and_does_not_hide_what_can() {
     let shown = bed.core.show_routes("leonardo").unwrap();
     let shown = shown.iter().find(|route| route.prefix.to_string() == DB).expect("it is shown");
     assert!(shown.next_hops.is_empty() && !shown.programmed);
+    assert_eq!(shown.problem.as_deref(), Some("no-common-encapsulation"));
 
     let usable = Told { rd: "10.1.1.12:1", next_hop: "10.1.1.12", ..db() };
     bed.hear(CTL_1, &usable.update());
@@ -194,6 +195,21 @@ fn a_vrf_that_is_gone_takes_its_routes_along() {
     bed.put("leo-1", LEONARDO).unwrap();
     assert_eq!(bed.route("leonardo", DB), "", "what was withdrawn meanwhile is not back");
     assert_eq!(bed.plane.failing(), 0);
+}
+
+#[test]
+fn a_vrf_that_goes_and_comes_back_at_once_has_only_what_is_still_told() {
+    let mut bed = bed();
+    bed.hear(CTL_1, &db().update());
+    let request = bed.request();
+    bed.core.remove_port(bed.now, request, &port_id("leo-1"));
+    bed.now += Duration::from_secs(1);
+    bed.core.tick(bed.now);
+    bed.core.update(CTL_1, &db().withdrawal());
+    // The data plane has heard of nothing of this yet.
+    bed.put("leo-1", LEONARDO).unwrap();
+    assert_eq!(bed.route("leonardo", DB), "");
+    assert_eq!(bed.route("leonardo", "10.20.0.11/32"), "port leo-1");
 }
 
 #[test]

@@ -442,6 +442,15 @@ mod tests {
     }
 
     #[test]
+    fn an_opaque_key_of_our_own_making_is_cut_at_255_octets() {
+        let key = EvpnKey::Opaque { kind: 9, octets: vec![7; 300].into() };
+        let mut octets = Vec::new();
+        Evpn::write_unreach(&key, &mut octets);
+        let cut = EvpnKey::Opaque { kind: 9, octets: vec![7; 255].into() };
+        assert_eq!(Evpn::read_unreach(&octets), Ok((&[][..], cut)));
+    }
+
+    #[test]
     fn every_cut_of_every_type_is_a_fault() {
         for (source, octets, ..) in cases() {
             for end in 0..octets.len() {

@@ -1,0 +1,149 @@
+use dataplane::{Attachment, Encapsulation, Mac, Memory, MplsLabel, NextHop, Tunnel};
+
+use super::faulty::Faulty;
+use super::*;
+
+fn vrf() -> Vrf {
+    Vrf { name: "a".into(), label: MplsLabel::MIN }
+}
+
+fn port() -> Port {
+    Port {
+        vrf: VrfId(1),
+        address: [10, 0, 0, 2].into(),
+        prefix_len: 24,
+        gateway: [10, 0, 0, 1].into(),
+        mac: Mac([2, 0, 10, 0, 0, 2]),
+        mtu: 1450,
+        attachment: Attachment::Netns { path: "/run/netns/a".into(), interface: "eth0".into() },
+    }
+}
+
+fn tunnel(last: u8) -> NextHop {
+    let remote = Ipv4Addr::new(192, 0, 2, last);
+    let encapsulation = Encapsulation::MplsOverGre;
+    NextHop::Tunnel(Tunnel { remote, encapsulation, label: MplsLabel::MIN })
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
+/// A VRF with port `p`, its route, and a route to another node.
+fn work(seq: u64) -> Work {
+    Work {
+        seq,
+        vrfs: [(VrfId(1), Some(vrf()))].into(),
+        ports: [("p".into(), Some(port()))].into(),
+        routes: [
+            ((VrfId(1), net("10.0.0.2/32")), Some(NextHop::Port("p".into()).into())),
+            ((VrfId(1), net("10.0.0.3/32")), Some(tunnel(3).into())),
+        ]
+        .into(),
+        ..Work::default()
+    }
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+#[test]
+fn one_failure_does_not_stop_the_rest_and_is_tried_again() {
+    run(async {
+        let plane = Faulty { broken: Some("p".into()), ..Faulty::default() };
+        let mut reconciler = Reconciler::adopt(plane).await.expect("listed");
+        let start = Instant::now();
+        let report = reconciler.apply(start, work(1)).await;
+        let failed: Vec<_> = report.failed.iter().map(|(item, _)| item.clone()).collect();
+        let route = Item::Route(VrfId(1), net("10.0.0.2/32"));
+        assert_eq!(failed, [Item::Port("p".into()), route.clone()]);
+        assert_eq!(report.failed[0].1, "port p cannot be attached: no such namespace");
+        assert_eq!(reconciler.plane().memory.state.fib[&VrfId(1)].len(), 1, "the other route");
+
+        reconciler.plane_mut().broken = None;
+        let early = reconciler.retry(start + FIRST_WAIT / 2).await;
+        assert_eq!(early, Report { seq: 1, ..Report::default() });
+        let report = reconciler.retry(start + FIRST_WAIT).await;
+        assert_eq!(report.recovered, [Item::Port("p".into()), route]);
+        assert_eq!((reconciler.failing(), reconciler.deadline()), (0, None));
+        assert_eq!(reconciler.plane().memory.state.fib[&VrfId(1)].len(), 2);
+    });
+}
+
+#[test]
+fn attempts_become_rarer_and_are_reported_once() {
+    run(async {
+        let plane = Faulty { broken: Some("p".into()), ..Faulty::default() };
+        let mut reconciler = Reconciler::adopt(plane).await.expect("listed");
+        let mut now = Instant::now();
+        reconciler.apply(now, work(1)).await;
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            let next = reconciler.deadline().expect("it is tried again");
+            waits.push((next - now).as_millis());
+            now = next;
+            let report = reconciler.retry(now).await;
+            assert!(report.failed.is_empty(), "nothing new");
+        }
+        assert_eq!(waits[..4], [500, 1000, 2000, 4000]);
+        assert_eq!(waits[9], LONGEST_WAIT.as_millis());
+    });
+}
+
+#[test]
+fn what_is_no_longer_wanted_is_no_longer_tried() {
+    run(async {
+        let plane = Faulty { broken: Some("p".into()), ..Faulty::default() };
+        let mut reconciler = Reconciler::adopt(plane).await.expect("listed");
+        reconciler.apply(Instant::now(), work(1)).await;
+        let mut gone = Work { seq: 2, ports: [("p".into(), None)].into(), ..Work::default() };
+        gone.routes.insert((VrfId(1), net("10.0.0.2/32")), None);
+        let report = reconciler.apply(Instant::now(), gone).await;
+        assert_eq!((report.recovered.len(), reconciler.failing()), (2, 0));
+    });
+}
+
+#[test]
+fn an_audit_repairs_what_somebody_else_changed() {
+    run(async {
+        let mut reconciler = Reconciler::adopt(Faulty::default()).await.expect("listed");
+        reconciler.apply(Instant::now(), work(1)).await;
+        let want = reconciler.plane().memory.state.clone();
+        let state = &mut reconciler.plane_mut().memory.state;
+        state.fib.entry(VrfId(1)).or_default().remove(&net("10.0.0.3/32"));
+        state.fib.entry(VrfId(1)).or_default().insert(net("10.0.0.9/32"), tunnel(9).into());
+        reconciler.audit(Instant::now()).await.expect("listed");
+        assert_eq!(reconciler.plane().memory.state, want);
+        let tried = reconciler.plane().tried;
+        reconciler.audit(Instant::now()).await.expect("listed");
+        assert_eq!(reconciler.plane().tried, tried, "what is right is left alone");
+    });
+}
+
+#[test]
+fn what_an_earlier_run_left_stays_until_the_sweep() {
+    run(async {
+        let mut earlier = Reconciler::adopt(Faulty::default()).await.expect("listed");
+        let mut more = work(1);
+        more.routes.insert((VrfId(1), net("10.0.0.9/32")), Some(tunnel(9).into()));
+        let shared = NextHopGroup::new([tunnel(3), tunnel(4)]);
+        more.routes.insert((VrfId(1), net("10.0.0.3/32")), shared);
+        earlier.apply(Instant::now(), more).await;
+        let left = earlier.plane().memory.state.clone();
+
+        let plane = Faulty::from(Memory::left_by_an_earlier_run(left.clone()));
+        let mut reconciler = Reconciler::adopt(plane).await.expect("listed");
+        reconciler.apply(Instant::now(), work(1)).await;
+        assert_eq!(reconciler.plane().memory.state, left);
+        reconciler.audit(Instant::now()).await.expect("listed");
+        assert_eq!(reconciler.plane().memory.state, left, "also after an audit");
+        assert_eq!(reconciler.plane().tried, 0, "nothing was even touched");
+
+        let sweep = Work { seq: 2, sweep: true, ..Work::default() };
+        reconciler.apply(Instant::now(), sweep).await;
+        let table = &reconciler.plane().memory.state.fib[&VrfId(1)];
+        assert_eq!(table.len(), 2);
+        assert_eq!(table[&net("10.0.0.3/32")], tunnel(3).into());
+    });
+}
