@@ -8,7 +8,9 @@ const BITS: u32 = 12;
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Values by `u32` index. A removed value stays in its place until the place is used again, so a
-/// caller that holds the index of something removed reads old data: who removes also unlinks.
+/// caller that holds the index of something removed reads old data: who removes also unlinks. When
+/// the last value is removed all places are gone, and an index from before is above
+/// [`Chunked::end`].
 #[derive(Debug)]
 pub(crate) struct Chunked<T> {
     chunks: Vec<Vec<T>>,

@@ -353,6 +353,9 @@ impl<F: TableFamily> Table<F> {
 
     /// Gives back the place of a destination without paths about which nobody has to be told.
     pub(crate) fn free_if_unused(&mut self, destination: u32) {
+        if destination >= self.destinations.end() {
+            return;
+        }
         let Destination { key, head, link } = self.destinations.at(destination);
         if *head != NONE || link.set != NONE {
             return;

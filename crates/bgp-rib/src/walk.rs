@@ -118,7 +118,9 @@ impl<F: TableFamily> Table<F> {
 
     /// Owes a peer the routes of a bucket, if it is due them. Returns how many there are.
     fn show(&mut self, world: &World, bucket: BucketIx, peer: PeerIx) -> usize {
-        if self.buckets.at(bucket).len == 0 || !self.is_due(world, bucket, peer) {
+        // The walk may be older than the table: an emptied one has no such number any more.
+        let is_there = bucket < self.buckets.end() && self.buckets.at(bucket).len > 0;
+        if !is_there || !self.is_due(world, bucket, peer) {
             return 0;
         }
         self.owe_best_of(bucket, peer)

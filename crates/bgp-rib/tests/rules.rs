@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bgp_rib::policy::Reject;
 use bgp_rib::query::{RouteFilter, RoutesQuery};
 use bgp_rib::{
-    Answer, Batch, Full, Input, InterestMode, Limit, MembershipsOut, Output, PeerIx, PeerKind,
-    PeerView, Query, Shard, ShardConfig, Sink,
+    Answer, Batch, Full, Input, InterestMode, Limit, MembershipsOut, Output, Pace, PeerIx,
+    PeerKind, PeerView, Query, Shard, ShardConfig, Sink,
 };
 use bgp_wire::as_path::Segment;
 use bgp_wire::{
@@ -319,6 +319,28 @@ fn a_slow_peer_is_left_behind_alone_and_catches_up_with_the_latest_state() {
     shard.handle(Input::Drained { peer: THIRD });
     flush_into(&mut shard, &mut heard);
     assert_eq!((heard.by(AGENT).len(), heard.by(THIRD).len()), (20, 1), "the last label only");
+}
+
+#[test]
+fn a_walk_outlives_the_routes_it_was_to_show() {
+    let mut shard = shard();
+    shard.set_pace(Pace { round: 1, arena: 1, rounds: 1, walk: 1 });
+    let targets = Arc::new(BTreeSet::from([target(1)]));
+    let configured = InterestMode::Configured(targets);
+    up(&mut shard, OTHER, view(OTHER, PeerKind::Client));
+    for number in 0..3 {
+        let attributes = PathAttributes { med: Some(number.into()), ..with_target(1) };
+        announce::<VpnV4>(&mut shard, OTHER, attributes, vpn(number), label(16));
+    }
+    let view = PeerView { interest: configured, ..view(AGENT, PeerKind::Client) };
+    up(&mut shard, AGENT, view);
+    let mut heard = Heard::default();
+    shard.flush(&mut heard);
+    shard.handle(Input::PeerDown { peer: OTHER, retained: Vec::new() });
+    flush_into(&mut shard, &mut heard);
+    let announced = heard.by(AGENT).iter().filter(|said| *said == "+vpnv4").count();
+    assert!(announced < 3, "the walk was interrupted");
+    assert!(heard.by(AGENT).iter().filter(|said| *said == "-vpnv4").count() >= announced);
 }
 
 #[test]
