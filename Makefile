@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns lint bench install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns lint bench cost install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -46,6 +46,9 @@ lint: ## formatting, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+cost: setup ## what a route costs the tables, against the committed figures
+	@scripts/rib-cost.sh
 
 bench: setup ## what a route costs
 	cargo bench --workspace

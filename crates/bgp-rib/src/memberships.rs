@@ -51,12 +51,10 @@ impl<F: TableFamily> Table<F> {
         if world.config.shard != 0 {
             return Vec::new();
         }
-        let reflected = |peer: &PeerIx| {
-            world.up(*peer).filter(|to| to.view.memberships == MembershipsOut::Reflected)
-        };
-        self.members
+        world
+            .listeners()
             .iter()
-            .filter_map(|peer| Some((*peer, reflected(peer)?)))
+            .filter_map(|peer| Some((*peer, world.up(*peer)?)))
             .map(|(peer, to)| Choice {
                 peer,
                 heard: self.told_membership(world, destination, peer).map(|path| {

@@ -35,6 +35,7 @@ impl Shard {
         let originate = view.originate.clone();
         self.world
             .insert(peer, Peer { view: Arc::clone(view), up: true, blocked: false, rejected });
+        self.world.note_listener(peer);
         for_each_table!(self.tables, table => {
             let family = family_of(table);
             if view.speaks(family) {
@@ -78,6 +79,7 @@ impl Shard {
         let Some(known) = self.world.peer_mut(peer) else { return };
         let was_up = std::mem::replace(&mut known.up, false);
         let originate = known.view.originate.clone();
+        self.world.note_listener(peer);
         self.world.unblock(peer);
         self.world.interest.detach(peer);
         self.world.epoch += 1;
@@ -102,6 +104,7 @@ impl Shard {
         let Some(known) = self.world.peer_mut(peer).filter(|known| known.up) else { return };
         let before = std::mem::replace(&mut known.view, Arc::clone(view));
         let mode = known.mode();
+        self.world.note_listener(peer);
         self.world.epoch += 1;
         if self.world.interest.is_attached(peer) {
             let delta = self.world.interest.attach(peer, &mode);

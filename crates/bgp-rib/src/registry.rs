@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bgp_wire::{AfiSafi, RtMembership};
 
 use crate::interest::Interest;
-use crate::peer::{InterestMode, PeerIx, PeerView};
+use crate::peer::{InterestMode, MembershipsOut, PeerIx, PeerView};
 use crate::policy::Reject;
 use crate::shard::ShardConfig;
 
@@ -43,6 +43,8 @@ pub(crate) struct World {
     /// Goes up whenever it may have changed who is told what.
     pub(crate) epoch: u64,
     blocked: usize,
+    /// Peers that are up and are told memberships of others, ascending: few beside many agents.
+    listeners: Vec<PeerIx>,
     /// How many peers we originate a membership to.
     pub(crate) originated: BTreeMap<RtMembership, u32>,
 }
@@ -52,7 +54,7 @@ impl World {
         let interest = Interest::new(config.hash_seed);
         let (peers, originated) = (Vec::new(), BTreeMap::new());
         // Buckets start with epoch 0, which is never current.
-        Self { config, peers, interest, epoch: 1, blocked: 0, originated }
+        Self { config, peers, interest, epoch: 1, blocked: 0, listeners: Vec::new(), originated }
     }
 
     pub(crate) fn peer(&self, peer: PeerIx) -> Option<&Peer> {
@@ -81,6 +83,24 @@ impl World {
         self.unblock(ix);
         self.epoch += 1;
         self.peers.get_mut(ix.at())?.take()
+    }
+
+    pub(crate) fn listeners(&self) -> &[PeerIx] {
+        &self.listeners
+    }
+
+    /// Looks again whether a peer is told memberships of others.
+    pub(crate) fn note_listener(&mut self, ix: PeerIx) {
+        let listens = self.up(ix).is_some_and(|peer| {
+            peer.view.speaks(AfiSafi::RTC) && peer.view.memberships == MembershipsOut::Reflected
+        });
+        match (self.listeners.binary_search(&ix), listens) {
+            (Err(at), true) => self.listeners.insert(at, ix),
+            (Ok(at), false) => {
+                self.listeners.remove(at);
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn block(&mut self, ix: PeerIx) {

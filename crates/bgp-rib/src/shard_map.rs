@@ -157,3 +157,82 @@ fn part_of<'a>(
         faults: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bgp_wire::{
+        AfiSafi, Family, Ipv4Unicast, Label, PathId, RouteDistinguisher, RouteTarget, RtMembership,
+        Rtc, VpnKey, VpnV4,
+    };
+
+    use super::*;
+
+    fn update<F: Family>(routes: Vec<(F::Key, F::Data)>) -> Update {
+        let routes =
+            routes.into_iter().map(|(key, data)| Route { path_id: PathId(0), key, data }).collect();
+        Update {
+            withdrawn: Vec::new(),
+            announced: vec![(NextHop::V4([192, 0, 2, 1].into()), F::into_routes(routes))],
+            attributes: Arc::default(),
+            end_of_rib: None,
+            faults: Vec::new(),
+        }
+    }
+
+    fn split(update: Update) -> Vec<(u16, Update)> {
+        let mut parts = Vec::new();
+        ShardMap::new(4).split(update, |shard, part| parts.push((shard, part)));
+        parts
+    }
+
+    fn vpn(rd: u32, host: u8) -> (VpnKey<ipnet::Ipv4Net>, Label) {
+        let net = ipnet::Ipv4Net::from(std::net::Ipv4Addr::new(10, 0, 0, host));
+        (VpnKey { rd: RouteDistinguisher::as2(1, rd), net }, Label::mpls(16).unwrap())
+    }
+
+    #[test]
+    fn routes_of_one_distinguisher_stay_in_one_update() {
+        let whole = update::<VpnV4>((0..50).map(|host| vpn(7, host)).collect());
+        let parts = split(whole.clone());
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].1, whole);
+    }
+
+    #[test]
+    fn each_route_goes_to_one_shard_and_attributes_are_shared() {
+        let whole = update::<VpnV4>((0..200).map(|rd| vpn(rd, 1)).collect());
+        let parts = split(whole.clone());
+        assert_eq!(parts.len(), 4, "200 distinguishers reach all shards");
+        let mut met = 0;
+        for (shard, part) in parts {
+            assert!(Arc::ptr_eq(&part.attributes, &whole.attributes));
+            let [(_, list)] = &part.announced[..] else { unreachable!("one list") };
+            let list = VpnV4::from_routes(list.clone()).unwrap();
+            met += list.len();
+            assert!((20..=80).contains(&list.len()), "{} of 200 in shard {shard}", list.len());
+            for route in list {
+                assert_eq!(ShardMap::new(4).of::<VpnV4>(&route.key), Some(shard));
+            }
+        }
+        assert_eq!(met, 200);
+    }
+
+    #[test]
+    fn prefixes_that_begin_alike_stay_together() {
+        let nets = ["10.1.0.0/24", "10.1.200.0/24", "10.1.0.0/16"];
+        let whole = update::<Ipv4Unicast>(nets.map(|net| (net.parse().unwrap(), ())).into());
+        assert_eq!(split(whole).len(), 1);
+    }
+
+    #[test]
+    fn memberships_and_ends_go_to_every_shard() {
+        let key = RtMembership::exact(1, RouteTarget::as2(1, 1));
+        let end = Update { end_of_rib: Some(AfiSafi::VPNV4), ..update::<Rtc>(Vec::new()) };
+        for whole in [update::<Rtc>(vec![(key, ())]), Update { announced: Vec::new(), ..end }] {
+            let mut parts = split(whole.clone());
+            parts.sort_by_key(|(shard, _)| *shard);
+            let expected: Vec<_> = (0..4).map(|shard| (shard, whole.clone())).collect();
+            assert_eq!(parts, expected);
+        }
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::hash::BuildHasher as _;
 
-use bgp_wire::{AfiSafi, PathId, Route, RtMembership};
+use bgp_wire::{AfiSafi, Label, PathId, Route, RtMembership, VpnKey};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use ipnet::Ipv4Net;
 
 use crate::bucket::{BucketIx, Buckets, Said};
 use crate::chunked::{Chunked, NONE};
@@ -40,6 +41,10 @@ pub(crate) struct Path<D> {
     /// From before a restart of the sender, and not said again yet.
     pub(crate) stale: bool,
 }
+
+// Of these two there is one per route: see the budget in the architecture.
+const _: () = assert!(size_of::<Destination<VpnKey<Ipv4Net>>>() == 32);
+const _: () = assert!(size_of::<Path<Label>>() == 28);
 
 impl<K> Links for Chunked<Destination<K>> {
     fn link(&mut self, destination: u32) -> &mut Link {
@@ -288,8 +293,10 @@ impl<F: TableFamily> Table<F> {
         let mut peers = Vec::new();
         if F::AFI_SAFI.has_targets() {
             world.interest.gather(self.buckets.targets_of(bucket), &mut peers);
-            peers.sort_unstable();
-            peers.dedup();
+            if !peers.is_sorted_by(|a, b| a < b) {
+                peers.sort_unstable();
+                peers.dedup();
+            }
         } else {
             peers.extend_from_slice(&self.members);
         }
