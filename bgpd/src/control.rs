@@ -102,7 +102,7 @@ impl Control {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(output) = inboxes.shards.recv() => self.shard_output(output),
+                Some(output) = inboxes.shards.recv() => self.shard_output(&output),
                 Some(peer) = inboxes.removed.recv() => {
                     self.lanes.send_all(|| ShardInput::Rib(Input::PeerGone { peer }));
                 }
@@ -301,8 +301,8 @@ impl Control {
             .send_all(|| ShardInput::Rib(Input::PeerChanged { peer, view: Arc::clone(&view) }));
     }
 
-    fn shard_output(&mut self, output: Output) {
-        match output {
+    fn shard_output(&mut self, output: &Output) {
+        match *output {
             Output::Gone { peer } => self.peers.gone(peer),
             Output::LimitExceeded { peer, family, limit } => {
                 let Some(entry) = self.peers.get_mut(peer) else { return };

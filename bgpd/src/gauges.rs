@@ -139,7 +139,9 @@ impl NeighborGauges {
         } = self;
         let all =
             [established, flaps, queued_octets, updates_received, updates_sent, faulty_updates];
-        all.into_iter().for_each(|gauge| gauge.clear());
+        for gauge in all {
+            gauge.clear();
+        }
         for neighbor in neighbors {
             let (received, sent) = (neighbor.counters.received(), neighbor.counters.sent());
             let values = [

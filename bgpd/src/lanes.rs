@@ -54,6 +54,6 @@ impl Lanes {
             }
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -54,7 +54,9 @@ const CONTROL_INBOX: usize = 256;
 async fn main() -> ExitCode {
     let args = Args::parse();
     if let Err(error) = logging::init(logging::Format::Auto) {
-        error!(%error, "logging");
+        // Without a log the error has to be said here.
+        writeln!(std::io::stderr(), "arcus-bgpd: {error}").ok();
+        return ExitCode::FAILURE;
     }
     let outcome = match &args.replay {
         Some(journal) => replay(journal),

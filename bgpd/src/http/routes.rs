@@ -136,7 +136,7 @@ async fn page(
             limit: limit - page.routes.len(),
         });
         let Answer::Routes(RoutesAnswer { routes, next }) = api.ask(shard, question).await? else {
-            break;
+            return Err(ApiError::internal("the shard has no routes to show"));
         };
         page.routes.extend(routes.into_iter().map(|route| shape(family, route)));
         position = next;

@@ -171,14 +171,18 @@ async fn pages<Q: Serialize + Sync>(
     query: impl Fn(Option<usize>, Option<String>) -> Q,
 ) -> Result<(Vec<Route>, More)> {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let (mut routes, mut after) = (Vec::new(), None);
+    let (mut routes, mut after) = (Vec::new(), None::<String>);
     loop {
+        let asked = after.clone();
         let wanted = (limit - routes.len()).min(MAX_LIMIT);
         let page: RoutePage = client.query(path, &query(Some(wanted), after)).await?;
         routes.extend(page.routes);
         match page.next {
             None => return Ok((routes, More::None)),
             Some(_) if routes.len() >= limit => return Ok((routes, More::Follow)),
+            Some(next) if asked.as_ref() == Some(&next) => {
+                bail!("the daemon gives the same page again ({next}); this is a bug of the daemon")
+            }
             Some(next) => after = Some(next),
         }
     }

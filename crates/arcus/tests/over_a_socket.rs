@@ -128,6 +128,9 @@ async fn routes(Query(query): Query<RouteQuery>) -> Json<RoutePage> {
 }
 
 async fn advertised(Query(query): Query<AdvertisedQuery>) -> Json<RoutePage> {
+    if query.family == Some(Family::Rtc) {
+        return Json(RoutePage { routes: vec![], next: Some("0:".to_owned()) });
+    }
     assert_eq!(query.family, Some(Family::Vpnv4));
     Json(page(query.after.as_ref()))
 }
@@ -193,6 +196,13 @@ fn every_page_is_asked_for_and_the_limit_is_kept() {
     // The server's pages do not end at the limit; what it sent is shown.
     assert_eq!(routes.len(), 4);
     assert!(String::from_utf8_lossy(&some.stderr).contains("--limit 0"), "{some:?}");
+}
+
+#[test]
+fn a_daemon_that_never_comes_to_the_end_is_not_asked_for_ever() {
+    let server = Server::start("ctl-1");
+    let refusal = failure(&server.arcus(&["advertised", "10.2.1.11", "rtc"]));
+    assert!(refusal.contains("the same page again"), "{refusal}");
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The programs (`bpf/`) read maps, [`EbpfPlane`] writes them. Maps and links are pinned, so packets
-//! flow while there is no agent; [`purge`] is what takes everything away. Needs Linux 6.6 (tcx).
+//! flow while there is no agent; [`purge()`] is what takes everything away. Needs Linux 6.6 (tcx).
 //! Knows no BGP and not why a route is wanted.
 
 mod counters;

@@ -1,12 +1,13 @@
 //! Interfaces of one network namespace, by rtnetlink.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use dataplane::{DataplaneError, Mac};
 use futures::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressAttribute;
-use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::route::RouteAttribute;
 use rtnetlink::{Handle, RouteMessageBuilder};
 use rustix::io::Errno;
@@ -24,6 +25,10 @@ impl Drop for Netlink {
     }
 }
 
+/// Events of the carrier are rarely held back for more than a second.
+const CARRIER_CEILING: Duration = Duration::from_secs(3);
+const CARRIER_LOOK: Duration = Duration::from_millis(5);
+
 /// What we care about of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Interface {
@@ -33,6 +38,8 @@ pub(crate) struct Interface {
     pub(crate) mtu: u32,
     pub(crate) mac: Option<Mac>,
     pub(crate) up: bool,
+    /// Packets that are sent now are sent: the other end is up, and the kernel has taken notice.
+    pub(crate) carries: bool,
     pub(crate) is_ethernet: bool,
     /// Of a veth: its other end, wherever that is.
     pub(crate) other_end: u32,
@@ -54,6 +61,19 @@ impl Netlink {
             Err(error) if is_no_device(&error) => Ok(None),
             Err(error) => Err(failed(format!("cannot ask about interface {name}"), error)),
         }
+    }
+
+    /// Waits until the interface carries packets: the kernel notices a new carrier a little later,
+    /// and what is sent before is lost without a trace.
+    pub(crate) async fn wait_until_it_carries(&self, name: &str) -> Result<(), DataplaneError> {
+        let looks = async {
+            while !self.interface(name).await?.is_some_and(|interface| interface.carries) {
+                tokio::time::sleep(CARRIER_LOOK).await;
+            }
+            Ok(())
+        };
+        let never = |_| DataplaneError::new(format!("interface {name} does not come up"));
+        tokio::time::timeout(CARRIER_CEILING, looks).await.map_err(never)?
     }
 
     /// All interfaces.
@@ -158,7 +178,8 @@ impl From<&LinkMessage> for Interface {
             alias: String::new(),
             mtu: 0,
             mac: None,
-            up: message.header.flags.contains(netlink_packet_route::link::LinkFlags::Up),
+            up: message.header.flags.contains(LinkFlags::Up),
+            carries: message.header.flags.contains(LinkFlags::LowerUp),
             is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             other_end: 0,
         };
@@ -166,6 +187,8 @@ impl From<&LinkMessage> for Interface {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name.clone_from(name),
                 LinkAttribute::IfAlias(alias) => interface.alias.clone_from(alias),
+                // What an interface drops into until its carrier has been noticed.
+                LinkAttribute::Qdisc(name) => interface.carries &= name != "noop",
                 LinkAttribute::Mtu(mtu) => interface.mtu = *mtu,
                 LinkAttribute::Link(other_end) => interface.other_end = *other_end,
                 LinkAttribute::Address(mac) => {

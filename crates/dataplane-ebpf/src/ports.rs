@@ -54,7 +54,7 @@ impl EbpfPlane {
             self.programs.detach(Hook::Port, was.ifindex)?;
             self.tables.port_of.delete(&was.ifindex, "port")?;
         }
-        veth::configure(&self.netlink, id, port, pair.ifindex).await?;
+        veth::configure(&self.netlink, &name, id, port, pair.ifindex).await?;
         record.inode = pair.inode;
         self.tables.port_names.put(index, record.encode()?, "port name")
     }

@@ -89,18 +89,20 @@ fn is_pair(host: &Interface, inside: &Interface) -> bool {
     host.other_end == inside.ifindex && inside.other_end == host.ifindex
 }
 
-/// Takes the host's end up and sets up the workload's: address, gateway, MTU.
+/// Takes the host's end up and sets up the workload's: address, gateway, MTU. On return packets
+/// pass both ways.
 pub(crate) async fn configure(
     netlink: &Netlink,
+    name: &str,
     id: &PortId,
     port: &Port,
     ifindex: u32,
 ) -> Result<(), DataplaneError> {
     let inside = Inside::open(id, &port.attachment)?;
     let host = LinkUnspec::new_with_index(ifindex);
-    netlink.set(host.mtu(u32::from(port.mtu)).up().build(), "of the port").await?;
+    netlink.set(host.mtu(u32::from(port.mtu)).up().build(), name).await?;
     run_inside(&inside, id, Task::Configure(Box::new(port.clone()))).await?;
-    Ok(())
+    netlink.wait_until_it_carries(name).await
 }
 
 async fn create(
@@ -180,7 +182,7 @@ fn enter_and_run(
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .map_err(|error| entering(id, error.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()
         .map_err(|error| entering(id, error))?;
     runtime.block_on(async {
@@ -221,5 +223,6 @@ async fn set_up_inside(
     if !found.up {
         netlink.set(message().up().build(), &found.name).await?;
     }
-    netlink.set_default_route(found.ifindex, port.gateway).await
+    netlink.set_default_route(found.ifindex, port.gateway).await?;
+    netlink.wait_until_it_carries(&found.name).await
 }
