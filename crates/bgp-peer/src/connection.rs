@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bgp_session::collision::Initiator;
+use bgp_session::cease::Cease;
+use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
-use bgp_wire::{Message, RouteRefresh, Update, frame};
+use bgp_wire::{Message, Open, RouteRefresh, Update, frame};
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -40,6 +41,7 @@ pub(crate) enum Reading {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) initiator: Initiator,
+    pub(crate) since: Instant,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     /// Set when the session came up.
@@ -48,6 +50,9 @@ pub(crate) struct Connection {
     pub(crate) events: VecDeque<PeerEvent>,
     /// Set when the session is over: nothing is read or written any more.
     pub(crate) down: Option<DownReason>,
+    /// The peer's other connection stands as well: should the identifiers speak for that one, the peer's
+    /// OPEN ends this one. After our KEEPALIVE it would be too late, the peer could be up.
+    pub(crate) yields: bool,
     pub(crate) writer: Writer,
     /// The writer has drained a queue that had been full.
     pub(crate) drained: Arc<Notify>,
@@ -97,11 +102,13 @@ impl Connection {
         }));
         let mut connection = Box::new(Self {
             initiator,
+            since: now(),
             local,
             remote,
             up: None,
             events: VecDeque::new(),
             down: None,
+            yields: false,
             writer,
             drained,
             session: Session::new(config.session.clone()),
@@ -288,9 +295,19 @@ impl Connection {
             return self.step(now, Input::Premature);
         }
         match Message::decode(octets, self.session.negotiated()) {
+            Ok(Message::Open(open)) if self.yields && self.loses(&open) => {
+                self.step(now, Input::Cease(Cease::Collision, String::new()));
+            }
             Ok(message) => self.step(now, Input::Message(message)),
             Err(error) => self.malformed(now, error),
         }
+    }
+
+    /// Whether the identifiers speak for the other connection (RFC 4271 §6.8).
+    fn loses(&self, open: &Open) -> bool {
+        let peer = Speaker { id: open.router_id, asn: open.asn };
+        self.session.state() == State::OpenSent
+            && collision::winner(self.session.config().speaker(), peer) != self.initiator
     }
 
     fn malformed(&mut self, now: Instant, error: bgp_wire::WireError) {

@@ -33,6 +33,10 @@ const CONNECT_WAIT: Duration = Duration::from_secs(30);
 /// Connections that say their last words at the same time; a peer that reconnects faster loses some.
 const PARTINGS: usize = 8;
 
+/// How long a connection that stands may wait for the peer's OPEN and still be preferred to another one
+/// that has it: the peer of an older one may be gone without a word.
+const SAME_START: Duration = Duration::from_secs(5);
+
 type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// Whether we want a session now.
@@ -123,6 +127,24 @@ impl Attempts {
         attempts
     }
 
+    /// Lets the coming OPENs decide between two connections, in such a way that both sides keep the same
+    /// one and none comes up that will not stay.
+    ///
+    /// The side whose connection the identifiers speak for closes the other one before it confirms it,
+    /// and opens none any more once it has confirmed one. So the other side never sees both confirmed.
+    fn prefer(&mut self) {
+        let Self { dialing, ours, theirs } = self;
+        if let Some(theirs) = theirs {
+            if theirs.agreement().is_some() {
+                *dialing = None;
+            }
+            theirs.yields = ours.as_ref().is_some_and(|ours| now() < ours.since + SAME_START);
+        }
+        if let Some(ours) = ours {
+            ours.yields = theirs.as_ref().is_some_and(|theirs| theirs.agreement().is_some());
+        }
+    }
+
     /// The connection whose session is up, with the other one as its rival.
     fn take_live(&mut self) -> Option<Live> {
         let is_up = |connection: &mut Box<Connection>| connection.up.is_some();
@@ -163,9 +185,12 @@ impl Driver {
                 () = turn(theirs) => {}
                 () = until(wait) => self.due(&mut attempts),
             }
-            self.bury(&mut attempts.ours);
-            self.bury(&mut attempts.theirs);
+            let is_other = attempts.theirs.is_some() || attempts.dialing.is_some();
+            self.bury(&mut attempts.ours, is_other);
+            let is_other = attempts.ours.is_some() || attempts.dialing.is_some();
+            self.bury(&mut attempts.theirs, is_other);
             self.collide(&mut attempts);
+            attempts.prefer();
         }
     }
 
@@ -291,13 +316,14 @@ impl Driver {
     }
 
     /// Clears away a connection that is over before it became a session. One read may hold a whole
-    /// session, up and down: that one is announced.
-    fn bury(&mut self, place: &mut Option<Box<Connection>>) {
+    /// session, up and down: that one is announced. It is no failure while there is another.
+    fn bury(&mut self, place: &mut Option<Box<Connection>>, is_other: bool) {
         let is_dead =
             |connection: &mut Box<Connection>| connection.down.is_some() && connection.up.is_none();
         let Some(mut dead) = place.take_if(is_dead) else { return };
         if let Some(reason) = dead.down.take()
             && !is_collision(&reason)
+            && !(is_other && reason == DownReason::Closed)
         {
             info!(%reason, "no session");
             self.failed(reason);
