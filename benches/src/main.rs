@@ -1,0 +1,167 @@
+//! `arcus-bench`: how fast the reflector is, beside a floor and beside others.
+//!
+//! [`load`] makes and counts routes, [`bare`] is what everyone is measured by, [`subject`] starts who is
+//! measured, [`scenario`] says what is done to them, [`report`] says what came out.
+//!
+//! All of it runs on loopback addresses of a network namespace of its own.
+#![expect(clippy::print_stdout, reason = "a command line that prints its results")]
+
+mod bare;
+mod load;
+mod plan;
+mod report;
+mod scenario;
+mod subject;
+mod usage;
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use testbed::Bed;
+
+use crate::report::{Results, chart, compare, table};
+use crate::scenario::{ALL, Place, Scenario};
+use crate::subject::Subject;
+
+/// Measures BGP route reflectors side by side.
+#[derive(Debug, Parser)]
+#[command(name = "arcus-bench")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios and print what came out. Needs root: it makes a network namespace.
+    Run(Run),
+    /// Compare the JSON files of two runs.
+    Compare { old: PathBuf, new: PathBuf },
+    /// List the scenarios.
+    List,
+    /// Be one of the bare programs, until killed.
+    #[command(hide = true)]
+    Bare { which: bare::Which, listen: SocketAddr },
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The sizes that the names speak of, instead of a tenth.
+    #[arg(long, conflicts_with = "scale")]
+    full: bool,
+    /// Part of the full size.
+    #[arg(long, default_value_t = 0.1)]
+    scale: f64,
+    /// How often everything is run; medians are shown.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+    /// Only these scenarios.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Others to run beside ours.
+    #[arg(long, value_delimiter = ',')]
+    rivals: Vec<Subject>,
+    /// Our daemon; a release build, or the numbers mean nothing.
+    #[arg(long, default_value = "target/release/arcus-bgpd")]
+    bgpd: PathBuf,
+    /// Write the results here, to compare with those of another commit.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw CPU time as multiples of the floor here.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+fn main() -> Result<ExitCode> {
+    match Args::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Compare { old, new } => {
+            print!("{}", compare::compare(&Results::read(&old)?, &Results::read(&new)?));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::List => {
+            for scenario in ALL {
+                println!("{:17} {}", scenario.name, scenario.about);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bare { which, listen } => bare::serve(which, listen).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run(args: &Run) -> Result<ExitCode> {
+    let scenarios = chosen(&args.only)?;
+    let scale = if args.full { 1.0 } else { args.scale };
+    ensure!(scale > 0.0 && scale <= 1.0, "a scale is above 0 and at most 1");
+    let mut subjects = vec![Subject::Floor, Subject::Relay, Subject::Arcus];
+    subjects.extend(
+        args.rivals.iter().filter(|rival| !subjects.contains(rival)).copied().collect::<Vec<_>>(),
+    );
+
+    let bed = Bed::new("arcus-bench")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let namespace = runtime.block_on(async {
+        let namespace = bed.namespace("bench").await?;
+        // Next hops are nobody's addresses; some daemons want a route to them all the same.
+        namespace.ip("route add 10.200.0.0/16 dev lo").await?;
+        anyhow::Ok(namespace)
+    })?;
+    // Every thread that is made from here on is in there too.
+    let file = File::open(namespace.path())?;
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+
+    let mut results = Results::new(scale, args.runs);
+    for run in 0..args.runs {
+        for scenario in &scenarios {
+            for subject in subjects.iter().filter(|subject| scenario.admits(**subject)) {
+                let place = Place {
+                    bed: &bed,
+                    namespace: &namespace,
+                    arcus: &args.bgpd,
+                    subject: *subject,
+                    scale,
+                };
+                let (number, name) = (run + 1, subject.name());
+                eprintln!("run {number} of {}: {} {name}", args.runs, scenario.name);
+                let outcome = (scenario.run)(&place);
+                if let Err(error) = &outcome {
+                    eprintln!("  {error:#}");
+                }
+                results.add(scenario.name, *subject, outcome);
+            }
+        }
+        // What there is so far: a long run may be ended by hand.
+        write(&results, args)?;
+    }
+    print!("{}", table::table(&results));
+    Ok(if results.has_failed(Subject::Arcus) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn write(results: &Results, args: &Run) -> Result<()> {
+    let to = |path: &Path, text: String| {
+        std::fs::write(path, text).with_context(|| path.display().to_string())
+    };
+    if let Some(path) = &args.json {
+        to(path, serde_json::to_string_pretty(results)? + "\n")?;
+    }
+    if let Some(path) = &args.svg {
+        to(path, chart::chart(results))?;
+    }
+    Ok(())
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    for name in names {
+        let is_known = ALL.iter().any(|scenario| scenario.name == name);
+        ensure!(is_known, "no scenario is called `{name}`; see `arcus-bench list`");
+    }
+    let wanted =
+        |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| name == scenario.name);
+    Ok(ALL.iter().filter(wanted).collect())
+}

@@ -1,0 +1,138 @@
+//! What came out of a run.
+
+pub(crate) mod chart;
+pub(crate) mod compare;
+pub(crate) mod table;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::Metrics;
+use crate::subject::Subject;
+
+/// All numbers of a run, and where it was.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// Of this repository, with `-dirty` when files differ from it.
+    pub(crate) commit: String,
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) kernel: String,
+    pub(crate) scale: f64,
+    pub(crate) runs: u32,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One subject in one scenario.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) scenario: String,
+    pub(crate) subject: Subject,
+    /// Each number of each run that ended well.
+    pub(crate) metrics: BTreeMap<String, Vec<f64>>,
+    /// Why the others did not.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Row {
+    /// The middle of all runs; of an even number the lower one.
+    pub(crate) fn median(&self, metric: &str) -> Option<f64> {
+        let sorted = self.sorted(metric)?;
+        sorted.get((sorted.len() - 1) / 2).copied()
+    }
+
+    /// The least and the greatest.
+    pub(crate) fn spread(&self, metric: &str) -> Option<(f64, f64)> {
+        let sorted = self.sorted(metric)?;
+        Some((*sorted.first()?, *sorted.last()?))
+    }
+
+    fn sorted(&self, metric: &str) -> Option<Vec<f64>> {
+        let mut values = self.metrics.get(metric).filter(|values| !values.is_empty())?.clone();
+        values.sort_by(f64::total_cmp);
+        Some(values)
+    }
+}
+
+impl Results {
+    pub(crate) fn new(scale: f64, runs: u32) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let cpu = read("/proc/cpuinfo");
+        let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+        Self {
+            commit: commit().unwrap_or_else(|| "unknown".to_owned()),
+            cpu: model.unwrap_or_default().trim_start_matches([' ', '\t', ':']).to_owned(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            scale,
+            runs,
+            rows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    pub(crate) fn add(&mut self, scenario: &str, subject: Subject, outcome: Result<Metrics>) {
+        let is_it = |row: &Row| row.scenario == scenario && row.subject == subject;
+        let at = self.rows.iter().position(is_it).unwrap_or_else(|| {
+            self.rows.push(Row {
+                scenario: scenario.to_owned(),
+                subject,
+                metrics: BTreeMap::new(),
+                failures: Vec::new(),
+            });
+            self.rows.len() - 1
+        });
+        let Some(row) = self.rows.get_mut(at) else { return };
+        match outcome {
+            Ok(metrics) => {
+                for (name, value) in metrics {
+                    row.metrics.entry(name).or_default().push(value);
+                }
+            }
+            Err(error) => row.failures.push(format!("{error:#}")),
+        }
+    }
+
+    pub(crate) fn has_failed(&self, subject: Subject) -> bool {
+        self.rows.iter().any(|row| row.subject == subject && !row.failures.is_empty())
+    }
+
+    pub(crate) fn row(&self, scenario: &str, subject: Subject) -> Option<&Row> {
+        self.rows.iter().find(|row| row.scenario == scenario && row.subject == subject)
+    }
+
+    /// The names of the scenarios, in the order in which they ran.
+    pub(crate) fn scenarios(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for row in &self.rows {
+            if !names.contains(&row.scenario.as_str()) {
+                names.push(&row.scenario);
+            }
+        }
+        names
+    }
+
+    /// How much of the floor's a subject's number is, in the same run.
+    pub(crate) fn to_floor(&self, row: &Row, metric: &str) -> Option<f64> {
+        let floor = self.row(&row.scenario, Subject::Floor)?.median(metric)?;
+        Some(row.median(metric)? / floor).filter(|ratio| ratio.is_finite())
+    }
+}
+
+fn commit() -> Option<String> {
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty", "--abbrev=12"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
