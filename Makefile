@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns lint bench cost install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns lint bench cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -49,6 +49,10 @@ lint: ## formatting, clippy, documentation
 
 cost: setup ## what a route costs the tables, against the committed figures
 	@scripts/rib-cost.sh
+
+deny: ## licences, duplicate versions and registries of all dependencies
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources
 
 bench: setup ## what a route costs
 	cargo bench --workspace
