@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -169,6 +169,49 @@ impl Federation {
         Ok(())
     }
 
+    /// Adds a workload that is not of the scene, with further words for `arcus port add`, and waits until
+    /// packets can reach it. It has no application.
+    pub async fn add_workload(
+        &mut self,
+        name: &'static str,
+        node: &str,
+        network: &str,
+        address: Ipv4Addr,
+        words: &[&str],
+    ) -> Result<()> {
+        let namespace = self.bed.namespace(name).await?;
+        let (netns, address) = (namespace.path().display().to_string(), address.to_string());
+        let mut all = vec!["port", "add", "--id", name, "--network", network];
+        all.extend(["--netns", &netns, "--ip", &address]);
+        all.extend(words);
+        self.arcus(node, &all).await?;
+        self.workloads.insert(name, namespace);
+        self.wait_until_ports_are_programmed(node).await
+    }
+
+    /// Waits until a daemon has established sessions with all of `peers`, and each has told it everything.
+    pub async fn wait_for_peers(&self, name: &str, peers: &[&str]) -> Result<()> {
+        let what = format!("{name} has heard all of {peers:?}");
+        let addresses: Vec<IpAddr> = peers
+            .iter()
+            .map(|peer| machine(peer).map(|machine| machine.address.into()))
+            .collect::<Result<_>>()?;
+        self.bed
+            .wait_for(&what, CEILING, async || {
+                let neighbors: Vec<Neighbor> = self.ask(name, &["neighbors"]).await?;
+                for address in &addresses {
+                    let found = neighbors.iter().find(|neighbor| neighbor.address == *address);
+                    let found = found.with_context(|| format!("no neighbor {address}"))?;
+                    let is_up = found.state == SessionState::Established;
+                    ensure!(is_up, "{address} is {:?}", found.state);
+                    let silent = found.families.iter().find(|family| !family.end_of_rib);
+                    ensure!(silent.is_none(), "{address}: no End-of-RIB for {silent:?}");
+                }
+                Ok(())
+            })
+            .await
+    }
+
     async fn wait_until_it_answers(&mut self, name: &'static str) -> Result<()> {
         let what = format!("{name} answers");
         let process = self.daemons.get_mut(name).context("a daemon that was started")?;
@@ -256,6 +299,20 @@ impl Federation {
 
     pub fn gateway(&self, name: &str) -> Result<&Gateway> {
         self.gateways.get(name).with_context(|| format!("no gateway `{name}`"))
+    }
+
+    /// Kills BGP on a gateway. Its switch goes on with what it has.
+    pub async fn kill_gateway(&mut self, name: &str) -> Result<()> {
+        let gateway =
+            self.gateways.get_mut(name).with_context(|| format!("no gateway `{name}`"))?;
+        gateway.frr_mut().process().kill().await
+    }
+
+    /// Starts BGP on a gateway again after [`Self::kill_gateway`].
+    pub async fn start_gateway_again(&mut self, name: &str) -> Result<()> {
+        let gateway =
+            self.gateways.get_mut(name).with_context(|| format!("no gateway `{name}`"))?;
+        gateway.frr_mut().start_again(&self.bed).await
     }
 
     pub fn gateways(&self) -> impl Iterator<Item = (&'static str, &Gateway)> {

@@ -1,7 +1,7 @@
 //! The federation of `topology-examples/leonardo.toml` on one machine: the demo and the end-to-end tests.
 //!
 //! [`scene`] says who there is, [`Federation`] raises it in namespaces, [`proofs`] look at it from
-//! outside: at packets, at answers, at tables of other people's routers.
+//! outside: at packets, at answers, at tables of other people's routers. [`traffic`] runs while something happens.
 
 mod binaries;
 mod federation;
@@ -9,6 +9,7 @@ mod federation;
 pub mod proofs;
 pub mod report;
 pub mod scene;
+pub mod traffic;
 
 pub use binaries::Binaries;
 pub use federation::{Federation, SILENT};

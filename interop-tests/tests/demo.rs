@@ -133,3 +133,16 @@ async fn what_up_leaves_and_what_a_killed_run_leaves_is_removed_by_down() -> Res
     }
     Ok(())
 }
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn two_demos_at_once_do_not_meet() -> Result<()> {
+    let mut demos = [Demo::start(&["run"])?, Demo::start(&["run", "--encap", "mpls-over-udp"])?];
+    for demo in &mut demos {
+        ensure!(demo.ended().await?, "it said:\n{}", demo.said());
+    }
+    for demo in &demos {
+        ensure_nothing_left(&demo.run_dir().await?)?;
+    }
+    Ok(())
+}

@@ -1,20 +1,16 @@
 //! The whole federation: what must hold while parts of it die, restart or are told something new.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use arcus_api::v1::{PortStatus, Status, Vrf, VrfTable};
 use interop_tests::proofs::{self, Encapsulation};
+use interop_tests::traffic::{Transfer, answers, nothing_lost, pings};
 use interop_tests::{Federation, SILENT, scene};
-use testbed::{Bed, Pings, Process, Signal};
+use testbed::{Bed, Signal};
 
 const CEILING: Duration = Duration::from_secs(30);
-const MILLISECOND: Duration = Duration::from_millis(1);
-
-/// Where the transfers of these tests end; the workloads' web applications listen elsewhere.
-const SINK_PORT: u16 = 9000;
 
 async fn raise(encapsulation: Encapsulation) -> Result<Federation> {
     let bed = Bed::new("arcus-test")?;
@@ -160,73 +156,6 @@ impl Identity {
         let vrfs = vrfs.into_iter().map(|vrf| (vrf.id, vrf.name, vrf.rd, vrf.label));
         Ok(Self { ports: federation.ask(node, &["port", "list"]).await?, vrfs: vrfs.collect() })
     }
-}
-
-/// A running TCP transfer between two workloads.
-struct Transfer {
-    source: Process,
-    _sink: Process,
-}
-
-impl Transfer {
-    async fn start(federation: &Federation, from: &str, to: &str, seconds: u64) -> Result<Self> {
-        let bed = federation.bed();
-        let app = federation.app();
-        let at = format!("{}:{SINK_PORT}", address(to)?);
-        let listen = app.args(&["sink", "--listen", &at]);
-        let name = format!("sink-{from}-{to}");
-        let sink = bed.start(federation.workload(to)?, &name, app.program(), listen)?;
-        let name = format!("source-{from}-{to}");
-        let send = app.args(&["source", &at, "--seconds", &seconds.to_string()]);
-        let source = bed
-            .wait_for("the transfer begins", CEILING, async || {
-                let from = federation.workload(from)?;
-                let mut source = bed.start(from, &name, app.program(), send.clone())?;
-                bed.wait_for("it is connected", CEILING, async || {
-                    ensure!(source.is_running(), "it ended: {}", source.output());
-                    ensure!(source.output().contains("connected"), "not connected yet");
-                    Ok(())
-                })
-                .await?;
-                Ok(source)
-            })
-            .await?;
-        Ok(Self { source, _sink: sink })
-    }
-
-    /// Waits for its end; every octet has arrived.
-    async fn finish(mut self) -> Result<()> {
-        self.source.wait_ok(Duration::from_mins(1)).await
-    }
-}
-
-/// Starts a train of pings, one each millisecond, and waits until it is answered.
-async fn pings(federation: &Federation, from: &str, to: &str, count: u16) -> Result<Pings> {
-    let bed = federation.bed();
-    let pings = Pings::start(bed, federation.workload(from)?, address(to)?, count, MILLISECOND)?;
-    bed.wait_for("pings are answered", CEILING, async || {
-        ensure!(pings.answered() > 100, "{} are", pings.answered());
-        Ok(())
-    })
-    .await?;
-    Ok(pings)
-}
-
-async fn nothing_lost(pings: Pings) -> Result<()> {
-    let report = pings.finish().await?;
-    ensure!(report.lost.is_empty(), "of {} pings were lost: {:?}", report.sent, report.lost);
-    Ok(())
-}
-
-async fn answers(federation: &Federation, from: &str, to: &str) -> Result<bool> {
-    let to = address(to)?.to_string();
-    let ping = ["ping", "-c2", "-i0.2", "-W1", &to];
-    Ok(federation.workload(from)?.output(&ping).await?.status.success())
-}
-
-fn address(workload: &str) -> Result<Ipv4Addr> {
-    let found = scene::WORKLOADS.iter().find(|other| other.name == workload);
-    Ok(found.with_context(|| format!("no workload `{workload}`"))?.address)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

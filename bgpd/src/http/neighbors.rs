@@ -1,5 +1,6 @@
 //! `GET /v1/neighbors`, `GET /v1/neighbors/{address}`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use arcus_api::v1::Neighbor;
@@ -58,12 +59,13 @@ async fn complete(api: &Api, neighbor: NeighborState) -> Result<Neighbor, ApiErr
         limit: MEMBERSHIPS,
     });
     let memberships = match api.ask(0, memberships).await? {
+        // Of one target there may be memberships of several origin ASes.
         Answer::Routes(page) => {
             page.routes.into_iter().map(|route| membership(&route.key)).collect()
         }
-        _ => Vec::new(),
+        _ => BTreeSet::new(),
     };
-    Ok(neighbor.with(&shards, memberships))
+    Ok(neighbor.with(&shards, memberships.into_iter().collect()))
 }
 
 /// The target of a membership, without the origin AS.

@@ -19,7 +19,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<Target>>, Ap
         for info in shard {
             let (asked_by, routes) = targets.entry(info.target).or_default();
             asked_by.extend(info.asked_by.iter().filter_map(|peer| addresses.get(peer)));
-            *routes += info.paths.iter().map(|(_, paths)| u64::from(*paths)).sum::<u64>();
+            *routes += info.best.iter().map(|(_, best)| u64::from(*best)).sum::<u64>();
         }
     }
     let targets = targets.into_iter().map(|(target, (asked_by, routes))| Target {

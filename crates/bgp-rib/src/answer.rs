@@ -65,17 +65,17 @@ fn targets(world: &World, tables: &Tables) -> Vec<TargetInfo> {
         with_table!(tables, family, table => {
             for target in table.buckets.targets.targets() {
                 let buckets = table.buckets.targets.buckets(target);
-                let paths = buckets.iter().map(|bucket| table.buckets.at(*bucket).len).sum();
-                found.entry(target).or_default().push((family, paths));
+                let best = buckets.iter().map(|bucket| table.buckets.at(*bucket).best).sum();
+                found.entry(target).or_default().push((family, best));
             }
         });
     }
     found
         .into_iter()
-        .map(|(target, paths)| TargetInfo {
+        .map(|(target, best)| TargetInfo {
             target,
             asked_by: world.interest.exactly(target).to_vec(),
-            paths,
+            best,
         })
         .collect()
 }

@@ -107,8 +107,8 @@ pub struct TargetInfo {
     pub target: RouteTarget,
     /// Peers that asked for exactly this target, ascending.
     pub asked_by: Vec<PeerIx>,
-    /// Paths that carry it, by family.
-    pub paths: Vec<(AfiSafi, u32)>,
+    /// Destinations whose best path carries it, by family.
+    pub best: Vec<(AfiSafi, u32)>,
 }
 
 /// Counters of one peer in this shard.

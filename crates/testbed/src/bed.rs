@@ -117,8 +117,8 @@ impl Bed {
         outcome.map_err(|error| error.context(format!("{}\n---", self.logs())))
     }
 
-    /// A number for names that would else be given twice.
-    pub(crate) fn next_number(&self) -> u32 {
+    /// A number that was not given before, for a name that shall be used once.
+    pub fn next_number(&self) -> u32 {
         self.number.fetch_add(1, Ordering::Relaxed)
     }
 

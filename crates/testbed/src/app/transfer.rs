@@ -25,7 +25,9 @@ pub struct Sink {
 
 impl Sink {
     pub async fn run(self) -> Result<()> {
-        serve(TcpListener::bind(self.listen).await?).await
+        let listener = TcpListener::bind(self.listen).await?;
+        writeln!(std::io::stdout(), "listening")?;
+        serve(listener).await
     }
 }
 

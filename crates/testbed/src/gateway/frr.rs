@@ -15,6 +15,8 @@ use crate::{Bed, GiveUp, Namespace, Process};
 /// Where Debian, Ubuntu and Fedora put it.
 const PROGRAMS: [&str; 3] = ["/usr/lib/frr/bgpd", "/usr/libexec/frr/bgpd", "/usr/sbin/bgpd"];
 
+const CONFIGURATION: &str = "bgpd.conf";
+
 const CEILING: Duration = Duration::from_secs(10);
 
 /// One bgpd, as it is configured.
@@ -95,42 +97,47 @@ impl BgpSpeaker {
 #[derive(Debug)]
 pub struct Frr {
     namespace: Namespace,
+    name: String,
     directory: PathBuf,
+    program: &'static str,
     process: Process,
 }
 
 impl Frr {
     /// Starts bgpd in a namespace. On return it answers on its socket.
     pub async fn start(bed: &Bed, namespace: &Namespace, speaker: &BgpSpeaker) -> Result<Self> {
-        let program = PROGRAMS.iter().find(|path| Path::new(path).exists());
+        let program = PROGRAMS.into_iter().find(|path| Path::new(path).exists());
         let program = program.context("FRR's bgpd is not installed: apt-get install frr")?;
         let directory = bed.run_dir().join(format!("{}-frr", speaker.name));
         fs::create_dir_all(&directory)?;
-        let configuration = directory.join("bgpd.conf");
-        fs::write(&configuration, speaker.configuration())?;
-        let path = |path: &Path| path.display().to_string();
-        let args = [
-            "-Z".to_owned(),
-            // Stay root: the run directory is root's.
-            "-S".to_owned(),
-            "-f".to_owned(),
-            path(&configuration),
-            "-i".to_owned(),
-            path(&directory.join("bgpd.pid")),
-            "--vty_socket".to_owned(),
-            path(&directory),
-            // No telnet.
-            "-P".to_owned(),
-            "0".to_owned(),
-        ];
-        let mut process = bed.start(namespace, &format!("{}-bgpd", speaker.name), program, args)?;
-        let socket = directory.join("bgpd.vty");
+        fs::write(directory.join(CONFIGURATION), speaker.configuration())?;
+        let process = launch(bed, namespace, &speaker.name, &directory, program)?;
+        let mut frr = Self {
+            namespace: namespace.clone(),
+            name: speaker.name.clone(),
+            directory,
+            program,
+            process,
+        };
+        frr.wait_until_it_answers(bed).await?;
+        Ok(frr)
+    }
+
+    /// Starts it again with the configuration that it had at first, once its process has ended.
+    pub async fn start_again(&mut self, bed: &Bed) -> Result<()> {
+        ensure!(!self.process.is_running(), "it still runs");
+        self.process = launch(bed, &self.namespace, &self.name, &self.directory, self.program)?;
+        self.wait_until_it_answers(bed).await
+    }
+
+    async fn wait_until_it_answers(&mut self, bed: &Bed) -> Result<()> {
+        let socket = self.socket();
+        let process = &mut self.process;
         bed.wait_for("bgpd answers", CEILING, async || {
             ensure!(process.is_running(), GiveUp("it ended".to_owned()));
             Vty::connect(&socket).await.map(drop)
         })
-        .await?;
-        Ok(Self { namespace: namespace.clone(), directory, process })
+        .await
     }
 
     /// The socket that takes commands.
@@ -165,6 +172,31 @@ impl Frr {
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+fn launch(
+    bed: &Bed,
+    namespace: &Namespace,
+    name: &str,
+    directory: &Path,
+    program: &str,
+) -> Result<Process> {
+    let path = |path: &Path| path.display().to_string();
+    let args = [
+        "-Z".to_owned(),
+        // Stay root: the run directory is root's.
+        "-S".to_owned(),
+        "-f".to_owned(),
+        path(&directory.join(CONFIGURATION)),
+        "-i".to_owned(),
+        path(&directory.join("bgpd.pid")),
+        "--vty_socket".to_owned(),
+        path(directory),
+        // No telnet.
+        "-P".to_owned(),
+        "0".to_owned(),
+    ];
+    bed.start(namespace, &format!("{name}-bgpd"), program, args)
 }
 
 /// A connection to the command socket of an FRR daemon: a command ends with an octet of zero, an answer

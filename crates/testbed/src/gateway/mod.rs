@@ -118,6 +118,11 @@ impl Gateway {
         &self.frr
     }
 
+    /// As [`Self::frr`], to stop it and to start it again.
+    pub fn frr_mut(&mut self) -> &mut Frr {
+        &mut self.frr
+    }
+
     pub fn switch(&self) -> &Switch {
         &self.switch
     }
