@@ -219,7 +219,11 @@ impl Control {
 
     fn session_event(&mut self, SessionEvent { peer, kind }: SessionEvent) {
         let now = Instant::now();
-        self.convergence.event(now);
+        // An End-of-RIB says nothing of who else is coming. If it counted, control nodes that start
+        // together would wait for each other in turn.
+        if !matches!(kind, SessionEventKind::EndOfRib(_)) {
+            self.convergence.event(now);
+        }
         let Some(entry) = self.peers.get_mut(peer) else { return };
         entry.last_seen = now;
         match kind {

@@ -39,7 +39,7 @@ impl Convergence {
         Self { started: now, last_event: now, over: false }
     }
 
-    /// A session came up or went, or an End-of-RIB came.
+    /// A session came up or went.
     pub(crate) const fn event(&mut self, now: Instant) {
         self.last_event = now;
     }

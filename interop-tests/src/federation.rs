@@ -257,6 +257,28 @@ impl Federation {
         Ok(sessions)
     }
 
+    /// Waits until all that the daemons have to say at the start is said: each is ready, and has an
+    /// End-of-RIB of every neighbour and owes nothing.
+    pub async fn wait_until_all_is_told(&self) -> Result<()> {
+        for machine in scene::CONTROL_NODES.iter().chain(&scene::NODES) {
+            let name = machine.name;
+            self.bed
+                .wait_for(&format!("{name} is told everything"), CEILING, async || {
+                    let status: Status = self.ask(name, &["status"]).await?;
+                    ensure!(status.ready, "it is not ready");
+                    for neighbor in self.ask::<Vec<Neighbor>>(name, &["neighbors"]).await? {
+                        let (address, owed) = (neighbor.address, neighbor.owed);
+                        let silent = neighbor.families.iter().find(|family| !family.end_of_rib);
+                        ensure!(silent.is_none(), "{address}: no End-of-RIB for {silent:?}");
+                        ensure!(owed == 0, "{owed} owed to {address}");
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Waits until a daemon has `want` established sessions and no other.
     pub async fn wait_for_sessions_of(&self, name: &str, want: usize) -> Result<()> {
         self.bed

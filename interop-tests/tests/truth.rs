@@ -29,6 +29,7 @@ async fn what_arcus_prints_is_true() -> Result<()> {
     let topology = Encapsulation::MplsOverGre.topology()?;
     let federation = Federation::raise(bed, &topology, SILENT).await?;
     federation.wait_for_sessions().await?;
+    federation.wait_until_all_is_told().await?;
     proofs::leonardo_reaches_every_database(&federation).await?;
     proofs::nginx_reaches_leonardo_by_its_service(&federation).await?;
     proofs::outside_reaches_all_nginx_pods(&federation).await?;
@@ -175,12 +176,13 @@ async fn routes(federation: &Federation, name: &str) -> Result<Vec<Route>> {
 /// numbers of the nodes, the default routes of the gateways where they are known, and nothing else.
 async fn routes_are_those_of_the_scene(federation: &Federation) -> Result<()> {
     let mut want = BTreeMap::from([("openstack", Table::new()), ("kubernetes", Table::new())]);
-    let mut add = |clouds: &[&'static str], rd: &str, prefix: String, next_hop: IpAddr, label: u32| {
-        for cloud in clouds {
-            let value = (next_hop.to_string(), label);
-            want.entry(cloud).or_default().insert((rd.to_owned(), prefix.clone()), value);
-        }
-    };
+    let mut add =
+        |clouds: &[&'static str], rd: &str, prefix: String, next_hop: IpAddr, label: u32| {
+            for cloud in clouds {
+                let value = (next_hop.to_string(), label);
+                want.entry(cloud).or_default().insert((rd.to_owned(), prefix.clone()), value);
+            }
+        };
     for node in &scene::NODES {
         let vrfs: Vec<Vrf> = federation.ask(node.name, &["vrfs"]).await?;
         let find = |name: &str| {
