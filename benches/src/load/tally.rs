@@ -17,7 +17,7 @@ pub(crate) struct Expect {
     pub(crate) kind: Kind,
     /// Routes of the run are numbered from 0 to this.
     pub(crate) routes: u32,
-    /// Whether ORIGINATOR_ID and CLUSTER_LIST must be there (RFC 4456).
+    /// Whether `ORIGINATOR_ID` and `CLUSTER_LIST` must be there (RFC 4456).
     pub(crate) is_reflected: bool,
     /// The only targets that may come; `None` is all.
     pub(crate) targets: Option<Arc<[u32]>>,
@@ -158,7 +158,8 @@ impl Tally {
             let (got, want) = (update.attributes.med, Some(target_of(set)));
             return (got == want).then_some(()).ok_or(format!("MED {got:?}, not {want:?}"));
         }
-        let targets: Vec<_> = update.attributes.route_targets().map(|t| t.octets()).collect();
+        let targets: Vec<_> =
+            update.attributes.route_targets().map(bgp_wire::RouteTarget::octets).collect();
         if targets != [target_octets(target_of(set))] {
             return Err(format!("route targets {targets:02x?}, not number {}", target_of(set)));
         }

@@ -47,7 +47,7 @@ impl Rig {
     ) -> Result<Self> {
         let wanted = Wanted { kind, has_constraint: constrained };
         let subject = place.subject;
-        let process = subject.start(place.bed, place.namespace, place.arcus, &wanted)?;
+        let process = subject.start(place.bed, place.namespace, place.arcus, wanted)?;
         Ok(Self { process, crowd: Crowd::new(plan::TARGET)?, subject, kind, routes })
     }
 

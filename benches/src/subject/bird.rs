@@ -9,7 +9,7 @@ use super::Wanted;
 use crate::load::routes::{ASN, Kind};
 use crate::plan;
 
-pub(super) fn configure(directory: &Path, wanted: &Wanted) -> Result<Vec<String>> {
+pub(super) fn configure(directory: &Path, wanted: Wanted) -> Result<Vec<String>> {
     // The family's channel, and the table that it is in.
     let (table, channel) = match wanted.kind {
         Kind::Ipv4Unicast => ("ipv4 table bench;", "ipv4 { table bench;"),

@@ -52,7 +52,7 @@ impl Subject {
         matches!(self, Self::Floor | Self::Relay)
     }
 
-    /// Whether it adds ORIGINATOR_ID and CLUSTER_LIST.
+    /// Whether it adds `ORIGINATOR_ID` and `CLUSTER_LIST`.
     pub(crate) const fn is_reflector(self) -> bool {
         !matches!(self, Self::Relay)
     }
@@ -107,7 +107,7 @@ impl Subject {
         bed: &Bed,
         namespace: &Namespace,
         arcus: &Path,
-        wanted: &Wanted,
+        wanted: Wanted,
     ) -> Result<Process> {
         let program = self.program(arcus)?;
         let directory = bed.run_dir();

@@ -1,4 +1,4 @@
-//! OpenBGPD.
+//! `OpenBGPD`, whose parent and two children are counted together.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use super::Wanted;
 use crate::load::routes::{ASN, Kind};
 use crate::plan;
 
-pub(super) fn configure(directory: &Path, wanted: &Wanted) -> Result<Vec<String>> {
+pub(super) fn configure(directory: &Path, wanted: Wanted) -> Result<Vec<String>> {
     // The home of its user, which it makes its root; a service manager would have made it.
     fs::create_dir_all("/run/openbgpd")?;
     let family = match wanted.kind {
