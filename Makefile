@@ -54,8 +54,19 @@ deny: ## licences, duplicate versions and registries of all dependencies
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check licenses bans sources
 
-bench: setup ## what a route costs
-	cargo bench --workspace
+# Others to measure beside ours, from the distribution's packages: frr bird gobgp openbgpd.
+RIVALS ?=
+# For example: --full --runs 5 --only vpnv4-1m,churn
+BENCH ?=
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
+bench: setup ## what a route costs, beside a floor; RIVALS="frr bird gobgp openbgpd" BENCH=--full
+	@scripts/rivals.sh $(RIVALS)
+	cargo build --release -p arcus-bgpd -p arcus-bench
+	target/release/arcus-bench run --json target/bench.json --svg target/bench.svg \
+	  $(if $(strip $(RIVALS)),--rivals $(subst $(space),$(comma),$(strip $(RIVALS)))) $(BENCH)
 
 install: setup ## release build, installed below DESTDIR (default /)
 	cargo build --workspace --bins --release

@@ -17,7 +17,7 @@ pub(super) struct Table {
     cluster: Ipv4Addr,
     /// The number of an attribute set, by its octets: sender, next hop, attributes.
     sets: HashMap<Box<[u8]>, u32, FixedState>,
-    /// What is sent of each: attributes, ORIGINATOR_ID and CLUSTER_LIST among them.
+    /// What is sent of each: attributes, `ORIGINATOR_ID` and `CLUSTER_LIST` among them.
     encoded: Vec<Box<[u8]>>,
     /// Set and label of each route.
     routes: HashMap<Key, (u32, [u8; 3]), FixedState>,

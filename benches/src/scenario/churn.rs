@@ -54,12 +54,16 @@ pub(super) fn churn(place: &Place<'_>) -> Result<Metrics> {
         let numbers = |step: u32| (step * PER_STEP..(step + 1) * PER_STEP).collect::<Vec<_>>();
         if step * PER_STEP < total {
             let routes = numbers(step);
-            routes.iter().for_each(|route| sent.mark(*route, Event::Withdrawn));
+            for route in &routes {
+                sent.mark(*route, Event::Withdrawn);
+            }
             sender.send(&withdraw(Kind::VpnV4, &routes))?;
         }
         if let Some(step) = step.checked_sub(delay) {
             let routes = numbers(step);
-            routes.iter().for_each(|route| sent.mark(*route, Event::Announced));
+            for route in &routes {
+                sent.mark(*route, Event::Announced);
+            }
             sender.send(&announce(Kind::VpnV4, &routes))?;
         }
     }

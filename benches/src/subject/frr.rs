@@ -9,7 +9,7 @@ use super::Wanted;
 use crate::load::routes::{ASN, Kind};
 use crate::plan;
 
-pub(super) fn configure(directory: &Path, wanted: &Wanted) -> Result<Vec<String>> {
+pub(super) fn configure(directory: &Path, wanted: Wanted) -> Result<Vec<String>> {
     let family = match wanted.kind {
         Kind::Ipv4Unicast => "ipv4 unicast",
         Kind::VpnV4 => "ipv4 vpn",

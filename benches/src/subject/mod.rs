@@ -52,7 +52,7 @@ impl Subject {
         matches!(self, Self::Floor | Self::Relay)
     }
 
-    /// Whether it adds ORIGINATOR_ID and CLUSTER_LIST.
+    /// Whether it adds `ORIGINATOR_ID` and `CLUSTER_LIST`.
     pub(crate) const fn is_reflector(self) -> bool {
         !matches!(self, Self::Relay)
     }
@@ -67,8 +67,8 @@ impl Subject {
         match self {
             // The topology file offers overlay families only to nodes.
             Self::Arcus => !matches!(kind, Kind::Ipv4Unicast),
-            // BIRD 2 has no EVPN.
-            Self::Bird => !matches!(kind, Kind::Evpn),
+            // BIRD 2 has no EVPN, and OpenBGPD of Debian 12 none either.
+            Self::Bird | Self::Openbgpd => !matches!(kind, Kind::Evpn),
             _ => true,
         }
     }
@@ -107,7 +107,7 @@ impl Subject {
         bed: &Bed,
         namespace: &Namespace,
         arcus: &Path,
-        wanted: &Wanted,
+        wanted: Wanted,
     ) -> Result<Process> {
         let program = self.program(arcus)?;
         let directory = bed.run_dir();
