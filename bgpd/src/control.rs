@@ -8,6 +8,7 @@ use arcus_api::v1::{Reloaded, Status};
 use arcus_config::{Change, Effect, PeerRole, PeerSpec, Remote};
 use bgp_peer::{Down, Established, Incoming, Then};
 use bgp_rib::{Input, Output, PeerIx, ShardMap};
+use bgp_session::DownReason;
 use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +19,7 @@ use crate::deliver::{SessionEvent, SessionEventKind, ToShards};
 use crate::lanes::Lanes;
 use crate::neighbor::NeighborState;
 use crate::peer_table::{Entry, PeerTable};
-use crate::peering::{session, view};
+use crate::peering::{Terms, session, view};
 use crate::running::{Running, seconds};
 use crate::shard_thread::ShardInput;
 use crate::timers::{Timer, Timers};
@@ -141,22 +142,27 @@ impl Control {
     }
 
     fn add(&mut self, spec: Arc<PeerSpec>, address: IpAddr, dynamic: bool) -> Option<PeerIx> {
+        // A node may have had the address that the topology now gives to somebody else.
+        if let Some(before) = self.peers.number_at(address) {
+            self.remove(before);
+        }
         let number = self.peers.free_number()?;
         let identity = self.running.identity();
-        let config = session(&identity, &spec, address);
-        let (spec, newest) = watch::channel(spec);
+        let config = session(&identity, &spec, address, !self.convergence.is_over());
+        let (terms, newest) = watch::channel(Terms::new(spec, &self.running.peers()));
         let deliver = ToShards {
             peer: number,
             identity,
-            spec: newest,
+            terms: newest,
             shards: Arc::clone(&self.outboxes.shards),
             control: self.outboxes.sessions.clone(),
             map: ShardMap::new(identity.shards),
             retained: Vec::new(),
+            ended: std::collections::BTreeSet::new(),
         };
         let entry = Entry {
             address,
-            spec,
+            terms,
             peer: bgp_peer::spawn(config, deliver),
             dynamic,
             session: None,
@@ -239,11 +245,11 @@ impl Control {
         }
     }
 
-    fn up(&mut self, peer: PeerIx, session: Arc<Established>, told: Arc<PeerSpec>, now: Instant) {
+    fn up(&mut self, peer: PeerIx, session: Arc<Established>, told: Terms, now: Instant) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         info!(
             peer = %entry.address,
-            name = %told.name,
+            name = %told.spec.name,
             families = ?session.agreement.negotiated.families,
             hold_time = session.agreement.hold_time.secs(),
             "session up"
@@ -253,7 +259,6 @@ impl Control {
         entry.ended.clear();
         entry.epoch += 1;
         entry.session = Some(session);
-        let newest = entry.spec();
         entry.told = Some(told);
         let epoch = entry.epoch;
         let stale = !entry.stale.is_empty();
@@ -262,7 +267,7 @@ impl Control {
             self.timers.set(now + END_OF_RIB_WAIT, peer, epoch, Timer::Stale);
         }
         // The topology may have changed while the session told the shards.
-        self.retell(peer, newest);
+        self.retell(peer);
     }
 
     fn down(&mut self, peer: PeerIx, down: &Down, now: Instant) {
@@ -286,23 +291,24 @@ impl Control {
             self.timers.set(now + restart_time, peer, epoch, Timer::Stale);
         }
         if dynamic {
-            let away = FORGET + kept.unwrap_or_default();
+            // Whoever was sent away for a while is not forgotten before, or it could come back at once.
+            let away = FORGET + kept.unwrap_or_default() + sent_away(&down.reason);
             self.timers.set(now + away, peer, epoch, Timer::Forget);
         }
     }
 
-    /// Tells the shards of another entry for a session that is up.
-    fn retell(&mut self, peer: PeerIx, spec: Arc<PeerSpec>) {
+    /// Tells the shards of other terms for a session that is up.
+    fn retell(&mut self, peer: PeerIx) {
         let identity = self.running.identity();
         let Some(entry) = self.peers.get_mut(peer) else { return };
         let (Some(session), Some(told)) = (&entry.session, &entry.told) else { return };
-        if *told == spec {
+        let newest = entry.terms.borrow().clone();
+        if *told == newest {
             return;
         }
-        let view = Arc::new(view(&identity, &spec, session));
-        entry.told = Some(spec);
-        self.lanes
-            .send_all(|| ShardInput::Rib(Input::PeerChanged { peer, view: Arc::clone(&view) }));
+        let (view, session) = (Arc::new(view(&identity, &newest, session)), session.epoch);
+        entry.told = Some(newest);
+        self.lanes.send_all(|| ShardInput::Changed { peer, session, view: Arc::clone(&view) });
     }
 
     fn shard_output(&mut self, output: &Output) {
@@ -391,7 +397,7 @@ impl Control {
                     }
                 }
                 Change::PeerRemoved { control_node, peer } if *control_node == me => {
-                    for number in self.named(&peer.name) {
+                    for number in self.running_by(peer) {
                         self.remove(number);
                     }
                 }
@@ -401,14 +407,31 @@ impl Control {
                 _ => {}
             }
         }
+        self.renew_terms();
+    }
+
+    /// What is asked of other control nodes on behalf of gateways follows the gateways.
+    fn renew_terms(&mut self) {
+        let all = self.running.peers();
+        let numbers: Vec<_> = self.peers.iter().map(|(number, _)| number).collect();
+        for number in numbers {
+            let Some(entry) = self.peers.get_mut(number) else { continue };
+            let terms = Terms::new(entry.spec(), &all);
+            if *entry.terms.borrow() != terms {
+                entry.terms.send_replace(terms);
+                self.retell(number);
+            }
+        }
     }
 
     fn change(&mut self, new: &PeerSpec, effect: Effect) {
         let (identity, new) = (self.running.identity(), Arc::new(new.clone()));
-        for number in self.named(&new.name) {
+        let terms = Terms::new(Arc::clone(&new), &self.running.peers());
+        let restarting = !self.convergence.is_over();
+        for number in self.running_by(&new) {
             let Some(entry) = self.peers.get_mut(number) else { continue };
             let moved = !new.accepts(entry.address);
-            entry.spec.send_replace(Arc::clone(&new));
+            entry.terms.send_replace(terms.clone());
             if moved {
                 self.remove(number);
                 if let Remote::Address(address) = &new.remote {
@@ -417,7 +440,7 @@ impl Control {
                 continue;
             }
             if effect == Effect::Reset {
-                let config = session(&identity, &new, entry.address);
+                let config = session(&identity, &new, entry.address, restarting);
                 let text = "the topology has changed";
                 let told = entry.peer.reconfigure(config).is_ok()
                     && entry.peer.cease(Cease::ConfigurationChange, text, Then::Reconnect).is_ok();
@@ -425,14 +448,18 @@ impl Control {
                     warn!(peer = %entry.address, "the session is busy and goes on as it was");
                 }
             }
-            self.retell(number, Arc::clone(&new));
+            self.retell(number);
         }
     }
 
     /// The peers that run by this entry of the topology.
-    fn named(&self, name: &str) -> Vec<PeerIx> {
+    fn running_by(&self, spec: &PeerSpec) -> Vec<PeerIx> {
+        // A control node may be called as the nodes of a cloud are.
+        let dynamic = matches!(spec.remote, Remote::Prefixes(_));
         let all = self.peers.iter();
-        all.filter(|(_, entry)| entry.spec().name == name).map(|(number, _)| number).collect()
+        all.filter(|(_, entry)| entry.dynamic == dynamic && entry.spec().name == spec.name)
+            .map(|(number, _)| number)
+            .collect()
     }
 
     fn neighbors(&self) -> Vec<NeighborState> {
@@ -448,6 +475,14 @@ impl Control {
             ready: self.convergence.is_over(),
             started_at: seconds(self.started_at),
         }
+    }
+}
+
+/// How long a peer may not come back after a session that ended like this.
+const fn sent_away(reason: &DownReason) -> Duration {
+    match reason {
+        DownReason::Ceased(Cease::PrefixLimit { .. }) => LIMIT_IDLE,
+        _ => Duration::ZERO,
     }
 }
 

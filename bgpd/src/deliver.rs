@@ -1,5 +1,6 @@
 //! From a session to the shards: divides what it heard, and waits where a shard has no room.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Writer};
@@ -7,9 +8,8 @@ use bgp_rib::{Input, PeerIx, ShardMap};
 use bgp_wire::{AfiSafi, RouteRefresh, Update};
 use tokio::sync::{mpsc, watch};
 
-use crate::peering::{Identity, view};
+use crate::peering::{Identity, Terms, view};
 use crate::shard_thread::ShardInput;
-use arcus_config::PeerSpec;
 
 /// What the control task hears of a session.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) enum SessionEventKind {
     /// Up, and the shards were told by the entry `told`.
     Up {
         session: Arc<Established>,
-        told: Arc<PeerSpec>,
+        told: Terms,
         queue: Writer,
     },
     EndOfRib(AfiSafi),
@@ -35,12 +35,15 @@ pub(crate) struct ToShards {
     pub(crate) peer: PeerIx,
     pub(crate) identity: Identity,
     /// The entry of the topology; the newest counts when a session comes up.
-    pub(crate) spec: watch::Receiver<Arc<PeerSpec>>,
+    pub(crate) terms: watch::Receiver<Terms>,
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
     pub(crate) control: mpsc::Sender<SessionEvent>,
     pub(crate) map: ShardMap,
     /// Families kept from the session before.
     pub(crate) retained: Vec<AfiSafi>,
+    /// Families of which the control task knows the End-of-RIB: a peer that repeats it all the time
+    /// shall not keep the control task busy.
+    pub(crate) ended: BTreeSet<AfiSafi>,
 }
 
 impl Deliver for ToShards {
@@ -66,11 +69,16 @@ impl Deliver for ToShards {
 
 impl ToShards {
     async fn up(&mut self, session: Arc<Established>, writer: Writer) -> Result<(), Gone> {
-        let spec = Arc::clone(&self.spec.borrow_and_update());
-        let view = Arc::new(view(&self.identity, &spec, &session));
+        self.ended.clear();
+        let terms = self.terms.borrow_and_update().clone();
+        let view = Arc::new(view(&self.identity, &terms, &session));
+        let number = session.epoch;
         for shard in self.shards.iter() {
             let (peer, view, writer) = (self.peer, Arc::clone(&view), writer.clone());
-            shard.send(ShardInput::Up { peer, view, writer }).await.map_err(|_| Gone)?;
+            shard
+                .send(ShardInput::Up { peer, session: number, view, writer })
+                .await
+                .map_err(|_| Gone)?;
         }
         // RFC 4724 §4.2: a family whose forwarding state the peer has lost is not kept any longer.
         let forwarding = session.agreement.restart.as_ref().map_or(&[][..], |r| &r.forwarding);
@@ -80,7 +88,7 @@ impl ToShards {
                 self.all(|| Input::StaleSweep { peer, family }).await?;
             }
         }
-        self.tell(SessionEventKind::Up { session, told: spec, queue: writer }).await
+        self.tell(SessionEventKind::Up { session, told: terms, queue: writer }).await
     }
 
     async fn updates(&mut self, updates: Vec<Update>) -> Result<(), Gone> {
@@ -103,7 +111,9 @@ impl ToShards {
                 }
             }
         }
-        for family in ends {
+        for family in
+            ends.into_iter().filter(|family| self.ended.insert(*family)).collect::<Vec<_>>()
+        {
             self.tell(SessionEventKind::EndOfRib(family)).await?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The peers of this control node: numbers, handles, and where each stands.
 
+use std::collections::hash_map;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,11 +12,13 @@ use bgp_rib::PeerIx;
 use bgp_wire::AfiSafi;
 use tokio::sync::watch;
 
+use crate::peering::Terms;
+
 /// One peer, configured or accepted from a prefix.
 pub(crate) struct Entry {
     pub(crate) address: IpAddr,
     /// The newest entry of the topology, for the next session.
-    pub(crate) spec: watch::Sender<Arc<PeerSpec>>,
+    pub(crate) terms: watch::Sender<Terms>,
     pub(crate) peer: Peer,
     /// Accepted from a prefix: forgotten when it has been away for long.
     pub(crate) dynamic: bool,
@@ -24,7 +27,7 @@ pub(crate) struct Entry {
     /// What waits for that session's connection.
     pub(crate) queue: Option<Writer>,
     /// The entry by which the shards know it.
-    pub(crate) told: Option<Arc<PeerSpec>>,
+    pub(crate) told: Option<Terms>,
     /// Counts ups and downs: a timer of an earlier state is void.
     pub(crate) epoch: u64,
     /// Families whose routes are kept from the session before.
@@ -60,7 +63,12 @@ impl PeerTable {
     /// Takes a peer out. Its number is free when each of `shards` has said [`PeerTable::gone`].
     pub(crate) fn remove(&mut self, number: PeerIx, shards: u16) -> Option<Entry> {
         let entry = self.entries.remove(&number)?;
-        self.by_address.remove(&entry.address);
+        // Somebody else may have the address by now.
+        if let hash_map::Entry::Occupied(at) = self.by_address.entry(entry.address)
+            && *at.get() == number
+        {
+            at.remove();
+        }
         self.leaving.insert(number, shards);
         Some(entry)
     }
@@ -72,6 +80,11 @@ impl PeerTable {
                 self.leaving.remove(&number);
             }
         }
+    }
+
+    /// The number of the peer at an address.
+    pub(crate) fn number_at(&self, address: IpAddr) -> Option<PeerIx> {
+        self.by_address.get(&address).copied()
     }
 
     pub(crate) fn at(&self, address: IpAddr) -> Option<&Entry> {
@@ -98,6 +111,6 @@ impl PeerTable {
 
 impl Entry {
     pub(crate) fn spec(&self) -> Arc<PeerSpec> {
-        Arc::clone(&self.spec.borrow())
+        Arc::clone(&self.terms.borrow().spec)
     }
 }

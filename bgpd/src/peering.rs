@@ -9,7 +9,7 @@ use bgp_peer::{Established, Mode, PeerConfig};
 use bgp_rib::{InterestMode, Limit, MembershipsOut, PeerKind, PeerView};
 use bgp_session::{HoldTime, SessionConfig};
 use bgp_wire::capability::GracefulRestart;
-use bgp_wire::{AfiSafi, RtMembership};
+use bgp_wire::{AfiSafi, RouteTarget, RtMembership};
 
 /// Who we are towards every peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +21,39 @@ pub(crate) struct Identity {
     pub(crate) shards: u16,
 }
 
-/// How the peer at `remote` is reached and what our OPEN says.
-pub(crate) fn session(identity: &Identity, spec: &PeerSpec, remote: IpAddr) -> PeerConfig {
+/// By what a peer is dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Its entry in the topology.
+    pub(crate) spec: Arc<PeerSpec>,
+    /// Targets that we ask it for on behalf of our gateways, most of which cannot ask themselves.
+    /// Empty but for other control nodes.
+    pub(crate) for_gateways: Arc<BTreeSet<RouteTarget>>,
+}
+
+impl Terms {
+    /// `all` are the entries of every peer.
+    pub(crate) fn new(spec: Arc<PeerSpec>, all: &[PeerSpec]) -> Self {
+        let is_reflector = matches!(spec.role, PeerRole::Sibling | PeerRole::Federated { .. });
+        let gateways = all.iter().filter_map(|other| match &other.role {
+            PeerRole::Gateway(targets) if is_reflector => Some(&targets.export),
+            _ => None,
+        });
+        Self { for_gateways: Arc::new(gateways.flatten().copied().collect()), spec }
+    }
+}
+
+/// How the peer at `remote` is reached and what our OPEN says. `restarting`: this daemon has just
+/// started, so its first session is one after a restart (RFC 4724 §4.1).
+pub(crate) fn session(
+    identity: &Identity,
+    spec: &PeerSpec,
+    remote: IpAddr,
+    restarting: bool,
+) -> PeerConfig {
     let families = spec.families.clone();
     let restart = (spec.graceful_restart_time > 0).then(|| GracefulRestart {
-        restarted: true,
+        restarted: restarting,
         notification: false,
         restart_time: spec.graceful_restart_time,
         // A reflector forwards nothing, so it has lost nothing: the forwarding bit is always true.
@@ -51,7 +79,8 @@ pub(crate) fn session(identity: &Identity, spec: &PeerSpec, remote: IpAddr) -> P
 }
 
 /// What the shards are told of a peer whose session is up.
-pub(crate) fn view(identity: &Identity, spec: &PeerSpec, session: &Established) -> PeerView {
+pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) -> PeerView {
+    let Terms { spec, for_gateways } = terms;
     let agreement = &session.agreement;
     let kind = match &spec.role {
         PeerRole::Nodes { .. } => PeerKind::Client,
@@ -71,7 +100,7 @@ pub(crate) fn view(identity: &Identity, spec: &PeerSpec, session: &Established) 
         session.local.ip().to_canonical(),
         agreement.negotiated.clone(),
     );
-    let limits = limits(spec, identity.shards);
+    let limits = limits(spec);
     let asked = if speaks_rtc { InterestMode::FromRtc } else { InterestMode::Everything };
     match &spec.role {
         PeerRole::Nodes { .. } => PeerView {
@@ -82,7 +111,7 @@ pub(crate) fn view(identity: &Identity, spec: &PeerSpec, session: &Established) 
             ..base
         },
         PeerRole::Sibling | PeerRole::Federated { .. } => {
-            PeerView { interest: asked, limits, ..base }
+            PeerView { interest: asked, originate: exact(for_gateways), limits, ..base }
         }
         PeerRole::Gateway(targets) => {
             let export = Arc::new(targets.export.clone());
@@ -102,14 +131,9 @@ pub(crate) fn view(identity: &Identity, spec: &PeerSpec, session: &Established) 
     }
 }
 
-/// The limit of a family is divided among the shards, which count apart.
-fn limits(spec: &PeerSpec, shards: u16) -> Vec<Limit> {
-    let Some(limit) = spec.max_prefixes else { return Vec::new() };
-    let routes = limit.div_ceil(u32::from(shards));
-    spec.families
-        .iter()
-        .copied()
-        .filter(|family| *family != AfiSafi::RTC)
-        .map(|family| Limit { family, routes })
-        .collect()
+/// Shards count apart, and the routes of one peer may all be in one of them, since those of one VRF
+/// have one route distinguisher. So each shard lets pass what all together may hold.
+fn limits(spec: &PeerSpec) -> Vec<Limit> {
+    let Some(routes) = spec.max_prefixes else { return Vec::new() };
+    spec.families.iter().map(|family| Limit { family: *family, routes }).collect()
 }

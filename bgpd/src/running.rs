@@ -49,7 +49,11 @@ impl Running {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.topology.control_node(&self.node).map_or(179, |(_, node)| node.port)
+        self.port_in(&self.topology)
+    }
+
+    fn port_in(&self, topology: &Topology) -> u16 {
+        topology.control_node(&self.node).map_or(179, |(_, node)| node.port)
     }
 
     fn identity_in(&self, topology: &Topology) -> Result<Identity, String> {
@@ -86,9 +90,9 @@ impl Running {
     pub(crate) fn reload(&mut self) -> Result<Accepted, String> {
         let read = arcus_config::read(&self.file).map_err(|error| error.to_string());
         let new = read.and_then(|new| match self.identity_in(&new)? {
-            same if same == self.identity() => Ok(new),
+            same if same == self.identity() && self.port_in(&new) == self.port() => Ok(new),
             _ => Err(format!(
-                "AS, address, router id or cluster id of `{}` has changed in {}; restart the daemon \
+                "AS, address, port, router id or cluster id of `{}` has changed in {}; restart the daemon \
                  to take it",
                 self.node,
                 self.file.display()

@@ -34,8 +34,17 @@ pub(crate) enum ShardInput {
     /// A session is up, and this is its queue.
     Up {
         peer: PeerIx,
+        /// Counts the sessions of the peer.
+        session: u64,
         view: Arc<PeerView>,
         writer: Writer,
+    },
+    /// Other terms for that session. One that has ended meanwhile took what it had agreed on with it,
+    /// and the control task will hear of the next one.
+    Changed {
+        peer: PeerIx,
+        session: u64,
+        view: Arc<PeerView>,
     },
     /// The initial convergence of this daemon is over: End-of-RIB may go out.
     Converged,
@@ -98,9 +107,15 @@ impl ShardThread {
     fn handle(&mut self, input: ShardInput, writers: &mut Writers) -> anyhow::Result<()> {
         let input = match input {
             ShardInput::Rib(input) => input,
-            ShardInput::Up { peer, view, writer } => {
-                writers.add(peer, writer);
+            ShardInput::Up { peer, session, view, writer } => {
+                writers.add(peer, session, writer);
                 Input::PeerUp { peer, view }
+            }
+            ShardInput::Changed { peer, session, view } => {
+                if !writers.is_up(peer, session) {
+                    return Ok(());
+                }
+                Input::PeerChanged { peer, view }
             }
             ShardInput::Converged => {
                 writers.release_end_of_rib();
@@ -146,6 +161,7 @@ struct Writers {
 }
 
 struct Queue {
+    session: u64,
     writer: Writer,
     /// Marks that could not be pushed yet, or may not.
     marks: BTreeSet<AfiSafi>,
@@ -156,8 +172,12 @@ impl Writers {
         Self { shard, by_peer: BTreeMap::new(), withhold: true }
     }
 
-    fn add(&mut self, peer: PeerIx, writer: Writer) {
-        self.by_peer.insert(peer, Queue { writer, marks: BTreeSet::new() });
+    fn add(&mut self, peer: PeerIx, session: u64, writer: Writer) {
+        self.by_peer.insert(peer, Queue { session, writer, marks: BTreeSet::new() });
+    }
+
+    fn is_up(&self, peer: PeerIx, session: u64) -> bool {
+        self.by_peer.get(&peer).is_some_and(|queue| queue.session == session)
     }
 
     fn remove(&mut self, peer: PeerIx) {

@@ -257,7 +257,9 @@ impl Interest {
             self.join(peer, *wanted);
         }
         if let Some(effective) = &mut self.peer_mut(peer).effective {
-            effective.retain(|wanted| !delta.left.contains(wanted));
+            for wanted in &delta.left {
+                effective.remove(wanted);
+            }
             effective.extend(delta.joined.iter().copied());
         }
     }

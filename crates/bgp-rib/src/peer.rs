@@ -104,7 +104,7 @@ pub struct PeerView {
     pub negotiated: Negotiated,
     pub interest: InterestMode,
     /// Route targets of which a route from this peer must have one, in families that have targets;
-    /// `None` lets all pass.
+    /// others are taken off it. `None` lets all pass.
     pub import_targets: Option<Arc<BTreeSet<RouteTarget>>>,
     /// Per family and shard; exceeding one yields [`crate::Output::LimitExceeded`].
     pub limits: Vec<Limit>,

@@ -1,6 +1,7 @@
 //! What is taken in and what goes out.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
 
@@ -88,6 +89,27 @@ pub(crate) fn accept(
         return Err(Reject::ImportTargets);
     }
     Ok(())
+}
+
+/// What is left of `attributes` when targets that `peer` may not use are taken off, or it would put
+/// its routes into networks of others by one permitted target beside theirs. Costs no copy where
+/// there is nothing to take off, or the caller has the only reference.
+pub(crate) fn without_foreign_targets(
+    peer: &PeerView,
+    family: AfiSafi,
+    attributes: Arc<PathAttributes>,
+) -> Arc<PathAttributes> {
+    let Some(permitted) = peer.import_targets.as_ref().filter(|_| family.has_targets()) else {
+        return attributes;
+    };
+    if attributes.route_targets().all(|target| permitted.contains(&target)) {
+        return attributes;
+    }
+    let mut attributes = attributes;
+    Arc::make_mut(&mut attributes).extended_communities.retain(|community| {
+        community.as_route_target().is_none_or(|target| permitted.contains(&target))
+    });
+    attributes
 }
 
 /// Whether a route with these targets may come from `peer`.

@@ -351,6 +351,7 @@ impl Shard {
             return;
         }
         let source = Source::from(view.kind);
+        let attributes = policy::without_foreign_targets(&view, F::AFI_SAFI, attributes);
         let rank = Rank::of(&attributes, view.kind.is_external(), view.router_id);
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });

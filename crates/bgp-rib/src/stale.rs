@@ -1,5 +1,10 @@
 //! Routes of a peer that is gone, restarting, or back (RFC 4724 §4.2).
 
+use std::sync::Arc;
+
+use bgp_wire::Route;
+
+use crate::bucket::{Bucket, BucketIx, Said};
 use crate::chunked::NONE;
 use crate::family::TableFamily;
 use crate::peer::{PeerIx, PeerView};
@@ -52,7 +57,8 @@ impl<F: TableFamily> Table<F> {
         }
     }
 
-    /// Removes what the import policy of a peer does not let pass any more.
+    /// Removes what the import policy of a peer does not let pass any more, and takes targets off what
+    /// it lets pass without them.
     pub(crate) fn enforce_import(&mut self, world: &World, peer: PeerIx, view: &PeerView) {
         let refused: Vec<u32> = self
             .buckets_of(peer)
@@ -61,6 +67,32 @@ impl<F: TableFamily> Table<F> {
             .collect();
         for path in refused {
             self.remove(world, path);
+        }
+        for bucket in self.buckets_of(peer).collect::<Vec<_>>() {
+            let known = self.buckets.at(bucket);
+            let before = &known.attributes;
+            let attributes = policy::without_foreign_targets(view, F::AFI_SAFI, Arc::clone(before));
+            if !Arc::ptr_eq(&attributes, before) {
+                let Bucket { source, next_hop, rank, .. } = *known;
+                let said = Said { peer, source, next_hop, attributes, rank };
+                self.move_all(world, bucket, said);
+            }
+        }
+    }
+
+    /// Gives all routes of a bucket other attributes; stale ones stay so.
+    fn move_all(&mut self, world: &World, from: BucketIx, said: Said) {
+        let peer = said.peer;
+        let to = self.bucket(said);
+        for ix in self.paths_in(from).collect::<Vec<_>>() {
+            let path = self.paths.at(ix);
+            let (stale, path_id, data) = (path.stale, path.id, path.data.clone());
+            let key = self.destinations.at(path.destination).key.clone();
+            self.announce(world, to, Route { path_id, key, data });
+            if stale {
+                self.paths.at_mut(ix).stale = true;
+                self.sender_mut(peer).stale += 1;
+            }
         }
     }
 }

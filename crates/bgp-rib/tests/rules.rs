@@ -404,3 +404,39 @@ fn the_answer_about_a_route_says_why_it_won() {
         assert_eq!((answer.routes.len(), answer.next), (found, None), "{prefix}");
     }
 }
+
+#[test]
+fn a_gateway_cannot_put_its_routes_into_networks_of_others() {
+    let mut shard = shard();
+    let gateway = |permitted: &[u32]| PeerView {
+        import_targets: Some(Arc::new(permitted.iter().copied().map(target).collect())),
+        ..view(OTHER, PeerKind::External { asn: 64_999 })
+    };
+    let both = || PathAttributes {
+        as_path: AsPath(vec![Segment::Sequence(vec![64_999])]),
+        extended_communities: vec![target(9).into(), target(1).into()],
+        ..PathAttributes::default()
+    };
+    up(&mut shard, AGENT, agent(AGENT));
+    up(&mut shard, THIRD, agent(THIRD));
+    wants(&mut shard, AGENT, 1);
+    wants(&mut shard, THIRD, 9);
+    end_of_rib(&mut shard, AGENT, AfiSafi::RTC);
+    end_of_rib(&mut shard, THIRD, AfiSafi::RTC);
+    up(&mut shard, OTHER, gateway(&[9]));
+    flush(&mut shard);
+    announce::<VpnV4>(&mut shard, OTHER, both(), vpn(1), label(16));
+    let heard = flush(&mut shard);
+    assert_eq!(heard.by(AGENT), [""; 0], "one permitted target does not open the others");
+    assert_eq!(heard.last(THIRD).attributes.extended_communities, [target(9).into()]);
+
+    let changed = |view| Input::PeerChanged { peer: OTHER, view: Arc::new(view) };
+    shard.handle(changed(gateway(&[1, 9])));
+    assert_eq!(shard.take_outputs().len(), 3, "asked for its routes again, in three families");
+    announce::<VpnV4>(&mut shard, OTHER, both(), vpn(1), label(16));
+    assert_eq!(flush(&mut shard).by(AGENT), ["+vpnv4"], "its entry has that network now");
+    shard.handle(changed(gateway(&[9])));
+    let heard = flush(&mut shard);
+    assert_eq!(heard.by(AGENT), ["-vpnv4"], "and has it no longer");
+    assert_eq!(heard.last(THIRD).attributes.extended_communities, [target(9).into()]);
+}

@@ -94,6 +94,9 @@ impl Oracle {
         let known = self.peers.get_mut(&peer).unwrap();
         let view = known.view.clone();
         known.heard.retain(|((family, _), _), heard| imports(&view, *family, &heard.attributes));
+        for (((family, _), _), heard) in &mut known.heard {
+            take_off_foreign_targets(&view, *family, &mut heard.attributes);
+        }
     }
 
     pub(crate) fn down(&mut self, peer: u16, retained: &[AfiSafi]) {
@@ -138,7 +141,7 @@ impl Oracle {
         peer: u16,
         dest: Dest,
         path_id: u32,
-        attributes: PathAttributes,
+        mut attributes: PathAttributes,
         next_hop: NextHop,
         data: String,
     ) {
@@ -147,6 +150,7 @@ impl Oracle {
             return;
         }
         if accepts(&known.view, dest.0, &attributes) {
+            take_off_foreign_targets(&known.view, dest.0, &mut attributes);
             known.heard.insert((dest, path_id), Heard { attributes, next_hop, data, stale: false });
         } else {
             known.heard.remove(&(dest, path_id));
@@ -252,6 +256,15 @@ fn imports(view: &PeerView, family: AfiSafi, attributes: &PathAttributes) -> boo
             attributes.route_targets().any(|target| permitted.contains(&target))
         }
         _ => true,
+    }
+}
+
+/// What a peer may not use is not on its routes.
+fn take_off_foreign_targets(view: &PeerView, family: AfiSafi, attributes: &mut PathAttributes) {
+    if let Some(permitted) = view.import_targets.as_ref().filter(|_| family.has_targets()) {
+        attributes
+            .extended_communities
+            .retain(|c| c.as_route_target().is_none_or(|target| permitted.contains(&target)));
     }
 }
 
