@@ -78,11 +78,11 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a file led to: an answer, or a refusal where errors go.
+/// What a file led to: an answer, or a refusal where errors go. A program reads both in one place.
 fn topology(answer: Answer, printer: &mut Printer) -> Result<ExitCode> {
-    let Answer { text, code } = answer;
-    if code == 0 {
-        printer.show(&text, |text, _, _| text.clone())?;
+    let Answer { text, json, code } = answer;
+    if code == 0 || printer.is_for_programs() {
+        printer.show(&json, |_, _, _| text)?;
     } else {
         printer.remark(&text);
     }

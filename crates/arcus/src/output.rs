@@ -30,6 +30,10 @@ impl Printer {
         }
     }
 
+    pub(crate) const fn is_for_programs(&self) -> bool {
+        matches!(self.form, Output::Json)
+    }
+
     /// Writes `value` as JSON, or what `view` makes of it.
     pub(crate) fn show<T: Serialize + ?Sized>(
         &mut self,

@@ -5,32 +5,72 @@
 
 use std::path::Path;
 
-use arcus_config::{Change, Effect, Topology, allocate as find_targets, plan as compare, read};
+use arcus_config::{
+    Change, ConfigError, Effect, Topology, allocate as find_targets, plan as compare, read,
+};
+use serde_json::{Value, json};
 
 /// What a command says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// Without a line end: for standard output when the code is 0, else for standard error.
     pub(crate) text: String,
+    /// The same for a program, which finds it on standard output in either case: an object in which
+    /// `accepted` says whether the files are right, and if not, `mistake` what is wrong.
+    pub(crate) json: Value,
     /// Exit code of the program: 0 when all is well, 1 when a file was refused.
     pub(crate) code: u8,
 }
 
 impl Answer {
-    fn well(text: String) -> Self {
-        Self { text, code: 0 }
+    fn well(text: String, json: Value) -> Self {
+        Self { text, json, code: 0 }
     }
 
-    fn refused(why: &impl ToString) -> Self {
-        Self { text: why.to_string(), code: 1 }
+    fn refused(error: &ConfigError) -> Self {
+        let json = json!({ "accepted": false, "mistake": mistake(error) });
+        Self { text: error.to_string(), json, code: 1 }
     }
+
+    fn not_written(record: &Path, error: &std::io::Error) -> Self {
+        let message = format!("cannot be written: {error}");
+        let text = format!("{}: {message}", record.display());
+        let json = json!({ "accepted": false, "mistake": { "file": record, "message": message } });
+        Self { text, json, code: 1 }
+    }
+}
+
+fn mistake(error: &ConfigError) -> Value {
+    let ConfigError { file, line, column, excerpt, message, other } = error;
+    let mut json = json!({ "file": file, "message": message });
+    if *line > 0 {
+        json["line"] = (*line).into();
+        json["column"] = (*column).into();
+        json["excerpt"] = excerpt.as_str().into();
+    }
+    if let Some(other) = other {
+        json["other"] = mistake(other);
+    }
+    json
 }
 
 /// `arcus check FILE`: whether daemons would take this topology.
 pub(crate) fn check(file: &Path) -> Answer {
     match read(file) {
         Ok(topology) => {
-            Answer::well(format!("{} is right: {}", file.display(), summary(&topology)))
+            let text = format!("{} is right: {}", file.display(), summary(&topology));
+            let json = json!({
+                "accepted": true,
+                "file": file,
+                "hash": format!("{:016x}", topology.fingerprint()),
+                "federation": topology.federation.name,
+                "clouds": topology.clouds.len(),
+                "control_nodes": topology.control_nodes().count(),
+                "networks": topology.networks.len(),
+                "connections": topology.connections.len(),
+                "gateways": topology.gateways.len(),
+            });
+            Answer::well(text, json)
         }
         Err(error) => Answer::refused(&error),
     }
@@ -42,13 +82,19 @@ pub(crate) fn plan(old: &Path, new: &Path) -> Answer {
         (Ok(old), Ok(new)) => compare(&old, &new),
         (Err(error), _) | (_, Err(error)) => return Answer::refused(&error),
     };
+    let cost = Cost::of(&changes);
+    let json = json!({
+        "accepted": true,
+        "changes": changes.iter().map(change).collect::<Vec<_>>(),
+        "sessions": { "reset": cost.reset, "refreshed": cost.refreshed, "closed": cost.closed },
+    });
     if changes.is_empty() {
-        return Answer::well("nothing changes".to_owned());
+        return Answer::well("nothing changes".to_owned(), json);
     }
     let mut lines: Vec<String> = changes.iter().map(ToString::to_string).collect();
     lines.push(String::new());
-    lines.push(cost(&changes));
-    Answer::well(lines.join("\n"))
+    lines.push(cost.in_words(changes.len()));
+    Answer::well(lines.join("\n"), json)
 }
 
 /// `arcus allocate FILE`: chooses and records the targets that connections leave out.
@@ -57,19 +103,24 @@ pub(crate) fn allocate(file: &Path) -> Answer {
         Ok(allocation) => allocation,
         Err(error) => return Answer::refused(&error),
     };
+    let new = allocation.new.iter().map(|(connection, key, target)| {
+        json!({ "connection": connection, "key": key, "target": target.to_string() })
+    });
+    let new: Vec<Value> = new.collect();
+    let json = json!({ "accepted": true, "record": allocation.file, "new": new });
     if allocation.new.is_empty() {
-        return Answer::well("every connection has its targets".to_owned());
+        return Answer::well("every connection has its targets".to_owned(), json);
     }
     let record = allocation.file.display();
     if let Err(error) = allocation.write() {
-        return Answer::refused(&format!("{record}: cannot be written: {error}"));
+        return Answer::not_written(&allocation.file, &error);
     }
     let targets = allocation
         .new
         .iter()
         .map(|(connection, key, target)| format!("+ {connection}: {key} {target}"));
     let last = format!("recorded in {record}; keep it beside {}", file.display());
-    Answer::well(targets.chain([last]).collect::<Vec<_>>().join("\n"))
+    Answer::well(targets.chain([last]).collect::<Vec<_>>().join("\n"), json)
 }
 
 fn summary(topology: &Topology) -> String {
@@ -87,25 +138,53 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The line that an operator looks for first: which sessions would notice.
-fn cost(changes: &[Change]) -> String {
-    let count = |wanted: Effect| {
-        changes
-            .iter()
-            .filter(
-                |change| matches!(change, Change::PeerChanged { effect, .. } if *effect == wanted),
-            )
-            .count()
+/// One change: the line that people read, and what of it a program would ask for.
+fn change(change: &Change) -> Value {
+    let effect = match change {
+        Change::PeerChanged { effect: Effect::Keep, .. } => "keep",
+        Change::PeerChanged { effect: Effect::Refresh, .. } => "refresh",
+        Change::PeerChanged { effect: Effect::Reset, .. } => "reset",
+        Change::PeerAdded { .. } => "open",
+        Change::PeerRemoved { .. } => "close",
+        Change::Added(_) | Change::Removed(_) | Change::Changed { .. } => {
+            return json!({ "text": change.to_string() });
+        }
     };
-    let removed =
-        changes.iter().filter(|change| matches!(change, Change::PeerRemoved { .. })).count();
-    format!(
-        "{}; {} reset, {} asked for routes again, {} closed",
-        counted(changes.len(), "change"),
-        counted(count(Effect::Reset), "session"),
-        count(Effect::Refresh),
-        removed
-    )
+    json!({
+        "text": change.to_string(),
+        "control_node": change.control_node(),
+        "session": effect,
+    })
+}
+
+/// Which sessions would notice.
+struct Cost {
+    reset: usize,
+    refreshed: usize,
+    closed: usize,
+}
+
+impl Cost {
+    fn of(changes: &[Change]) -> Self {
+        let count =
+            |matches: fn(&Change) -> bool| changes.iter().filter(|change| matches(change)).count();
+        Self {
+            reset: count(|c| matches!(c, Change::PeerChanged { effect: Effect::Reset, .. })),
+            refreshed: count(|c| matches!(c, Change::PeerChanged { effect: Effect::Refresh, .. })),
+            closed: count(|c| matches!(c, Change::PeerRemoved { .. })),
+        }
+    }
+
+    /// The line that an operator looks for first.
+    fn in_words(&self, changes: usize) -> String {
+        format!(
+            "{}; {} reset, {} asked for routes again, {} closed",
+            counted(changes, "change"),
+            counted(self.reset, "session"),
+            self.refreshed,
+            self.closed
+        )
+    }
 }
 
 #[cfg(test)]
@@ -163,7 +242,7 @@ route-targets = ["64512:100"]
              connections, 0 gateways",
             file.display()
         );
-        assert_eq!(answer, Answer { text, code: 0 });
+        assert_eq!((answer.text, answer.code), (text, 0));
     }
 
     #[test]
@@ -171,6 +250,9 @@ route-targets = ["64512:100"]
         let (_folder, [file]) = files([&LAB.replace("asn = 64512", "asn = 0")]);
         let answer = check(&file);
         assert_eq!(answer.code, 1);
+        let mistake = &answer.json["mistake"];
+        assert_eq!((&answer.json["accepted"], &mistake["line"]), (&json!(false), &json!(7)));
+        assert_eq!(mistake["excerpt"], "asn = 0");
         assert!(answer.text.starts_with(&format!("{}:7:7: ", file.display())), "{}", answer.text);
         assert!(answer.text.ends_with("7 | asn = 0\n  |       ^"), "{}", answer.text);
     }
@@ -187,13 +269,23 @@ route-targets = ["64512:100"]
             "3 changes; 2 sessions reset, 0 asked for routes again, 0 closed",
         ]
         .join("\n");
-        assert_eq!(plan(&old, &new), Answer { text, code: 0 });
+        let answer = plan(&old, &new);
+        assert_eq!((answer.text, answer.code), (text, 0));
+        assert_eq!(answer.json["sessions"]["reset"], 2);
+        let sessions: Vec<_> = answer.json["changes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|c| &c["session"])
+            .collect();
+        assert_eq!(sessions, [&Value::Null, &json!("reset"), &json!("reset")]);
     }
 
     #[test]
     fn equal_files_change_nothing_and_a_wrong_one_has_no_plan() {
         let (_folder, [old, wrong]) = files([LAB, "x = 1\n"]);
         assert_eq!(plan(&old, &old).text, "nothing changes");
+        assert_eq!(plan(&old, &old).json["changes"], json!([]));
         assert_eq!(plan(&old, &wrong).code, 1);
     }
 
@@ -209,7 +301,7 @@ route-targets = ["64512:100"]
             record.display(),
             file.display()
         );
-        assert_eq!(answer, Answer { text, code: 0 });
+        assert_eq!((answer.text, answer.code), (text, 0));
         assert_eq!(check(&file).code, 0);
         assert_eq!(allocate(&file).text, "every connection has its targets");
     }

@@ -29,6 +29,7 @@ enum drop_reason {
 	DROP_PORT_GONE,
 	DROP_FRAGMENT,
 	DROP_REFUSED,
+	DROP_SPOOFED,
 };
 
 enum hop_kind {

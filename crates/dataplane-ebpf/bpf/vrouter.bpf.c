@@ -103,6 +103,9 @@ int arcus_port(struct __sk_buff *skb)
 	if (parse(skb, &p))
 		return drop(DROP_MALFORMED);
 	count_port_rx(*slot, p.length);
+	/* A port has one address; nothing could be sent back to another one. */
+	if (p.was.source != port->address)
+		return drop(DROP_SPOOFED);
 	if (p.was.destination == port->gateway && p.flags & ECHO_REQUEST)
 		return answer_echo(skb, port, &p);
 	if (p.ttl <= 1) {

@@ -9,10 +9,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use dataplane::DataplaneError;
-use rustix::fs::statfs;
+use rustix::fs::{FlockOperation, Mode, OFlags, statfs};
+use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use crate::options::Options;
@@ -79,6 +81,32 @@ impl Pins {
 
     pub(crate) fn is_mounted(&self) -> bool {
         statfs(&self.bpffs).is_ok_and(|found| u64::try_from(found.f_type) == Ok(BPF_FS_MAGIC))
+    }
+
+    /// Claims the plane for as long as the result is kept: two processes that change one plane would
+    /// each take away what only the other one wants. The kernel lets go of a process that has ended.
+    pub(crate) fn lock(&self) -> Result<OwnedFd, DataplaneError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&self.instance, flags, Mode::empty());
+        let locked = directory.and_then(|directory| {
+            rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
+            Ok(directory)
+        });
+        locked.map_err(|error| {
+            let place = self.instance.display();
+            if error == Errno::WOULDBLOCK {
+                return DataplaneError::new(format!(
+                    "another process has the plane at {place} open; stop it first, or name another \
+                     instance"
+                ));
+            }
+            DataplaneError::because(format!("cannot lock {place}"), io::Error::from(error))
+        })
+    }
+
+    /// Whether the plane has pinned anything.
+    pub(crate) fn exist(&self) -> bool {
+        self.instance.exists()
     }
 
     /// The links of this version, by the interfaces that their names say.

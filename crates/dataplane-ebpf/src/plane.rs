@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 
 use aya::include_bytes_aligned;
 use dataplane::{
@@ -26,6 +27,8 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrouter
 /// Dropping it changes nothing that is forwarded. It must be used on threads of that namespace.
 pub struct EbpfPlane {
     pub(crate) instance: String,
+    /// Held, never used.
+    _lock: OwnedFd,
     pub(crate) tables: Tables,
     pub(crate) programs: Programs,
     pub(crate) netlink: Netlink,
@@ -46,13 +49,19 @@ impl EbpfPlane {
     ///
     /// Adopted state goes on forwarding meanwhile; the programs of this build take the place of the
     /// older ones between two packets. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// The kernel is too old or refuses; another process has the plane open; what is pinned was made
+    /// by another layout.
     pub async fn open(options: &Options) -> Result<Self> {
         need_kernel()?;
         let pins = Pins::new(options)?;
         pins.prepare()?;
+        let lock = pins.lock()?;
         let (ebpf, tables, was_found) = tables::open(&pins, &options.sizes, OBJECT)?;
         let mut plane = Self {
             instance: options.instance.clone(),
+            _lock: lock,
             tables,
             programs: Programs::load(ebpf, pins.clone())?,
             netlink: Netlink::open()?,

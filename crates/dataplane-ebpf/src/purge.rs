@@ -13,13 +13,16 @@ use crate::tables::Entry as _;
 /// Removes all that the instance made: interfaces of ports, programs, maps. Nothing is forwarded
 /// afterwards, give or take the moment that the kernel needs to let go. What is not there is no error.
 ///
-/// Must be called in the node's network namespace, on a tokio runtime, while no plane of the
-/// instance is open.
+/// Must be called in the node's network namespace, on a tokio runtime.
+///
+/// # Errors
+/// Also while a plane of the instance is open.
 pub async fn purge(options: &Options) -> Result<()> {
     let pins = Pins::new(options)?;
-    if !pins.is_mounted() {
+    if !pins.is_mounted() || !pins.exist() {
         return Ok(());
     }
+    let _lock = pins.lock()?;
     let netlink = Netlink::open()?;
     for record in records(&pins) {
         let name = names::host_interface(&options.instance, &record.id);

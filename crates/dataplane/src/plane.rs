@@ -81,10 +81,12 @@ pub enum DropReason {
     Fragment,
     /// The kernel refused to change or send it.
     Refused,
+    /// A workload sent it from an address that is not its own.
+    Spoofed,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoRoute,
         Self::TunnelToTunnel,
         Self::TtlExpired,
@@ -97,6 +99,7 @@ impl DropReason {
         Self::PortGone,
         Self::Fragment,
         Self::Refused,
+        Self::Spoofed,
     ];
 
     /// The name in metrics, the API and the command line.
@@ -114,6 +117,7 @@ impl DropReason {
             Self::PortGone => "port-gone",
             Self::Fragment => "fragment",
             Self::Refused => "refused",
+            Self::Spoofed => "spoofed",
         }
     }
 }

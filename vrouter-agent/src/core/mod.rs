@@ -236,6 +236,12 @@ impl Core {
         for (id, port) in changes(&before.ports, &self.local.ports) {
             self.pending.ports.insert(id, port.cloned());
         }
+        for (id, port) in &mut self.ports {
+            let plane_id = local::plane_id(id);
+            if before.ports.get(&plane_id) != self.local.ports.get(&plane_id) {
+                port.handed = None;
+            }
+        }
         let imports = self.local.vrfs.iter().map(|(id, vrf)| (*id, vrf.import.clone())).collect();
         self.import.set_vrfs(imports);
         for id in self.local.vrfs.keys().filter(|id| !before.vrfs.contains_key(id)) {

@@ -233,7 +233,10 @@ impl Core {
         for id in leaving {
             let Some(port) = self.ports.remove(&id) else { continue };
             let removal = self.removals.entry(id).or_default();
-            *removal = Removal { waiting: port.removal_waiting, ..Removal::default() };
+            // One that is not done yet has become this one.
+            let waiting = std::mem::take(&mut removal.waiting).into_iter();
+            let waiting = waiting.chain(port.removal_waiting).collect();
+            *removal = Removal { waiting, ..Removal::default() };
             self.changed();
         }
         for port in self.ports.values_mut() {

@@ -244,5 +244,6 @@ const fn meaning(reason: DropReason) -> &'static str {
         DropReason::PortGone => "the port's interface is gone",
         DropReason::Fragment => "is a fragment that cannot be translated",
         DropReason::Refused => "the kernel refused to change or send it",
+        DropReason::Spoofed => "was sent by a workload from an address that is not its own",
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::panic, reason = "a test may")]
 
+mod drops;
 mod forwarding;
 mod path_mtu;
 mod restart;

@@ -137,6 +137,25 @@ async fn what_is_broken_behind_the_planes_back_is_found_and_repaired() -> Result
 
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
+async fn a_plane_is_open_once() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, _two, a, b) = pair(&world).await?;
+    let open = inside(&one.namespace, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { EbpfPlane::open(&one.options).await.map(drop) })?;
+        anyhow::Ok(())
+    })?;
+    let refused = open.expect_err("it is open already");
+    ensure!(format!("{refused:#}").contains("another process"), "{refused:#}");
+    a.reaches(b.address).await?;
+    one.close();
+    one.open().await?;
+    ensure!(one.was_found() && one.reconcile().await? == 0);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
 async fn programs_of_an_earlier_plane_are_swept_from_the_uplink() -> Result<()> {
     let world = World::new().await?;
     let mut node = world.node(1).await?;
@@ -159,6 +178,8 @@ async fn a_purge_leaves_nothing() -> Result<()> {
     let (mut one, mut two, a, b) = pair(&world).await?;
     for node in [&mut one, &mut two] {
         has_attached(&world.bed, node, UPLINK, 1).await?;
+        let refused = purge(node, &node.options).expect_err("it is open");
+        ensure!(format!("{refused:#}").contains("another process"), "{refused:#}");
         node.close();
         purge(node, &node.options)?;
         ensure!(!node.options.bpffs.join("arcus").join(&node.options.instance).exists());

@@ -13,7 +13,7 @@ use crate::world::{Workload, World, echo, greeting};
 const SERVICE: [u8; 4] = [10, 254, 98, 15];
 const FLOATING: [u8; 4] = [185, 22, 97, 188];
 
-fn service(ports: &[(Protocol, u16, u16)], backends: &[&Workload]) -> TranslationKind {
+pub(crate) fn service(ports: &[(Protocol, u16, u16)], backends: &[&Workload]) -> TranslationKind {
     let to = |target_port| {
         let backend = |workload: &&Workload| Backend { port: workload.id.clone(), target_port };
         backends.iter().map(backend).collect()

@@ -240,3 +240,26 @@ fn a_broken_backend_does_not_take_the_others_along() {
     let backends: Vec<_> = translation.targets().map(ToString::to_string).collect();
     assert_eq!(backends, ["leo-1"]);
 }
+
+#[test]
+fn whoever_removes_a_port_is_answered_also_when_it_came_and_went_again_meanwhile() {
+    let mut bed = Bed::connected();
+    bed.put("leo-1", LEONARDO).unwrap();
+    let remove = |bed: &mut Bed| {
+        let request = bed.request();
+        bed.core.remove_port(bed.now, request, &port_id("leo-1"));
+        // The grace is over, and the data plane has not got to it.
+        bed.now += Duration::from_secs(1);
+        bed.core.tick(bed.now);
+        request
+    };
+    let first = remove(&mut bed);
+    let again: PortRequest = serde_json::from_str(LEONARDO).unwrap();
+    let put = bed.request();
+    bed.core.put_port(put, port_id("leo-1"), ipam::read_request(&again).unwrap());
+    let second = remove(&mut bed);
+    bed.turn();
+    assert_eq!(bed.answer(first), Some(Ok(None)));
+    assert!(matches!(bed.answer(put), Some(Err(Denied::Overtaken(_)))));
+    assert_eq!(bed.answer(second), Some(Ok(None)));
+}

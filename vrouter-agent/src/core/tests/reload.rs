@@ -68,7 +68,12 @@ fn a_network_that_goes_suspends_its_ports_until_it_is_back() {
     assert!(reason.contains("outside of the subnets"), "{reason}");
     assert!(!bed.state().ports.contains_key(&"leo-1".into()));
 
-    reload(&mut bed, &leonardo());
+    bed.core.reload(bed.now, topology(&leonardo()));
+    let status = bed.core.status_of(&port_id("leo-1")).unwrap();
+    assert_eq!(status.state, arcus_api::v1::PortState::Pending, "not before it is there");
+    bed.turn();
+    let status = bed.core.status_of(&port_id("leo-1")).unwrap();
+    assert_eq!(status.state, arcus_api::v1::PortState::Programmed);
     assert!(bed.announced().iter().any(|route| route.contains("10.20.0.11/32 16")));
     assert!(bed.state().ports.contains_key(&"leo-1".into()));
 }
