@@ -32,7 +32,7 @@ demo-down: ## remove what demo-up left
 test: setup test-unit test-units test-netns ## everything that is tested (the part in namespaces as root)
 
 test-unit: ## the tests that need neither root nor namespaces
-	cargo test --workspace --all-targets
+	cargo test --workspace
 
 test-units: build ## the systemd units and the installation, without systemd running
 	packaging/check-units.sh target/debug
