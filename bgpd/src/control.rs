@@ -356,7 +356,8 @@ impl Control {
             }
         }
         let standings: Vec<_> = self.peers.iter().map(|(_, entry)| standing(entry)).collect();
-        if self.convergence.check(now, standings.into_iter()) {
+        let nodes = self.running.has_nodes();
+        if self.convergence.check(now, nodes, standings.into_iter()) {
             info!("initial convergence is over");
             self.lanes.send_all(|| ShardInput::Converged);
         }

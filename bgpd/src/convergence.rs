@@ -12,6 +12,11 @@ const QUIET: Duration = Duration::from_secs(3);
 /// How long a configured peer may take to come up before it is not waited for.
 const MISSING: Duration = Duration::from_secs(10);
 
+/// How long nodes may take to find us again: they are not known by name, and those that have lost all
+/// their control nodes drop each other's routes by our first End-of-RIB. Longer than the longest wait
+/// between two of their attempts and an attempt that gets no answer, together.
+const RECONNECT: Duration = Duration::from_secs(9);
+
 /// Whatever happens, convergence ends after this long.
 const CEILING: Duration = Duration::from_mins(1);
 
@@ -48,8 +53,13 @@ impl Convergence {
         self.over
     }
 
-    /// `true` once: when it has just ended.
-    pub(crate) fn check(&mut self, now: Instant, peers: impl Iterator<Item = Standing>) -> bool {
+    /// `true` once: when it has just ended. `nodes`: whether any may connect at all.
+    pub(crate) fn check(
+        &mut self,
+        now: Instant,
+        nodes: bool,
+        peers: impl Iterator<Item = Standing>,
+    ) -> bool {
         if self.over {
             return false;
         }
@@ -59,7 +69,8 @@ impl Convergence {
             Standing::Telling => true,
             Standing::Missing => running < MISSING,
         };
-        let quiet = now.duration_since(self.last_event) >= QUIET;
+        let quiet =
+            now.duration_since(self.last_event) >= QUIET && (!nodes || running >= RECONNECT);
         let mut peers = peers;
         self.over = running >= CEILING || (quiet && !peers.any(waited_for));
         self.over
@@ -92,7 +103,7 @@ mod tests {
         for (secs, peers, over) in cases {
             let mut convergence = Convergence::new(start);
             assert_eq!(
-                convergence.check(at(secs), peers.iter().copied()),
+                convergence.check(at(secs), false, peers.iter().copied()),
                 over,
                 "{secs} {peers:?}"
             );
@@ -100,12 +111,24 @@ mod tests {
     }
 
     #[test]
+    fn nodes_have_the_time_to_find_us_again() {
+        let start = Instant::now();
+        let mut convergence = Convergence::new(start);
+        let mut is_over_at = |secs| {
+            let now = start + Duration::from_secs(secs);
+            convergence.check(now, true, [Standing::Complete].into_iter())
+        };
+        assert!(!is_over_at(8));
+        assert!(is_over_at(9));
+    }
+
+    #[test]
     fn says_so_once() {
         let start = Instant::now();
         let mut convergence = Convergence::new(start);
         let later = start + CEILING;
-        assert!(convergence.check(later, [].into_iter()));
-        assert!(!convergence.check(later, [].into_iter()));
+        assert!(convergence.check(later, true, [].into_iter()));
+        assert!(!convergence.check(later, true, [].into_iter()));
         assert_eq!(convergence.deadline(later), None);
     }
 }

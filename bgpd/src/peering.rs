@@ -54,7 +54,9 @@ pub(crate) fn session(
     let families = spec.families.clone();
     let restart = (spec.graceful_restart_time > 0).then(|| GracefulRestart {
         restarted: restarting,
-        notification: false,
+        // Silence of a control node says nothing about the nodes behind it, so their routes are kept
+        // over it (RFC 8538). A node or gateway that is silent forwards no more: its routes go.
+        notification: matches!(spec.role, PeerRole::Sibling | PeerRole::Federated { .. }),
         restart_time: spec.graceful_restart_time,
         // A reflector forwards nothing, so it has lost nothing: the forwarding bit is always true.
         families: families.iter().map(|family| (*family, true)).collect(),
@@ -136,4 +138,59 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
 fn limits(spec: &PeerSpec) -> Vec<Limit> {
     let Some(routes) = spec.max_prefixes else { return Vec::new() };
     spec.families.iter().map(|family| Limit { family: *family, routes }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use arcus_config::GatewayTargets;
+
+    use super::*;
+
+    fn spec(role: PeerRole) -> PeerSpec {
+        PeerSpec {
+            name: "peer".to_owned(),
+            role,
+            remote: Remote::Address(SocketAddr::from(([192, 0, 2, 1], 179))),
+            local_asn: 64_512,
+            peer_asn: 64_513,
+            families: vec![AfiSafi::VPNV4, AfiSafi::RTC],
+            hold_time: arcus_config::HoldTime::DEFAULT,
+            graceful_restart_time: 120,
+            max_prefixes: None,
+        }
+    }
+
+    fn gateway(export: &[u32]) -> PeerRole {
+        let export = export.iter().map(|number| RouteTarget::as2(64_512, *number)).collect();
+        PeerRole::Gateway(GatewayTargets { import: BTreeSet::new(), export })
+    }
+
+    #[test]
+    fn other_control_nodes_are_asked_for_what_all_gateways_are_to_get() {
+        let all = [gateway(&[1, 2]), gateway(&[2, 3]), PeerRole::Sibling].map(spec);
+        let asked = |role| Terms::new(Arc::new(spec(role)), &all).for_gateways;
+        let targets = [1, 2, 3].map(|number| RouteTarget::as2(64_512, number));
+        assert_eq!(*asked(PeerRole::Sibling), BTreeSet::from(targets));
+        let federated = PeerRole::Federated { cloud: "kubernetes".to_owned() };
+        assert_eq!(*asked(federated), BTreeSet::from(targets));
+        assert!(asked(gateway(&[1])).is_empty());
+        assert!(asked(PeerRole::Nodes { max_nodes: None }).is_empty());
+    }
+
+    #[test]
+    fn a_control_node_that_is_silent_keeps_its_routes_and_a_node_does_not() {
+        let us = Ipv4Addr::new(192, 0, 2, 9);
+        let identity =
+            Identity { asn: 64_512, address: us.into(), router_id: us, cluster_id: us, shards: 1 };
+        let said = |role, restarting| {
+            let config = session(&identity, &spec(role), us.into(), restarting);
+            let restart = config.session.restart.unwrap();
+            (restart.notification, restart.restarted)
+        };
+        assert_eq!(said(PeerRole::Sibling, true), (true, true));
+        assert_eq!(said(PeerRole::Nodes { max_nodes: None }, true), (false, true));
+        assert_eq!(said(gateway(&[]), false), (false, false), "added long after our start");
+    }
 }

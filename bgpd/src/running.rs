@@ -83,6 +83,13 @@ impl Running {
             .unwrap_or_default()
     }
 
+    /// Whether nodes may connect to this control node.
+    pub(crate) fn has_nodes(&self) -> bool {
+        self.topology
+            .control_node(&self.node)
+            .is_some_and(|(cloud, _)| !cloud.nodes.prefixes.is_empty())
+    }
+
     /// Reads the file again and makes it the running one.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bgp_session::{DownReason, SessionConfig};
+use bgp_wire::community::Community;
 use bgp_wire::{AfiSafi, Label, NextHop, PathId, Route, RouteTarget, RtMembership, VpnV4};
 use socket2::{Domain, Socket, Type};
 use support::{Federation, PORT, eventually};
@@ -194,6 +195,11 @@ async fn a_node_that_says_more_than_it_may_is_stopped_and_its_routes_go() {
         vm_node.says(&format!("10.1.1.1:1:10.0.100.{host}/32"), 16, &[100]).await;
     }
     pod_node.until("what it may say", |fake| fake.told.len() == 3).await;
+    let third = "10.1.1.1:1:10.0.100.3/32";
+    vm_node.says(third, 17, &[100]).await;
+    let new = Label::mpls(17).unwrap();
+    let is_new = |fake: &support::Fake| fake.told.get(third).is_some_and(|told| told.label == new);
+    pod_node.until("it may go on talking", is_new).await;
     vm_node.says("10.1.1.1:1:10.0.100.4/32", 16, &[100]).await;
     vm_node.until("it is told why", |fake| !fake.downs.is_empty()).await;
     let DownReason::Received(why) = &vm_node.downs[0].reason else { panic!("{:?}", vm_node.downs) };
@@ -203,7 +209,8 @@ async fn a_node_that_says_more_than_it_may_is_stopped_and_its_routes_go() {
 
 #[tokio::test]
 async fn a_node_that_reads_nothing_holds_nobody_up() {
-    const ROUTES: u32 = 40_000;
+    // More than sockets and queue hold.
+    const ROUTES: u32 = 2_000;
     let federation = Federation::start();
     let mut vm_node = federation.agent(17, 0);
     let (asn, id) = (64_513, federation.address(33));
@@ -216,16 +223,32 @@ async fn a_node_that_reads_nothing_holds_nobody_up() {
     stuck.wants(&[100]).await;
     pod_node.wants(&[100]).await;
     vm_node.wants(&[]).await;
-    for first in (0..ROUTES).step_by(100) {
-        let routes = (first..first + 100).map(|number| {
-            let [_, _, high, low] = number.to_be_bytes();
-            let key = format!("10.1.1.1:{}:10.0.{high}.{low}/32", first / 100).parse().unwrap();
-            Route::<VpnV4> { path_id: PathId(0), key, data: Label::mpls(16).unwrap() }
-        });
-        // Attributes of their own, so that there is much to write.
-        vm_node.announce::<VpnV4>(routes.collect(), &[100, 1000 + first]).await;
+    for number in 0..ROUTES {
+        let key = format!("10.1.1.1:{number}:10.0.100.4/32").parse().unwrap();
+        let route = Route::<VpnV4> { path_id: PathId(0), key, data: Label::mpls(16).unwrap() };
+        let communities = (0..3_000).map(|low| Community(number << 16 | low)).collect();
+        vm_node.announce_with(vec![route], &[100], communities).await;
     }
     pod_node.until("all routes", |fake| fake.told.len() == ROUTES as usize).await;
-    stuck.until("it reads again", |fake| fake.told.len() == ROUTES as usize).await;
+    let known = federation.neighbor("k8s", 33).await;
+    assert!(known["owed"].as_u64() > Some(0), "it is behind: {known}");
+    stuck.until("it has caught up", |fake| fake.told.len() == ROUTES as usize).await;
     assert!(stuck.downs.is_empty() && pod_node.downs.is_empty());
+}
+
+#[tokio::test]
+async fn an_address_that_a_reload_gives_to_a_gateway_is_the_gateways() {
+    let federation = Federation::start();
+    let mut pod_node = federation.agent(45, 0);
+    pod_node.up().await;
+    let text = std::fs::read_to_string(federation.file()).unwrap();
+    let gateway = |last: u8| format!("\"{}\"", federation.address(last));
+    let text = text.replace(".32/28", ".32/29").replace(&gateway(65), &gateway(45));
+    std::fs::write(federation.file(), text).unwrap();
+    let (status, answer) = federation.ask("k8s", "POST /v1/reload").await;
+    assert_eq!(status, 200, "{answer}");
+    pod_node.until("it is sent away", |fake| !fake.downs.is_empty()).await;
+    pod_node.peer.remove().await;
+    federation.gateway_at(45).up().await;
+    assert_eq!(federation.neighbor("k8s", 45).await["name"], "mx");
 }

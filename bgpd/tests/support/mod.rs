@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bgp_peer::{Batch, Down, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, Writer, spawn};
 use bgp_session::SessionConfig;
 use bgp_wire::capability::GracefulRestart;
+use bgp_wire::community::Community;
 use bgp_wire::{
     AfiSafi, AsPath, Family, Label, Message, Negotiated, NextHop, PathAttributes, PathId, Route,
     RouteTarget, RtMembership, Rtc, Update, VpnV4, Withdrawal,
@@ -158,7 +159,7 @@ encapsulations = ["mpls-over-gre"]
         self.ask(node, &format!("GET /v1/neighbors/{}", self.address(last))).await.1
     }
 
-    /// A node of the cloud its address belongs to, with graceful restart of `restart_time` seconds.
+    /// A node of the cloud its address belongs to, with graceful restart of `restart_time` seconds
     pub(crate) fn agent(&self, last: u8, restart_time: u16) -> Fake {
         let (asn, control) = if last < 32 { (64_512, 1) } else { (64_513, 2) };
         let id = self.address(last);
@@ -176,14 +177,18 @@ encapsulations = ["mpls-over-gre"]
         self.fake(session, last, control, 1024)
     }
 
-    /// The gateway: VPNv4 and nothing else, as FRR.
+    /// The gateway: `vpnv4` and nothing else, as FRR.
     pub(crate) fn gateway(&self) -> Fake {
-        let id = self.address(65);
+        self.gateway_at(65)
+    }
+
+    pub(crate) fn gateway_at(&self, last: u8) -> Fake {
+        let id = self.address(last);
         let session = SessionConfig {
             families: vec![AfiSafi::VPNV4],
             ..SessionConfig::external(64_999, id, 64_513)
         };
-        self.fake(session, 65, 2, 1024)
+        self.fake(session, last, 2, 1024)
     }
 
     /// `room` is how many events it holds before it stops reading.
@@ -232,7 +237,7 @@ pub(crate) struct Told {
     pub(crate) next_hop: NextHop,
     pub(crate) attributes: PathAttributes,
     pub(crate) label: Label,
-    /// Whether End-of-RIB of VPNv4 had come before it.
+    /// Whether End-of-RIB of `vpnv4` had come before it.
     pub(crate) after_end: bool,
 }
 
@@ -259,9 +264,8 @@ impl Fake {
                 self.hear(event);
             }
         });
-        if waited.await.is_err() {
-            panic!("{} waited too long until {what}; it was told {:?}", self.address, self.told);
-        }
+        let in_time = waited.await.is_ok();
+        assert!(in_time, "{} waited too long until {what}, told {:?}", self.address, self.told);
     }
 
     pub(crate) async fn up(&mut self) {
@@ -288,7 +292,9 @@ impl Fake {
         for list in update.withdrawn {
             match list {
                 bgp_wire::Withdrawals::VpnV4(list) => {
-                    list.iter().for_each(|route| drop(self.told.remove(&route.key.to_string())));
+                    for route in list {
+                        self.told.remove(&route.key.to_string());
+                    }
                 }
                 bgp_wire::Withdrawals::Rtc(list) => {
                     self.memberships.retain(|known| list.iter().all(|route| route.key != *known));
@@ -325,7 +331,7 @@ impl Fake {
         self.end_of_rib(AfiSafi::RTC).await;
     }
 
-    /// Announces a VPNv4 route with these targets; its next hop is the peer's address.
+    /// Announces a `vpnv4` route with these targets; its next hop is the peer's address.
     pub(crate) async fn says(&self, key: &str, label: u32, targets: &[u32]) {
         let key = key.parse().unwrap();
         let route = Route { path_id: PathId(0), key, data: Label::mpls(label).unwrap() };
@@ -339,6 +345,15 @@ impl Fake {
     }
 
     pub(crate) async fn announce<F: Family>(&self, routes: Vec<Route<F>>, targets: &[u32]) {
+        self.announce_with(routes, targets, Vec::new()).await;
+    }
+
+    pub(crate) async fn announce_with<F: Family>(
+        &self,
+        routes: Vec<Route<F>>,
+        targets: &[u32],
+        communities: Vec<Community>,
+    ) {
         let as_path = match &self.as_path[..] {
             [] => AsPath::default(),
             numbers => AsPath(vec![bgp_wire::as_path::Segment::Sequence(numbers.to_vec())]),
@@ -346,6 +361,7 @@ impl Fake {
         let attributes = PathAttributes {
             local_pref: self.as_path.is_empty().then_some(100),
             as_path,
+            communities,
             extended_communities: targets
                 .iter()
                 .map(|target| RouteTarget::as2(64_512, *target).into())

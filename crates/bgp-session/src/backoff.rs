@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-/// Longest wait, before jitter.
-const MAX: Duration = Duration::from_secs(30);
+/// Longest wait, before jitter. A control node that comes back waits for those that look for it so
+/// often before it says End-of-RIB.
+const MAX: Duration = Duration::from_secs(4);
 
-/// Waits of 1, 2, 4, 8, 16, 30, 30 .. seconds. Starts again at the beginning after a success.
+/// Waits of 1, 2, 4, 4 .. seconds. Starts again at the beginning after a success.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
@@ -15,7 +16,7 @@ impl Backoff {
     /// The next wait. `jitter` is a random number that takes up to a quarter off it (RFC 4271 §10), so
     /// that peers that failed together do not come back together.
     pub fn failed(&mut self, jitter: u8) -> Duration {
-        let full = Duration::from_secs(1 << self.failures.min(5)).min(MAX);
+        let full = Duration::from_secs(1 << self.failures.min(2)).min(MAX);
         self.failures = self.failures.saturating_add(1);
         full.saturating_sub(full / 4 * u32::from(jitter) / u32::from(u8::MAX))
     }
@@ -36,10 +37,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_half_a_minute_and_start_anew_after_a_success() {
+    fn waits_grow_to_four_seconds_and_start_anew_after_a_success() {
         let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..8).map(|_| backoff.failed(0).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
+        let waits: Vec<_> = (0..5).map(|_| backoff.failed(0).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 4, 4]);
         backoff.succeeded();
         assert_eq!(backoff.failed(0).as_secs(), 1);
     }
