@@ -104,7 +104,7 @@ fn run(args: &Run) -> Result<ExitCode> {
         args.rivals.iter().filter(|rival| !subjects.contains(rival)).copied().collect::<Vec<_>>(),
     );
 
-    let bed = Bed::new("arcus-bench")?;
+    let bed = Bed::fresh("arcus-bench")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let namespace = runtime.block_on(async {
         let namespace = bed.namespace("bench").await?;

@@ -67,10 +67,11 @@ async fn said(
         .await
 }
 
-/// Starts a train of pings, one each millisecond, and waits until it is answered.
-pub async fn pings(federation: &Federation, from: &str, to: &str, count: u16) -> Result<Pings> {
+/// Starts a train of pings, one each millisecond, for at most a minute, and waits until it is answered.
+pub async fn pings(federation: &Federation, from: &str, to: &str) -> Result<Pings> {
     let bed = federation.bed();
-    let pings = Pings::start(bed, federation.workload(from)?, address(to)?, count, MILLISECOND)?;
+    let namespace = federation.workload(from)?;
+    let pings = Pings::start(bed, namespace, address(to)?, u16::MAX, MILLISECOND)?;
     bed.wait_for("pings are answered", CEILING, async || {
         ensure!(pings.answered() > 100, "{} are", pings.answered());
         Ok(())
@@ -79,9 +80,9 @@ pub async fn pings(federation: &Federation, from: &str, to: &str, count: u16) ->
     Ok(pings)
 }
 
-/// Waits for the end of a train; every ping was answered.
+/// Ends a train; every ping was answered.
 pub async fn nothing_lost(pings: Pings) -> Result<()> {
-    let report = pings.finish().await?;
+    let report = pings.stop().await?;
     let (lost, sent) = (report.lost.len(), report.sent);
     ensure!(lost == 0, "{lost} of {sent} pings were lost: {:?}", report.lost);
     Ok(())

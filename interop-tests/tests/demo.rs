@@ -1,11 +1,12 @@
 //! The demo program as its user meets it: what it leaves behind when it is stopped.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use interop_tests::left::{ensure_nothing_left, left_of};
 use testbed::wait_for;
 
 const CEILING: Duration = Duration::from_mins(1);
@@ -58,32 +59,6 @@ impl Drop for Demo {
             let _status = self.child.wait();
         }
     }
-}
-
-/// Namespaces, pins and processes of a run.
-fn left_of(run_dir: &Path) -> Result<Vec<String>> {
-    let name = run_dir.file_name().and_then(|name| name.to_str()).context("a name")?;
-    let prefix = name.rsplit_once('-').context("a prefix")?.1;
-    let mut left = Vec::new();
-    for directory in ["/run/netns", "/sys/fs/bpf/arcus", "/run"] {
-        let Ok(items) = fs::read_dir(directory) else { continue };
-        let paths = items.flatten().map(|item| item.path().display().to_string());
-        left.extend(paths.filter(|path| path.contains(prefix)));
-    }
-    for process in fs::read_dir("/proc")?.flatten() {
-        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(prefix) {
-            left.push(line);
-        }
-    }
-    Ok(left)
-}
-
-fn ensure_nothing_left(run_dir: &Path) -> Result<()> {
-    let left = left_of(run_dir)?;
-    ensure!(left.is_empty(), "left behind:\n{}", left.join("\n"));
-    Ok(())
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const LEFT: [&str; 2] = ["os-ctl-1", "k8s-ctl-1"];
 const DEAD: [&str; 2] = ["os-ctl-2", "k8s-ctl-2"];
 
 async fn raise() -> Result<Federation> {
-    let bed = Bed::new("arcus-test")?;
+    let bed = Bed::fresh("arcus-test")?;
     let topology = Encapsulation::MplsOverGre.topology()?;
     let federation = Federation::raise(bed, &topology, SILENT).await?;
     federation.wait_for_sessions().await?;
@@ -64,8 +64,8 @@ async fn end(federation: &mut Federation, name: &str, signal: Signal) -> Result<
 /// One after the other, each with all its routes to learn again.
 async fn the_last_one_restarts(signal: Signal) -> Result<()> {
     let mut federation = raise_with_one_control_node_each().await?;
-    let there = pings(&federation, "leonardo-1", "db-1", 20_000).await?;
-    let back = pings(&federation, "db-3", "leonardo-3", 20_000).await?;
+    let there = pings(&federation, "leonardo-1", "db-1").await?;
+    let back = pings(&federation, "db-3", "leonardo-3").await?;
     for name in LEFT {
         end(&mut federation, name, signal).await?;
         federation.start_daemon(name)?;
@@ -119,8 +119,8 @@ async fn the_last_control_node_of_each_cloud_is_killed_and_started_and_no_ping_i
 #[ignore = "needs root: make test-netns"]
 async fn all_control_nodes_are_dead_and_come_back_at_once_and_no_ping_is_lost() -> Result<()> {
     let mut federation = raise_with_one_control_node_each().await?;
-    let there = pings(&federation, "leonardo-1", "db-1", 20_000).await?;
-    let back = pings(&federation, "db-3", "leonardo-3", 20_000).await?;
+    let there = pings(&federation, "leonardo-1", "db-1").await?;
+    let back = pings(&federation, "db-3", "leonardo-3").await?;
     for name in LEFT {
         federation.daemon(name)?.kill().await?;
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use arcus_api::v1::{PortStatus, Status, Vrf, VrfTable};
+use interop_tests::left::{ensure_nothing_left, left_of};
 use interop_tests::proofs::{self, Encapsulation};
 use interop_tests::traffic::{Transfer, answers, nothing_lost, pings};
 use interop_tests::{Federation, SILENT, scene};
@@ -13,7 +14,7 @@ use testbed::{Bed, Signal};
 const CEILING: Duration = Duration::from_secs(30);
 
 async fn raise(encapsulation: Encapsulation) -> Result<Federation> {
-    let bed = Bed::new("arcus-test")?;
+    let bed = Bed::fresh("arcus-test")?;
     let federation = Federation::raise(bed, &encapsulation.topology()?, SILENT).await?;
     federation.wait_for_sessions().await?;
     Ok(federation)
@@ -27,7 +28,10 @@ async fn prove(encapsulation: Encapsulation) -> Result<()> {
     })
     .await;
     ensure!(failed.is_empty(), "{}\n{}", failed.join("\n"), federation.bed().logs());
-    Ok(())
+    let run_dir = federation.bed().run_dir().to_owned();
+    ensure!(!left_of(&run_dir)?.is_empty(), "it runs, so something must be there");
+    drop(federation);
+    ensure_nothing_left(&run_dir)
 }
 
 #[tokio::test]
@@ -49,7 +53,7 @@ async fn one_control_node_of_each_cloud_dies_and_comes_back_and_nothing_is_lost(
     proofs::leonardo_reaches_every_database(&federation).await?;
 
     let transfer = Transfer::start(&federation, "leonardo-1", "db-1", 12).await?;
-    let pings = pings(&federation, "leonardo-2", "db-3", 12_000).await?;
+    let pings = pings(&federation, "leonardo-2", "db-3").await?;
     for name in ["os-ctl-1", "k8s-ctl-1"] {
         federation.daemon(name)?.kill().await?;
     }
@@ -76,14 +80,22 @@ async fn an_agent_is_killed_and_comes_back_as_it_was_and_no_ping_is_lost() -> Re
         [("k8s-node-1", "leonardo-1", "db-3"), ("os-node-1", "leonardo-2", "db-1")]
     {
         let before = Identity::of(&federation, node).await?;
-        let pings = pings(&federation, from, to, 8_000).await?;
+        let pings = pings(&federation, from, to).await?;
         let transfer = Transfer::start(&federation, from, to, 6).await?;
         federation.daemon(node)?.kill().await?;
         federation.start_daemon(node)?;
         federation.wait_for_sessions().await?;
         transfer.finish().await?;
         nothing_lost(pings).await.context(node)?;
-        ensure!(Identity::of(&federation, node).await? == before, "{node} is another than before");
+        let what = format!("{node} is as before");
+        federation
+            .bed()
+            .wait_for(&what, CEILING, async || {
+                let after = Identity::of(&federation, node).await?;
+                ensure!(after == before, "{after:?} instead of {before:?}");
+                Ok(())
+            })
+            .await?;
     }
     proofs::outside_reaches_all_nginx_pods(&federation).await.map(drop)
 }
@@ -123,7 +135,7 @@ async fn a_topology_with_a_mistake_changes_nothing() -> Result<()> {
     let mut federation = raise(Encapsulation::MplsOverGre).await?;
     proofs::leonardo_reaches_every_database(&federation).await?;
     let good = fs::read_to_string(federation.topology())?;
-    let pings = pings(&federation, "leonardo-1", "db-1", 3_000).await?;
+    let pings = pings(&federation, "leonardo-1", "db-1").await?;
     fs::write(federation.topology(), good.replace("[network.database]", "[netwrok.database]"))?;
 
     for name in ["os-ctl-1", "k8s-ctl-2", "os-node-1", "k8s-node-1"] {

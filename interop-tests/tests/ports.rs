@@ -21,7 +21,7 @@ const OWN_FLOATING: &str = "public/185.22.97.200";
 const OUTSIDE_PORT: u16 = 9000;
 
 async fn raise() -> Result<Federation> {
-    let bed = Bed::new("arcus-test")?;
+    let bed = Bed::fresh("arcus-test")?;
     let topology = Encapsulation::MplsOverGre.topology()?;
     let federation = Federation::raise(bed, &topology, SILENT).await?;
     federation.wait_for_sessions().await?;

@@ -25,7 +25,7 @@ const OVERHEAD: u64 = 28;
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn what_arcus_prints_is_true() -> Result<()> {
-    let bed = Bed::new("arcus-test")?;
+    let bed = Bed::fresh("arcus-test")?;
     let topology = Encapsulation::MplsOverGre.topology()?;
     let federation = Federation::raise(bed, &topology, SILENT).await?;
     federation.wait_for_sessions().await?;

@@ -52,6 +52,16 @@ impl Bed {
         bail!("no free run directory in {RUN_ROOT}")
     }
 
+    /// As [`Self::new`], after what killed runs of this kind have left is removed. Not for a kind of run
+    /// that is left running on purpose.
+    pub fn fresh(kind: &str) -> Result<Self> {
+        for run_dir in journal::abandoned(kind)? {
+            // Another run may be at it at this moment, and what is left then is for the next one.
+            let _swept = journal::sweep(&run_dir);
+        }
+        Self::new(kind)
+    }
+
     /// Six characters that no other run on this machine has.
     pub fn prefix(&self) -> &str {
         &self.prefix

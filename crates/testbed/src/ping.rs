@@ -4,9 +4,15 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use crate::{Bed, Namespace, Process};
+use crate::process::tail;
+use crate::{Bed, GiveUp, Namespace, Process, Signal, wait_for};
+
+const CEILING: Duration = Duration::from_secs(20);
+
+/// Pings that may be on their way at one moment.
+const IN_FLIGHT: usize = 50;
 
 /// A running train of pings.
 #[derive(Debug)]
@@ -54,12 +60,45 @@ impl Pings {
         sequence_numbers(&self.process.output()).len()
     }
 
+    /// Ends the train, once what it was to cover is over: it must still run, and be answered.
+    pub async fn stop(mut self) -> Result<PingReport> {
+        let answered = self.answered();
+        let process = &mut self.process;
+        wait_for("the path works at the end", CEILING, async || {
+            let output = process.output();
+            let is_running = process.is_running();
+            ensure!(is_running, GiveUp(format!("the train has ended before:\n{}", tail(&output))));
+            ensure!(sequence_numbers(&output).len() > answered, "no answer more than {answered}");
+            Ok(())
+        })
+        .await?;
+        self.process.signal(Signal::INT)?;
+        self.process.wait(CEILING).await?;
+        let mut report = report(&self.process.output())?;
+        report.forgive_in_flight();
+        Ok(report)
+    }
+
     /// Waits for the end of the train.
     pub async fn finish(mut self) -> Result<PingReport> {
         // `ping` may be slower than asked on a busy machine; only a stuck one is an error.
         let ceiling = self.interval * self.count * 4 + Duration::from_secs(10);
         self.process.wait(ceiling).await?;
         report(&self.process.output())
+    }
+}
+
+impl PingReport {
+    /// The last ones may have been on their way when the train was ended. More than a few were not.
+    fn forgive_in_flight(&mut self) {
+        let mut last = self.sent;
+        let mut kept = self.lost.clone();
+        while kept.pop_if(|lost| *lost == last).is_some() {
+            last -= 1;
+        }
+        if self.lost.len() - kept.len() <= IN_FLIGHT {
+            self.lost = kept;
+        }
     }
 }
 
@@ -99,5 +138,20 @@ From 10.0.100.1 icmp_seq=2 Destination Host Unreachable
 ";
         let want = PingReport { sent: 4, lost: vec![2, 4] };
         assert_eq!(report(output).expect("a summary"), want);
+    }
+
+    #[test]
+    fn only_a_few_at_the_end_are_on_their_way() {
+        // (sent, lost, what is still lost when the train was ended by hand)
+        let cases: [(u32, Vec<u32>, Vec<u32>); 3] = [
+            (100, vec![7, 99, 100], vec![7]),
+            (100, vec![7, 98], vec![7, 98]),
+            (200, (101..=200).collect(), (101..=200).collect()),
+        ];
+        for (sent, lost, want) in cases {
+            let mut report = PingReport { sent, lost };
+            report.forgive_in_flight();
+            assert_eq!(report.lost, want);
+        }
     }
 }
