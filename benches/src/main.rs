@@ -20,10 +20,10 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use testbed::Bed;
+use testbed::{Bed, Namespace};
 
 use crate::report::{Results, chart, compare, table};
 use crate::scenario::{ALL, Place, Scenario};
@@ -112,13 +112,33 @@ fn run(args: &Run) -> Result<ExitCode> {
         namespace.ip("route add 10.200.0.0/16 dev lo").await?;
         anyhow::Ok(namespace)
     })?;
-    // Every thread that is made from here on is in there too.
-    let file = File::open(namespace.path())?;
-    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+    // The bed ends everything that is in its namespaces; so this thread stays where it is.
+    let measured = std::thread::scope(|scope| {
+        let inside = || {
+            // Every thread that is made from here on is in there too.
+            let file = File::open(namespace.path())?;
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+            measure(args, scale, &scenarios, &subjects, &bed, &namespace)
+        };
+        scope.spawn(inside).join().map_err(|_| anyhow!("the measuring thread panicked"))
+    });
+    let results = measured??;
+    print!("{}", table::table(&results));
+    Ok(if results.has_failed(Subject::Arcus) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
 
+/// Runs everything, in the namespace that this thread is in.
+fn measure(
+    args: &Run,
+    scale: f64,
+    scenarios: &[&Scenario],
+    subjects: &[Subject],
+    bed: &Bed,
+    namespace: &Namespace,
+) -> Result<Results> {
     let mut results = Results::new(scale, args.runs);
     for run in 0..args.runs {
-        for scenario in &scenarios {
+        for scenario in scenarios {
             for subject in subjects.iter().filter(|subject| scenario.admits(**subject)) {
                 // What took too long once is not waited for again.
                 let is_hopeless = *subject != Subject::Arcus
@@ -128,13 +148,7 @@ fn run(args: &Run) -> Result<ExitCode> {
                 if is_hopeless {
                     continue;
                 }
-                let place = Place {
-                    bed: &bed,
-                    namespace: &namespace,
-                    arcus: &args.bgpd,
-                    subject: *subject,
-                    scale,
-                };
+                let place = Place { bed, namespace, arcus: &args.bgpd, subject: *subject, scale };
                 let (number, name) = (run + 1, subject.name());
                 eprintln!("run {number} of {}: {} {name}", args.runs, scenario.name);
                 let outcome = (scenario.run)(&place);
@@ -147,8 +161,7 @@ fn run(args: &Run) -> Result<ExitCode> {
         // What there is so far: a long run may be ended by hand.
         write(&results, args)?;
     }
-    print!("{}", table::table(&results));
-    Ok(if results.has_failed(Subject::Arcus) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(results)
 }
 
 fn write(results: &Results, args: &Run) -> Result<()> {
