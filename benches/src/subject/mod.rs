@@ -119,7 +119,7 @@ impl Subject {
             Self::Frr => frr::configure(directory, wanted)?,
             Self::Bird => bird::configure(directory, wanted)?,
             Self::Gobgp => gobgp::configure(directory, wanted)?,
-            Self::Openbgpd => openbgpd::configure(directory, wanted)?,
+            Self::Openbgpd => openbgpd::configure(bed, wanted)?,
         };
         let mut process = bed.start(namespace, self.name(), program, args)?;
         let deadline = Instant::now() + START;

@@ -5,14 +5,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Result;
+use testbed::Bed;
 
 use super::Wanted;
 use crate::load::routes::{ASN, Kind};
 use crate::plan;
 
-pub(super) fn configure(directory: &Path, wanted: Wanted) -> Result<Vec<String>> {
-    // The home of its user, which it makes its root; a service manager would have made it.
-    fs::create_dir_all("/run/openbgpd")?;
+/// The home of its user, which it makes its root; a service manager would have made it.
+const HOME: &str = "/run/openbgpd";
+
+pub(super) fn configure(bed: &Bed, wanted: Wanted) -> Result<Vec<String>> {
+    let directory = bed.run_dir();
+    if !Path::new(HOME).exists() {
+        bed.remove_at_end(HOME)?;
+        fs::create_dir(HOME)?;
+    }
     let family = match wanted.kind {
         Kind::Ipv4Unicast => "IPv4 unicast",
         Kind::VpnV4 | Kind::Evpn => "IPv4 vpn",
