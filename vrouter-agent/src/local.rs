@@ -100,6 +100,7 @@ pub fn derive(
         }
     }
     local.share_floating(present.iter().map(|(_, presence)| presence.spec), &vrf_of);
+    local.limit_targets();
     local
 }
 
@@ -240,6 +241,23 @@ impl Local {
         for (key, translation) in &mut self.translations {
             if let TranslationKind::Floating { exclusive, .. } = &mut translation.kind {
                 *exclusive = holders.get(key) == Some(&1);
+            }
+        }
+    }
+
+    /// Of more targets than a data plane can take, the first in order serve: the address must not be
+    /// lost because one too many wants to.
+    fn limit_targets(&mut self) {
+        for translation in self.translations.values_mut() {
+            match &mut translation.kind {
+                TranslationKind::Floating { ports, .. } => {
+                    ports.truncate(Translation::MAX_TARGETS);
+                }
+                TranslationKind::Service { ports } => {
+                    for backends in ports.values_mut() {
+                        backends.truncate(Translation::MAX_TARGETS);
+                    }
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use arcus_config::Topology;
 use bgp_peer::PeerState;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::core::{Core, PortAnswer, RequestId};
 use crate::node::Node;
@@ -206,7 +206,7 @@ impl Owner {
             Request::Reload { read, reply } => {
                 let answer = read.map(|topology| self.reload(now, topology));
                 if let Err(error) = &answer {
-                    error!(error, "topology refused; nothing has changed");
+                    warn!(error, "topology refused, nothing has changed");
                     self.running.refuse(error.clone());
                 }
                 drop(reply.send(answer));
@@ -220,7 +220,7 @@ impl Owner {
         self.core.reload(now, topology);
         self.set_sessions();
         let topology = self.running.status();
-        info!(generation = topology.generation, changes = changes.len(), "topology reloaded");
+        info!(generation = topology.generation, changes = changes.len(), "topology taken");
         Reloaded { topology, changes }
     }
 

@@ -92,7 +92,12 @@ impl Sessions {
         match event {
             PeerEvent::Up(established, writer) => {
                 let Some(running) = self.running.get_mut(&address) else { return };
-                info!(peer = %address, "session up");
+                info!(
+                    peer = %address,
+                    families = ?established.agreement.negotiated.families,
+                    hold_time = established.agreement.hold_time.secs(),
+                    "session up"
+                );
                 running.writer = Some(writer);
                 core.peer_up(now, address, session_up(&established));
             }
@@ -104,7 +109,8 @@ impl Sessions {
             PeerEvent::Refresh(refresh) => core.refresh(address, refresh),
             PeerEvent::Drained => core.drained(address),
             PeerEvent::Down(down) => {
-                info!(peer = %address, reason = %down.reason, kept = down.retained.is_some(), "session down");
+                let kept = down.retained.as_ref().map(|retained| retained.restart_time.as_secs());
+                info!(peer = %address, reason = %down.reason, kept_seconds = kept, "session down");
                 if let Some(running) = self.running.get_mut(&address) {
                     running.writer = None;
                 }

@@ -19,6 +19,10 @@ const VERSION: u32 = 1;
 /// The file's name in the state directory.
 const FILE: &str = "state.json";
 
+/// What is known of a file that cannot be read, and what to do with it.
+const DAMAGED: &str = "is damaged; restore it, or remove it and add the ports again: they may get other \
+                       labels, and other nodes take a moment to learn them";
+
 /// The whole content of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +58,7 @@ impl StateFile {
     pub fn in_directory(directory: &Path) -> Result<Self, StateError> {
         fs::create_dir_all(directory).map_err(|source| StateError {
             path: directory.to_owned(),
-            what: "the state directory cannot be made",
+            what: "the state directory cannot be made; give --state-dir another one",
             source: Some(source.into()),
         })?;
         Ok(Self { directory: directory.to_owned() })
@@ -73,14 +77,16 @@ impl StateFile {
             Err(absent) if absent.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
             Err(source) => return Err(error("cannot be read", Some(source.into()))),
         };
+        let damaged = |cause: serde_json::Error| error(DAMAGED, Some(cause.into()));
         // The version first: a later one may have any content.
-        let raw: Versioned<serde_json::Value> =
-            serde_json::from_slice(&text).map_err(|e| error("is damaged", Some(e.into())))?;
+        let raw: Versioned<serde_json::Value> = serde_json::from_slice(&text).map_err(damaged)?;
         if raw.version != VERSION {
-            return Err(error("was written by another version of the agent", None));
+            return Err(error(
+                "was written by another version of the agent; install that one",
+                None,
+            ));
         }
-        let state: State =
-            serde_json::from_value(raw.state).map_err(|e| error("is damaged", Some(e.into())))?;
+        let state: State = serde_json::from_value(raw.state).map_err(damaged)?;
         if !state.numbers.is_consistent() {
             return Err(error("gives one number or label to two networks", None));
         }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use bgp_session::cease::Cease;
 use bgp_session::{DownReason, Input, collision};
 use bgp_wire::RouteRefresh;
-use tracing::info;
+use tracing::debug;
 
 use crate::connection::{Connection, Reading, now};
 use crate::drive::{Driver, Wish, turn};
@@ -154,7 +154,8 @@ impl Driver {
             remote: up.remote,
             epoch: self.epoch,
         });
-        info!(initiator = ?up.initiator, families = ?established.agreement.negotiated.families, "session up");
+        // Whose peer it is, and what follows, is said by who is told.
+        debug!(initiator = ?up.initiator, families = ?established.agreement.negotiated.families, "session up");
         up.events.push_front(PeerEvent::Up(Arc::clone(&established), up.writer.clone()));
         self.publish.send_modify(|status| {
             (status.state, status.since) = (PeerState::Established, SystemTime::now());
@@ -173,7 +174,7 @@ impl Driver {
                 families: families.to_vec(),
                 restart_time: restart.restart_time,
             });
-        info!(%reason, kept = retained.is_some(), "session down");
+        debug!(%reason, kept = retained.is_some(), "session down");
         self.failed(reason.clone());
         self.publish.send_modify(|status| {
             (status.state, status.since) = (PeerState::Idle, SystemTime::now());

@@ -27,6 +27,11 @@ pub enum ClaimError {
     Running { name: String, pid: Option<String> },
     #[error("`{0}` cannot be part of a file name")]
     Name(String),
+    #[error(
+        "{} may not be written by this user; run the daemon as root or by its systemd unit, or give \
+         --run-dir a directory of this user", .path.display()
+    )]
+    NotAllowed { path: PathBuf },
     #[error("{}", .path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -39,7 +44,10 @@ impl Claim {
         }
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| ClaimError::Io { path, source }
+            move |source: io::Error| match source.kind() {
+                io::ErrorKind::PermissionDenied => ClaimError::NotAllowed { path },
+                _ => ClaimError::Io { path, source },
+            }
         };
         fs::create_dir_all(run_dir).map_err(failed(run_dir))?;
 

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use aya::Pod;
 
 pub(crate) const GROUP_MAX: usize = 16;
-pub(crate) const BACKENDS_MAX: usize = 64;
+pub(crate) const BACKENDS_MAX: usize = dataplane::Translation::MAX_TARGETS;
 
 pub(crate) const HOP_DISCARD: u8 = 1;
 pub(crate) const HOP_PORT: u8 = 2;

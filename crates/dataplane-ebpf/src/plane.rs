@@ -10,6 +10,7 @@ use dataplane::{
     Translation, Vrf, VrfId,
 };
 use ipnet::Ipv4Net;
+use rustix::thread::CapabilitySet;
 use tracing::{debug, info, warn};
 
 use crate::groups::Groups;
@@ -55,6 +56,7 @@ impl EbpfPlane {
     /// by another layout.
     pub async fn open(options: &Options) -> Result<Self> {
         need_kernel()?;
+        need_capabilities()?;
         let pins = Pins::new(options)?;
         pins.prepare()?;
         let lock = pins.lock()?;
@@ -153,6 +155,22 @@ fn need_kernel() -> Result<()> {
     Err(DataplaneError::new(format!(
         "the eBPF data plane needs Linux 6.6 or newer (tcx); this is {release}"
     )))
+}
+
+/// Asked first, so that the answer is what to do, not which of many steps was refused.
+pub(crate) fn need_capabilities() -> Result<()> {
+    let own = rustix::thread::capabilities(None)
+        .map_err(|error| {
+            DataplaneError::because("cannot ask for capabilities", std::io::Error::from(error))
+        })?
+        .effective;
+    if own.contains(CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN) {
+        return Ok(());
+    }
+    Err(DataplaneError::new(
+        "the eBPF data plane needs the capabilities CAP_NET_ADMIN and CAP_SYS_ADMIN; run the agent as \
+         root or by its systemd unit",
+    ))
 }
 
 fn is_new_enough(release: &str) -> bool {

@@ -8,6 +8,7 @@ use crate::names::{self, PortRecord};
 use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::pins::Pins;
+use crate::plane::need_capabilities;
 use crate::tables::Entry as _;
 
 /// Removes all that the instance made: interfaces of ports, programs, maps. Nothing is forwarded
@@ -18,6 +19,7 @@ use crate::tables::Entry as _;
 /// # Errors
 /// Also while a plane of the instance is open.
 pub async fn purge(options: &Options) -> Result<()> {
+    need_capabilities()?;
     let pins = Pins::new(options)?;
     if !pins.is_mounted() || !pins.exist() {
         return Ok(());

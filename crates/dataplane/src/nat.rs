@@ -68,6 +68,9 @@ pub struct Backend {
 }
 
 impl Translation {
+    /// Most holders, or backends of one port of a service, that share an address on one node.
+    pub const MAX_TARGETS: usize = 64;
+
     /// The ports that packets may be given to.
     pub fn targets(&self) -> impl Iterator<Item = &PortId> {
         let (floating, service) = match &self.kind {

@@ -263,3 +263,22 @@ fn whoever_removes_a_port_is_answered_also_when_it_came_and_went_again_meanwhile
     assert!(matches!(bed.answer(put), Some(Err(Denied::Overtaken(_)))));
     assert_eq!(bed.answer(second), Some(Ok(None)));
 }
+
+#[test]
+fn one_backend_too_many_does_not_take_the_service_away() {
+    let mut bed = Bed::connected();
+    for n in 0..=dataplane::Translation::MAX_TARGETS {
+        let (id, last) = (format!("leo-{n}"), n + 10);
+        let request = LEONARDO.replace("leo-1", &id).replace("0.11", &format!("0.{last}"));
+        let status = bed.put(&id, &request).unwrap().unwrap();
+        assert_eq!(status.state, PortState::Programmed, "{id}");
+    }
+    let [TranslationKind::Service { ports }] =
+        &bed.state().translations.values().map(|to| to.kind.clone()).collect::<Vec<_>>()[..]
+    else {
+        panic!("{:?}", bed.state().translations)
+    };
+    let backends: Vec<_> = ports.values().map(Vec::len).collect();
+    assert_eq!(backends, [dataplane::Translation::MAX_TARGETS]);
+    assert!(bed.announced().iter().any(|route| route.contains("10.254.98.15/32")));
+}
