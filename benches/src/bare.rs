@@ -37,6 +37,7 @@ pub(crate) enum Which {
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
+    from: Ipv4Addr,
     is_client: bool,
     is_up: bool,
     /// The beginning of a message whose end has not come.
@@ -106,10 +107,14 @@ impl Bare {
             stream.set_nodelay(true)?;
             let data = epoll::EventData::new_u64(self.connections.len() as u64);
             epoll::add(&self.epoll, &stream, data, epoll::EventFlags::IN)?;
-            let is_client = matches!(from.ip(), IpAddr::V4(ip) if plan::is_client(ip));
+            let from = match from.ip() {
+                IpAddr::V4(ip) => ip,
+                IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+            };
             self.connections.push(Some(Connection {
                 stream,
-                is_client,
+                from,
+                is_client: plan::is_client(from),
                 is_up: false,
                 partial: Vec::new(),
                 cursor: Cursor::default(),
@@ -168,11 +173,7 @@ impl Bare {
             None => self.log.append(message),
             Some(table) => {
                 let parts = wire::parts(message).context("lengths that do not fit together")?;
-                let from = match connection.stream.peer_addr()?.ip() {
-                    IpAddr::V4(ip) => ip,
-                    IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-                };
-                table.update(message, &parts, from, &mut self.log)?;
+                table.update(message, &parts, connection.from, &mut self.log)?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What a daemon has used, as the kernel counts it: all threads of all processes of its group.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,8 +13,10 @@ const TICKS: u64 = 100;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// User and system time, to 10 ms.
-    pub(crate) user: Duration,
+    user: Duration,
     pub(crate) system: Duration,
+    /// The same together, of threads that still live, to the nanosecond.
+    living: Duration,
     /// Octets now, and at most since the start.
     pub(crate) resident: u64,
     pub(crate) peak: u64,
@@ -32,6 +35,7 @@ impl Usage {
                 continue;
             }
             let Ok(status) = fs::read_to_string(directory.join("status")) else { continue };
+            sum.living += living(&directory);
             sum.user += ticks(fields.user);
             sum.system += ticks(fields.system);
             sum.resident += octets(&status, "VmRSS:");
@@ -40,8 +44,10 @@ impl Usage {
         (sum.peak > 0).then_some(sum).context("the daemon has ended")
     }
 
+    /// User and system time of all threads. Each source leaves something out, the one what is below
+    /// a tick, the other threads that have ended: the greater is nearer.
     pub(crate) fn cpu(&self) -> Duration {
-        self.user + self.system
+        self.living.max(self.user + self.system)
     }
 }
 
@@ -59,6 +65,16 @@ fn fields(stat: &str) -> Option<Fields> {
     let user = words.nth(8)?.parse().ok()?;
     let system = words.next()?.parse().ok()?;
     Some(Fields { group, user, system })
+}
+
+/// What the scheduler counted for each thread (`/proc/PID/task/TID/schedstat`).
+fn living(process: &Path) -> Duration {
+    let Ok(threads) = fs::read_dir(process.join("task")) else { return Duration::ZERO };
+    let of = |directory: PathBuf| {
+        let text = fs::read_to_string(directory.join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(threads.flatten().filter_map(|thread| of(thread.path())).sum())
 }
 
 fn ticks(count: u64) -> Duration {

@@ -32,14 +32,6 @@ impl Kind {
         }
     }
 
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Ipv4Unicast => "ipv4-unicast",
-            Self::VpnV4 => "vpnv4",
-            Self::Evpn => "evpn",
-        }
-    }
-
     /// The number of the route at the start of `routes`, and the octets behind it. `None` if none of
     /// ours can stand there.
     #[inline]

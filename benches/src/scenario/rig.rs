@@ -21,12 +21,13 @@ pub(super) const CEILING: Duration = Duration::from_mins(5);
 
 /// One subject under load.
 pub(super) struct Rig {
+    /// Dropped first: it shall not spend its last moments on withdrawing everything.
+    process: Process,
     pub(super) crowd: Crowd,
     subject: Subject,
     kind: Kind,
     /// Of the whole run.
     pub(super) routes: u32,
-    process: Process,
 }
 
 /// A moment to measure from.
@@ -47,7 +48,7 @@ impl Rig {
         let wanted = Wanted { kind, has_constraint: constrained };
         let subject = place.subject;
         let process = subject.start(place.bed, place.namespace, place.arcus, &wanted)?;
-        Ok(Self { crowd: Crowd::new(plan::TARGET)?, subject, kind, routes, process })
+        Ok(Self { process, crowd: Crowd::new(plan::TARGET)?, subject, kind, routes })
     }
 
     fn expect(&self) -> Expect {

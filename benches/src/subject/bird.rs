@@ -12,8 +12,8 @@ use crate::plan;
 pub(super) fn configure(directory: &Path, wanted: &Wanted) -> Result<Vec<String>> {
     // The family's channel, and the table that it is in.
     let (table, channel) = match wanted.kind {
-        Kind::Ipv4Unicast => ("ipv4 table routes;", "ipv4 { table routes;"),
-        Kind::VpnV4 | Kind::Evpn => ("vpn4 table routes;", "vpn4 mpls { table routes;"),
+        Kind::Ipv4Unicast => ("ipv4 table bench;", "ipv4 { table bench;"),
+        Kind::VpnV4 | Kind::Evpn => ("vpn4 table bench;", "vpn4 mpls { table bench;"),
     };
     let group = |name: &str, range: &str, role: &str| {
         format!(

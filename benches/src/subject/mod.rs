@@ -67,8 +67,8 @@ impl Subject {
         match self {
             // The topology file offers overlay families only to nodes.
             Self::Arcus => !matches!(kind, Kind::Ipv4Unicast),
-            // BIRD 2 has no EVPN.
-            Self::Bird => !matches!(kind, Kind::Evpn),
+            // BIRD 2 has no EVPN, and OpenBGPD of Debian 12 none either.
+            Self::Bird | Self::Openbgpd => !matches!(kind, Kind::Evpn),
             _ => true,
         }
     }

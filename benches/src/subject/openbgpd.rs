@@ -11,10 +11,11 @@ use crate::load::routes::{ASN, Kind};
 use crate::plan;
 
 pub(super) fn configure(directory: &Path, wanted: &Wanted) -> Result<Vec<String>> {
+    // The home of its user, which it makes its root; a service manager would have made it.
+    fs::create_dir_all("/run/openbgpd")?;
     let family = match wanted.kind {
         Kind::Ipv4Unicast => "IPv4 unicast",
-        Kind::VpnV4 => "IPv4 vpn",
-        Kind::Evpn => "EVPN",
+        Kind::VpnV4 | Kind::Evpn => "IPv4 vpn",
     };
     let group = |name: &str, range: &str, role: &str| {
         format!(
