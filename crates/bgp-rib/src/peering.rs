@@ -183,7 +183,7 @@ impl Shard {
         };
         for_each_table!(self.tables, table => {
             if family_of(table) == family {
-                table.walks.start(peer, wanted.iter().copied());
+                table.start_walk(peer, &wanted);
             }
         });
     }
@@ -200,7 +200,7 @@ impl Shard {
                     table.retract(world, peer, *wanted);
                 }
                 if !delta.joined.is_empty() {
-                    table.walks.start(peer, delta.joined.iter().copied());
+                    table.start_walk(peer, &delta.joined);
                 }
             }
         });
