@@ -226,7 +226,7 @@ impl Shard {
         let table = &mut self.tables.rtc;
         let bucket = table.bucket(said);
         let route = Route { path_id: PathId(0), key: membership, data: () };
-        table.announce(&self.world, bucket, route);
+        table.announce(&self.world, bucket, vec![route]);
         self.memberships_changed();
     }
 
