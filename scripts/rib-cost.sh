@@ -1,6 +1,7 @@
 #!/bin/sh
 # What a route costs a shard in a cold load: instructions (callgrind) and peak memory.
-# Fails when either is more than 5 % above crates/bgp-rib/benches/cost.toml.
+# Fails when either is more than 5 % above crates/bgp-rib/benches/cost.toml, or when 16 shards take
+# more than 1.15 times the instructions of one, or say more than 1.05 times the messages.
 # `scripts/rib-cost.sh --update` writes new figures there.
 set -eu
 
@@ -8,6 +9,7 @@ cd "$(dirname "$0")/.."
 figures=crates/bgp-rib/benches/cost.toml
 routes=50000
 clients=10
+shards=16
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -23,18 +25,26 @@ bench=$(cargo bench -p bgp-rib --bench cold_load --no-run 2>&1 |
     exit 2
 }
 
-valgrind --tool=callgrind --toggle-collect='cold_load::measured*' \
-    --callgrind-out-file="$work/callgrind" "$bench" "$routes" "$clients" \
-    >"$work/out" 2>"$work/log"
-collected=$(sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$work/log")
-instructions=$((collected / routes))
+# Instructions of a load by that many shards, and the messages that one client gets of it.
+count() {
+    valgrind --tool=callgrind --toggle-collect='cold_load::measured*' \
+        --callgrind-out-file="$work/callgrind" "$bench" "$routes" "$clients" "$1" \
+        >"$work/out" 2>"$work/log"
+    sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$work/log"
+    sed -n 's/^routes .* messages \([0-9]*\).*/\1/p' "$work/out"
+}
+set -- "${1:-}" $(count 1) $(count "$shards")
+instructions=$(($2 / routes))
+apart=$(($4 * 100 / $2))
+said=$(($5 * 100 / $3))
 # More routes: what a process needs anyway must not count much.
 peak=$("$bench" 400000 "$clients" | sed -n 's/^peak-octets-per-route \([0-9]*\).*/\1/p')
 
 echo "instructions-per-route $instructions"
 echo "peak-octets-per-route $peak"
+echo "$shards shards: $apart % of the instructions, $said % of the messages"
 
-if [ "${1:-}" = --update ]; then
+if [ "$1" = --update ]; then
     cat >"$figures" <<TOML
 # Written by scripts/rib-cost.sh --update: $routes routes (peak: 400000) to $clients clients.
 instructions-per-route = $instructions
@@ -53,4 +63,8 @@ check() {
 }
 check instructions-per-route "$instructions"
 check peak-octets-per-route "$peak"
+if [ "$apart" -gt 115 ] || [ "$said" -gt 105 ]; then
+    echo "rib-cost: $shards shards cost too much more than one" >&2
+    status=1
+fi
 exit "$status"

@@ -60,7 +60,7 @@ pub(crate) struct Connection {
     stream: Arc<TcpStream>,
     /// The beginning of a message whose rest has not come yet.
     carried: Vec<u8>,
-    lane: mpsc::Sender<Lane>,
+    lane: mpsc::Sender<Box<Lane>>,
     /// The NOTIFICATION that ends the session, from the moment it is made until it is handed over.
     last_word: Option<Bytes>,
     parting: Option<oneshot::Sender<Option<Bytes>>>,
@@ -230,7 +230,7 @@ impl Connection {
     fn hand(&self, lane: Lane) {
         // A full lane means that the peer reads nothing: another KEEPALIVE would not help, and the send
         // hold timer runs.
-        if self.lane.try_send(lane).is_err() {
+        if self.lane.try_send(Box::new(lane)).is_err() {
             tracing::debug!("the peer reads too slowly for a message of the session");
         }
     }

@@ -55,7 +55,7 @@ pub(crate) enum Wish {
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) config: PeerConfig,
-    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Box<Command>>,
     pub(crate) publish: watch::Sender<Status>,
     counters: Arc<Counters>,
     pub(crate) backoff: Backoff,
@@ -71,7 +71,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(
         config: PeerConfig,
-        commands: mpsc::Receiver<Command>,
+        commands: mpsc::Receiver<Box<Command>>,
         publish: watch::Sender<Status>,
         counters: Arc<Counters>,
     ) -> Self {
@@ -174,7 +174,9 @@ impl Driver {
             let Attempts { dialing, ours, theirs } = &mut attempts;
             tokio::select! {
                 biased;
-                command = self.commands.recv() => self.command(command, &mut attempts),
+                command = self.commands.recv() => {
+                    self.command(command.map(|command| *command), &mut attempts);
+                }
                 dialled = dialled(dialing) => {
                     *dialing = None;
                     match dialled {

@@ -65,7 +65,9 @@ impl Driver {
         let drained = Arc::clone(&up.drained);
         tokio::select! {
             biased;
-            command = self.commands.recv() => self.command_established(command, live),
+            command = self.commands.recv() => {
+                self.command_established(command.map(|command| *command), live);
+            }
             () = drained.notified() => {
                 if !up.events.iter().any(|event| matches!(event, PeerEvent::Drained)) {
                     up.events.push_back(PeerEvent::Drained);

@@ -28,7 +28,8 @@ pub enum Then {
     StayDown,
 }
 
-/// What a peer's owner can ask for.
+/// What a peer's owner can ask for. Boxed in the queue, which has room for many from the start, in each
+/// of thousands of peers; so are the items of the other queues of a peer.
 #[derive(Debug)]
 pub(crate) enum Command {
     Cease { why: Cease, text: String, then: Then },
@@ -49,7 +50,7 @@ pub struct Busy;
 /// after [`crate::PeerEvent::Down`] was taken.
 #[derive(Debug)]
 pub struct Peer {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Box<Command>>,
     status: watch::Receiver<Status>,
     counters: Arc<Counters>,
     task: JoinHandle<()>,
@@ -102,7 +103,7 @@ impl Peer {
     /// process restarts, and ends the peer.
     pub async fn restart(self) {
         // A full inbox is being worked off; one that is closed has nothing to end.
-        if self.commands.send(Command::Restart).await.is_ok() {
+        if self.commands.send(Box::new(Command::Restart)).await.is_ok() {
             self.ended().await;
         }
     }
@@ -133,6 +134,6 @@ impl Peer {
     }
 
     fn send(&self, command: Command) -> Result<(), Busy> {
-        self.commands.try_send(command).map_err(|_| Busy)
+        self.commands.try_send(Box::new(command)).map_err(|_| Busy)
     }
 }

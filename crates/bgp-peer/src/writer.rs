@@ -59,13 +59,13 @@ pub enum PushError {
 /// Pushes octets towards the peer of one session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    queue: mpsc::Sender<Push>,
+    queue: mpsc::Sender<Box<Push>>,
     gauge: Arc<Gauge>,
 }
 
 impl Writer {
     /// A writer and the far end of its queue, which takes `limit` octets.
-    pub(crate) fn new(limit: usize) -> (Self, mpsc::Receiver<Push>, Arc<Gauge>) {
+    pub(crate) fn new(limit: usize) -> (Self, mpsc::Receiver<Box<Push>>, Arc<Gauge>) {
         let limit = limit.max(MIN_CHARGE);
         // More items than charges fit below the limit, so that the octets are what binds.
         let (queue, far) = mpsc::channel(limit / MIN_CHARGE + 64);
@@ -86,7 +86,7 @@ impl Writer {
         if !self.gauge.enter(charge) {
             return Err(PushError::Full);
         }
-        self.queue.try_send(push).map_err(|refused| {
+        self.queue.try_send(Box::new(push)).map_err(|refused| {
             self.gauge.refuse(charge);
             match refused {
                 mpsc::error::TrySendError::Full(_) => PushError::Full,

@@ -50,8 +50,8 @@ pub(crate) enum WriteEnd {
 #[derive(Debug)]
 pub(crate) struct Writing {
     pub(crate) stream: Arc<TcpStream>,
-    pub(crate) lane: mpsc::Receiver<Lane>,
-    pub(crate) queue: mpsc::Receiver<Push>,
+    pub(crate) lane: mpsc::Receiver<Box<Lane>>,
+    pub(crate) queue: mpsc::Receiver<Box<Push>>,
     pub(crate) gauge: Arc<Gauge>,
     /// Tells the session that a full queue has drained.
     pub(crate) drained: Arc<Notify>,
@@ -76,12 +76,12 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         while let Ok(lane) = task.lane.try_recv() {
-            hear(lane, &mut out, &mut send_hold);
+            hear(*lane, &mut out, &mut send_hold);
         }
         while !out.is_plenty()
             && let Ok(push) = task.queue.try_recv()
         {
-            task.take(push, &mut marks, &mut out);
+            task.take(*push, &mut marks, &mut out);
         }
         if task.gauge.take_drained() {
             task.drained.notify_one();
@@ -90,9 +90,9 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             tokio::select! {
                 biased;
                 last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
-                Some(lane) = task.lane.recv() => hear(lane, &mut out, &mut send_hold),
+                Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
                 push = task.queue.recv(), if more => match push {
-                    Some(push) => task.take(push, &mut marks, &mut out),
+                    Some(push) => task.take(*push, &mut marks, &mut out),
                     None => more = false,
                 },
                 () = task.gauge.looked_for() => {}
@@ -110,7 +110,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
                 tokio::select! {
                     biased;
                     last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
-                    Some(lane) = task.lane.recv() => hear(lane, &mut out, &mut send_hold),
+                    Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
                     // An error shows in the next write.
                     _ = task.stream.writable() => {}
                     () = until(send_hold.map(|hold| progress + hold)) => {

@@ -1,7 +1,8 @@
-//! Loads routes into an empty shard and reflects them to clients.
+//! Loads routes into empty shards and reflects them to clients.
 //!
-//! `cold_load [ROUTES] [CLIENTS] [late]` prints what it did, the time and the peak of memory, in all
-//! and per route; with `late`, a client comes up afterwards. `scripts/rib-cost.sh` counts the instructions of [`measured`] under callgrind.
+//! `cold_load [ROUTES] [CLIENTS] [SHARDS] [late]` prints what it did, the time and the peak of memory,
+//! in all and per route; with `late`, a client comes up afterwards, and a sender goes.
+//! `scripts/rib-cost.sh` counts the instructions of [`measured`] under callgrind.
 
 #![allow(clippy::print_stdout, reason = "that is what a benchmark is for")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
@@ -15,10 +16,10 @@ use std::time::Instant;
 use bgp_rib::{Input, Shard};
 use load::Counter;
 
-/// What instructions are counted of: nothing but the shard.
+/// What instructions are counted of: nothing but the shards.
 #[inline(never)]
-fn measured(shard: &mut Shard, inputs: Vec<Input>, counter: &mut Counter) {
-    load::run(shard, inputs.into_iter(), counter);
+fn measured(shards: &mut [Shard], inputs: Vec<Input>, counter: &mut Counter) {
+    load::run(shards, inputs.into_iter(), counter);
 }
 
 fn main() {
@@ -28,7 +29,8 @@ fn main() {
     };
     let (routes, clients) = (number(1, 200_000), number(2, 10));
     let clients = u16::try_from(clients).expect("at most 65,531 clients");
-    let mut shard = load::shard(clients);
+    let count = u16::try_from(number(3, 1)).expect("few shards");
+    let mut shards = load::shards(count, clients);
     let mut counter = Counter::default();
     let before = load::peak_memory();
     let mut spent = std::time::Duration::ZERO;
@@ -40,12 +42,14 @@ fn main() {
             break;
         }
         let start = Instant::now();
-        measured(&mut shard, some, &mut counter);
+        measured(&mut shards, some, &mut counter);
         spent += start.elapsed();
     }
     let peak = load::peak_memory().saturating_sub(before);
-    let Counter { batches, octets } = counter;
-    println!("routes {routes} clients {clients} batches {batches} octets {octets}");
+    let Counter { batches, octets, messages } = counter;
+    println!(
+        "routes {routes} clients {clients} batches {batches} octets {octets} messages {messages}"
+    );
     println!("nanoseconds-per-route {:.1}", spent.as_nanos() as f64 / f64::from(routes));
     println!("peak-octets-per-route {:.1}", peak as f64 / f64::from(routes));
     if std::env::args().any(|argument| argument == "late") {
@@ -53,7 +57,7 @@ fn main() {
         let start = Instant::now();
         let mut counter = Counter::default();
         let up = Input::PeerUp { peer, view };
-        load::run(&mut shard, std::iter::once(up), &mut counter);
+        load::run(&mut shards, std::iter::once(up), &mut counter);
         println!(
             "late-joiner-milliseconds {:.1} octets {}",
             start.elapsed().as_secs_f64() * 1e3,
@@ -62,12 +66,12 @@ fn main() {
         let start = Instant::now();
         let mut counter = Counter::default();
         let down = Input::PeerDown { peer: bgp_rib::PeerIx(0), retained: Vec::new() };
-        load::run(&mut shard, std::iter::once(down), &mut counter);
+        load::run(&mut shards, std::iter::once(down), &mut counter);
         println!(
             "loss-of-sender-milliseconds {:.1} octets {}",
             start.elapsed().as_secs_f64() * 1e3,
             counter.octets
         );
     }
-    black_box(&shard);
+    black_box(&shards);
 }

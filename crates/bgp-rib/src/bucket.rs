@@ -10,10 +10,10 @@ use std::sync::Arc;
 use bgp_wire::community::Community;
 use bgp_wire::{NextHop, PathAttributes, RouteTarget};
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 use crate::chunked::{Chunked, NONE};
 use crate::decision::Rank;
+use crate::index::{Hash, Index};
 use crate::peer::{PeerIx, PeerKind};
 use crate::peer_set::SetIx;
 use crate::target_index::{Carried, TargetIndex};
@@ -100,7 +100,7 @@ pub(crate) struct Said {
 pub(crate) struct Buckets {
     hasher: FixedState,
     slab: Chunked<Bucket>,
-    index: HashTable<BucketIx>,
+    index: Index,
     pub(crate) targets: TargetIndex,
     has_targets: bool,
 }
@@ -111,7 +111,7 @@ impl Buckets {
         Self {
             hasher: FixedState::with_seed(seed),
             slab: Chunked::new(),
-            index: HashTable::new(),
+            index: Index::default(),
             targets: TargetIndex::new(seed),
             has_targets,
         }
@@ -144,14 +144,14 @@ impl Buckets {
         let hash = hash(&self.hasher, said.peer, said.next_hop, &said.attributes);
         let slab = &self.slab;
         let found = self.index.find(hash, |ix| {
-            let bucket = slab.at(*ix);
+            let bucket = slab.at(ix);
             bucket.peer == said.peer
                 && bucket.next_hop == said.next_hop
                 && (Arc::ptr_eq(&bucket.attributes, &said.attributes)
                     || bucket.attributes == said.attributes)
         });
         if let Some(ix) = found {
-            return *ix;
+            return ix;
         }
         let Said { peer, source, next_hop, attributes, rank } = said;
         let has = |community| attributes.communities.contains(&community);
@@ -183,11 +183,7 @@ impl Buckets {
             self.slab.at_mut(ix).carried =
                 targets.into_iter().map(|target| self.targets.insert(target, ix)).collect();
         }
-        let (slab, hasher) = (&self.slab, &self.hasher);
-        self.index.insert_unique(hash, ix, |ix| {
-            let bucket = slab.at(*ix);
-            self::hash(hasher, bucket.peer, bucket.next_hop, &bucket.attributes)
-        });
+        self.index.insert(hash, ix);
         ix
     }
 
@@ -202,9 +198,7 @@ impl Buckets {
         let hash = hash(&self.hasher, bucket.peer, bucket.next_hop, &bucket.attributes);
         bucket.attributes = Arc::default();
         let audience = std::mem::replace(&mut bucket.audience, NONE);
-        if let Ok(found) = self.index.find_entry(hash, |other| *other == ix) {
-            found.remove();
-        }
+        self.index.remove(hash, ix);
         match prev {
             NONE => *head = next,
             prev => self.slab.at_mut(prev).next = next,
@@ -229,8 +223,8 @@ impl Buckets {
     }
 }
 
-fn hash(hasher: &FixedState, peer: PeerIx, next_hop: NextHop, attributes: &PathAttributes) -> u64 {
-    hasher.hash_one((peer, next_hop, attributes))
+fn hash(hasher: &FixedState, peer: PeerIx, next_hop: NextHop, attributes: &PathAttributes) -> Hash {
+    Hash::of(hasher.hash_one((peer, next_hop, attributes)))
 }
 
 /// What `attributes` look like when an internal peer is told: LOCAL_PREF is there, and what comes

@@ -22,6 +22,7 @@ mod bucket;
 mod chunked;
 mod family;
 mod group;
+mod index;
 mod interest;
 mod memberships;
 mod owing;

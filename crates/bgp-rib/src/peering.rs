@@ -183,7 +183,7 @@ impl Shard {
         };
         for_each_table!(self.tables, table => {
             if family_of(table) == family {
-                table.walks.start(peer, wanted.iter().copied());
+                table.start_walk(peer, &wanted);
             }
         });
     }
@@ -200,7 +200,7 @@ impl Shard {
                     table.retract(world, peer, *wanted);
                 }
                 if !delta.joined.is_empty() {
-                    table.walks.start(peer, delta.joined.iter().copied());
+                    table.start_walk(peer, &delta.joined);
                 }
             }
         });
@@ -226,7 +226,7 @@ impl Shard {
         let table = &mut self.tables.rtc;
         let bucket = table.bucket(said);
         let route = Route { path_id: PathId(0), key: membership, data: () };
-        table.announce(&self.world, bucket, route);
+        table.announce(&self.world, bucket, vec![route]);
         self.memberships_changed();
     }
 

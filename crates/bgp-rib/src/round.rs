@@ -11,7 +11,7 @@ use crate::chunked::NONE;
 use crate::family::TableFamily;
 use crate::group::Ourselves;
 use crate::peer::PeerIx;
-use crate::peer_set::SetIx;
+use crate::peer_set::{PeerSet, SetIx};
 use crate::registry::World;
 use crate::shard::Pace;
 use crate::table::Table;
@@ -55,6 +55,8 @@ pub(crate) struct Round {
     taken: Vec<u32>,
     /// How the receivers of the last bucket divide.
     last: Option<Divided>,
+    /// The same by the audience of buckets, of which there are few.
+    divisions: HashMap<(SetIx, SetIx), (SetIx, SetIx), FixedState>,
     /// Members of each group of the last receivers.
     by_group: Option<(SetIx, ByGroup)>,
     /// Encoded attributes.
@@ -68,6 +70,7 @@ impl Round {
         self.numbers.clear();
         self.taken.clear();
         self.last = None;
+        self.divisions.clear();
         self.by_group = None;
     }
 
@@ -236,7 +239,7 @@ impl<F: TableFamily> Table<F> {
         let divided = match round.last {
             Some(last) if (last.bucket, last.to) == (bucket, to) => last,
             _ => {
-                let (due, not_due) = self.divide(world, bucket, to);
+                let (due, not_due) = self.divide(world, round, bucket, to);
                 *round.last.insert(Divided { bucket, to, due, not_due })
             }
         };
@@ -250,30 +253,47 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// Those of `to` that are due the routes of `bucket`, and the others.
-    fn divide(&mut self, world: &World, bucket: u32, to: SetIx) -> (SetIx, SetIx) {
+    fn divide(
+        &mut self,
+        world: &World,
+        round: &mut Round,
+        bucket: u32,
+        to: SetIx,
+    ) -> (SetIx, SetIx) {
         /// Up to this many peers are asked one by one; for more, all are found out at once.
         const FEW: usize = 8;
         let known = self.buckets.at(bucket);
         let fresh = known.audience_epoch == world.epoch;
-        if fresh && known.audience == to {
+        if !fresh && self.owing.sets.at(to).set.len() <= FEW {
+            let due = self.owing.sets.at(to).set.filter(|peer| self.is_due(world, bucket, peer));
+            return self.cut(to, due);
+        }
+        let audience = self.audience(world, bucket);
+        if audience == to {
             return (to, NONE);
         }
-        let set = self.owing.sets.at(to).set.clone();
-        let due = if !fresh && set.len() <= FEW {
-            set.filter(|peer| self.is_due(world, bucket, peer))
-        } else {
-            let audience = self.audience(world, bucket);
-            let audience = &self.owing.sets.at(audience).set;
-            set.filter(|peer| audience.contains(peer))
-        };
-        if due.len() == set.len() {
+        if let Some(known) = round.divisions.get(&(audience, to)) {
+            return *known;
+        }
+        let sets = &self.owing.sets;
+        let among = &sets.at(audience).set;
+        let due = sets.at(to).set.filter(|peer| among.contains(peer));
+        let divided = self.cut(to, due);
+        round.divisions.insert((audience, to), divided);
+        divided
+    }
+
+    /// A part of a set, and what is left of it.
+    fn cut(&mut self, to: SetIx, part: PeerSet) -> (SetIx, SetIx) {
+        let set = &self.owing.sets.at(to).set;
+        if part.len() == set.len() {
             return (to, NONE);
         }
-        if due.is_empty() {
+        if part.is_empty() {
             return (NONE, to);
         }
-        let not_due = set.filter(|peer| !due.contains(peer));
-        (self.owing.sets.intern(due), self.owing.sets.intern(not_due))
+        let rest = set.filter(|peer| !part.contains(peer));
+        (self.owing.sets.intern(part), self.owing.sets.intern(rest))
     }
 
     fn sort_in_memberships(
@@ -295,7 +315,7 @@ impl<F: TableFamily> Table<F> {
         for same in told.chunk_by(|a, b| a.0 == b.0) {
             let path = same[0].0;
             let peers = same.iter().map(|(_, peer)| *peer).collect();
-            let to = self.owing.sets.intern(crate::peer_set::PeerSet::from_sorted(peers));
+            let to = self.owing.sets.intern(PeerSet::from_sorted(peers));
             let bucket = if path == NONE { NONE } else { self.paths.at(path).bucket };
             round.add(bucket, to, destination, path);
         }

@@ -355,9 +355,7 @@ impl Shard {
         let rank = Rank::of(&attributes, view.kind.is_external(), view.router_id);
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });
-        for route in list {
-            table.announce(&self.world, bucket, route);
-        }
+        table.announce(&self.world, bucket, list);
         self.check_limit::<F>(peer, &view);
     }
 

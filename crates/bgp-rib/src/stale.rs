@@ -88,7 +88,7 @@ impl<F: TableFamily> Table<F> {
             let path = self.paths.at(ix);
             let (stale, path_id, data) = (path.stale, path.id, path.data.clone());
             let key = self.destinations.at(path.destination).key.clone();
-            self.announce(world, to, Route { path_id, key, data });
+            self.announce(world, to, vec![Route { path_id, key, data }]);
             if stale {
                 self.paths.at_mut(ix).stale = true;
                 self.sender_mut(peer).stale += 1;

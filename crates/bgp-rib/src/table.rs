@@ -4,7 +4,6 @@ use std::hash::BuildHasher as _;
 
 use bgp_wire::{AfiSafi, Label, PathId, Route, RtMembership, VpnKey};
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use ipnet::Ipv4Net;
 
 use crate::bucket::{BucketIx, Buckets, Said};
@@ -12,6 +11,7 @@ use crate::chunked::{Chunked, NONE};
 use crate::decision::{self, Candidate};
 use crate::family::TableFamily;
 use crate::group::UpdateGroup;
+use crate::index::{Hash, Index};
 use crate::owing::{Link, Links, Owing};
 use crate::peer::PeerIx;
 use crate::peer_set::{PeerSet, SetIx};
@@ -73,7 +73,9 @@ pub(crate) type MembershipChange = (PeerIx, RtMembership, bool);
 pub(crate) struct Table<F: TableFamily> {
     hasher: FixedState,
     pub(crate) destinations: Chunked<Destination<F::Key>>,
-    index: HashTable<u32>,
+    index: Index,
+    /// Kept for its room.
+    looked_up: Vec<(Hash, u32)>,
     pub(crate) paths: Chunked<Path<F::Data>>,
     pub(crate) buckets: Buckets,
     pub(crate) owing: Owing,
@@ -102,7 +104,8 @@ impl<F: TableFamily> Table<F> {
         Self {
             hasher: FixedState::with_seed(seed),
             destinations: Chunked::new(),
-            index: HashTable::new(),
+            index: Index::default(),
+            looked_up: Vec::new(),
             paths: Chunked::new(),
             buckets: Buckets::new(seed, F::AFI_SAFI.has_targets()),
             owing: Owing::new(seed),
@@ -186,11 +189,33 @@ impl<F: TableFamily> Table<F> {
         ix
     }
 
-    /// Takes in one announced route.
-    pub(crate) fn announce(&mut self, world: &World, bucket: BucketIx, route: Route<F>) {
+    /// Takes in announced routes.
+    pub(crate) fn announce(&mut self, world: &World, bucket: BucketIx, routes: Vec<Route<F>>) {
+        // All are looked up first: their places lie all over the memory, and nothing that comes between
+        // keeps the processor from fetching several at a time.
+        let mut looked_up = std::mem::take(&mut self.looked_up);
+        looked_up.extend(routes.iter().map(|route| (self.hash(&route.key), NONE)));
+        for ((hash, found), route) in looked_up.iter_mut().zip(&routes) {
+            *found = self.look_up(*hash, &route.key).unwrap_or(NONE);
+        }
+        for ((hash, found), route) in looked_up.drain(..).zip(routes) {
+            let Route { path_id, key, data } = route;
+            // No announcement frees a destination; but one may be the second of a new key.
+            let destination = if found == NONE { self.destination(hash, key) } else { found };
+            self.announce_path(world, bucket, destination, path_id, data);
+        }
+        self.looked_up = looked_up;
+    }
+
+    fn announce_path(
+        &mut self,
+        world: &World,
+        bucket: BucketIx,
+        destination: u32,
+        path_id: PathId,
+        data: F::Data,
+    ) {
         let peer = self.buckets.at(bucket).peer;
-        let Route { path_id, key, data } = route;
-        let destination = self.destination(key);
         let Some(ix) = self.path_of(destination, peer, path_id) else {
             let before = self.before(world, destination);
             let ix = self.paths.insert(Path {
@@ -320,9 +345,7 @@ impl<F: TableFamily> Table<F> {
     }
 
     pub(crate) fn find(&self, key: &F::Key) -> Option<u32> {
-        let destinations = &self.destinations;
-        let hash = self.hasher.hash_one(key);
-        self.index.find(hash, |ix| destinations.at(*ix).key == *key).copied()
+        self.look_up(self.hash(key), key)
     }
 
     /// The paths of a destination, best first.
@@ -360,16 +383,15 @@ impl<F: TableFamily> Table<F> {
         if *head != NONE || link.set != NONE {
             return;
         }
-        let hash = self.hasher.hash_one(key);
-        if let Ok(found) = self.index.find_entry(hash, |ix| *ix == destination) {
-            found.remove();
+        let hash = self.hash(key);
+        if self.index.remove(hash, destination) {
             self.destinations.remove(destination);
         }
     }
 
     /// Every destination, those without paths included.
     pub(crate) fn all(&self) -> Vec<u32> {
-        self.index.iter().copied().collect()
+        self.index.iter().collect()
     }
 
     fn list<'a>(
@@ -382,15 +404,20 @@ impl<F: TableFamily> Table<F> {
         })
     }
 
-    fn destination(&mut self, key: F::Key) -> u32 {
-        let hash = self.hasher.hash_one(&key);
-        let destinations = &self.destinations;
-        if let Some(ix) = self.index.find(hash, |ix| destinations.at(*ix).key == key) {
-            return *ix;
+    fn hash(&self, key: &F::Key) -> Hash {
+        Hash::of(self.hasher.hash_one(key))
+    }
+
+    fn look_up(&self, hash: Hash, key: &F::Key) -> Option<u32> {
+        self.index.find(hash, |ix| self.destinations.at(ix).key == *key)
+    }
+
+    fn destination(&mut self, hash: Hash, key: F::Key) -> u32 {
+        if let Some(ix) = self.look_up(hash, &key) {
+            return ix;
         }
         let ix = self.destinations.insert(Destination { key, head: NONE, link: Link::LOOSE });
-        let (destinations, hasher) = (&self.destinations, &self.hasher);
-        self.index.insert_unique(hash, ix, |ix| hasher.hash_one(&destinations.at(*ix).key));
+        self.index.insert(hash, ix);
         ix
     }
 

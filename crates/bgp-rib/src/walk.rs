@@ -18,6 +18,9 @@ use crate::table::{Path, Table};
 #[derive(Debug)]
 pub(crate) struct Walk {
     pub(crate) peer: PeerIx,
+    /// Buckets from here on were made since the walk was last started: what is in them was owed to the
+    /// peer when it came.
+    end: BucketIx,
     /// Next bucket of a walk over all.
     all: Option<BucketIx>,
     /// A set, so that a peer that joins and leaves all the time while it is blocked costs no memory.
@@ -36,15 +39,15 @@ pub(crate) enum Step {
 
 impl Walk {
     fn new(peer: PeerIx) -> Self {
-        Self { peer, all: None, wanted: BTreeSet::new(), current: Vec::new() }
+        Self { peer, end: 0, all: None, wanted: BTreeSet::new(), current: Vec::new() }
     }
 
-    pub(crate) fn step(&mut self, end: BucketIx) -> Step {
+    pub(crate) fn step(&mut self) -> Step {
         if let Some(bucket) = self.current.pop() {
             return Step::Visit(bucket);
         }
         if let Some(next) = self.all {
-            if next < end {
+            if next < self.end {
                 self.all = Some(next + 1);
                 return Step::Visit(next);
             }
@@ -53,7 +56,8 @@ impl Walk {
         self.wanted.pop_first().map_or(Step::Done, Step::Open)
     }
 
-    pub(crate) fn go_through(&mut self, buckets: Vec<BucketIx>) {
+    pub(crate) fn go_through(&mut self, mut buckets: Vec<BucketIx>) {
+        buckets.retain(|bucket| *bucket < self.end);
         self.current = buckets;
     }
 }
@@ -65,14 +69,21 @@ pub(crate) struct Walks {
 }
 
 impl Walks {
-    /// Shows `peer` what it wants. What it is being shown already goes on, from the start for all.
-    pub(crate) fn start(&mut self, peer: PeerIx, wanted: impl Iterator<Item = Wanted>) {
+    /// Shows `peer` what it wants of the buckets below `end`. What it is being shown already goes on,
+    /// from the start for all. The peer has to count as interested before.
+    pub(crate) fn start(
+        &mut self,
+        peer: PeerIx,
+        wanted: impl Iterator<Item = Wanted>,
+        end: BucketIx,
+    ) {
         let known = self.list.iter().position(|walk| walk.peer == peer);
         let at = known.unwrap_or_else(|| {
             self.list.push(Walk::new(peer));
             self.list.len() - 1
         });
         let walk = &mut self.list[at];
+        walk.end = end;
         for wanted in wanted {
             if wanted == Wanted::All {
                 walk.all = Some(0);
@@ -92,6 +103,11 @@ impl Walks {
 }
 
 impl<F: TableFamily> Table<F> {
+    /// Shows a peer what it wants of what is there now; it counts as interested already.
+    pub(crate) fn start_walk(&mut self, peer: PeerIx, wanted: &[Wanted]) {
+        self.walks.start(peer, wanted.iter().copied(), self.buckets.end());
+    }
+
     /// Takes each walk of a peer that is not blocked further, by about `routes` routes.
     pub(crate) fn advance_walks(&mut self, world: &World, routes: usize) {
         let mut list = std::mem::take(&mut self.walks.list);
@@ -103,7 +119,7 @@ impl<F: TableFamily> Table<F> {
     fn advance(&mut self, world: &World, walk: &mut Walk, routes: usize) -> bool {
         let mut left = routes;
         while left > 0 {
-            match walk.step(self.buckets.end()) {
+            match walk.step() {
                 Step::Done => return false,
                 Step::Open(wanted) => walk.go_through(self.buckets_wanted(wanted)),
                 Step::Visit(bucket) => {

@@ -1,6 +1,7 @@
 //! Route distinguishers (RFC 4364 §4.2).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
@@ -12,8 +13,15 @@ use crate::text::{Assigned, serde_as_text};
 ///
 /// Text forms: `65000:100` (type 0), `192.0.2.1:7` (type 1), `4200000000:7` or `65000L:7` (type 2),
 /// `0x` and sixteen digits for any other type.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RouteDistinguisher([u8; 8]);
+
+impl Hash for RouteDistinguisher {
+    /// As one number: tables hash one for each route.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_ne_bytes(self.0));
+    }
+}
 
 impl RouteDistinguisher {
     /// Type 0: two-octet AS number, four-octet assigned number.

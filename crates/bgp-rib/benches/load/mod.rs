@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use bgp_rib::{Batch, Full, Input, PeerIx, PeerKind, PeerView, Shard, ShardConfig, Sink};
+use bgp_rib::{Batch, Full, Input, PeerIx, PeerKind, PeerView, Shard, ShardConfig, ShardMap, Sink};
 use bgp_wire::{
     AfiSafi, ExtendedCommunity, Label, Negotiated, NextHop, PathAttributes, PathId, Route,
     RouteDistinguisher, RouteTarget, Update, VpnKey, VpnV4,
@@ -21,21 +21,41 @@ const BATCH: usize = 64;
 pub(crate) struct Counter {
     pub(crate) batches: u64,
     pub(crate) octets: u64,
+    /// To the first of the clients only: counting costs something too.
+    pub(crate) messages: u64,
 }
 
 impl Sink for Counter {
-    fn push(&mut self, _: PeerIx, batch: Batch) -> Result<(), Full> {
+    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
         self.batches += 1;
         self.octets += batch.len() as u64;
+        if peer == PeerIx(SENDERS) {
+            self.messages += batch.slices().map(|slice| messages(&slice)).sum::<u64>();
+        }
         Ok(())
     }
 }
 
-/// A shard with all sessions up and nothing in its tables.
-pub(crate) fn shard(clients: u16) -> Shard {
+/// Messages that lie back to back (RFC 4271 §4.1).
+fn messages(mut octets: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some(length) = octets.get(16..18) {
+        let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+        octets = octets.get(length..).expect("whole messages");
+        count += 1;
+    }
+    count
+}
+
+/// Shards with all sessions up and nothing in their tables.
+pub(crate) fn shards(count: u16, clients: u16) -> Vec<Shard> {
+    (0..count).map(|number| shard(number, count, clients)).collect()
+}
+
+fn shard(shard: u16, shards: u16, clients: u16) -> Shard {
     let mut shard = Shard::new(ShardConfig {
-        shard: 0,
-        shards: 1,
+        shard,
+        shards,
         local_as: 64_512,
         router_id: Ipv4Addr::new(10, 0, 0, 1),
         cluster_id: Ipv4Addr::new(10, 0, 0, 1),
@@ -107,15 +127,36 @@ fn update(sender: u16, set: u32) -> Update {
     }
 }
 
-/// Handles and flushes all of `inputs`, as a shard thread does.
-pub(crate) fn run(shard: &mut Shard, inputs: impl Iterator<Item = Input>, counter: &mut Counter) {
+/// Divides all of `inputs` among the shards, which handle and flush them, as their threads do.
+pub(crate) fn run(
+    shards: &mut [Shard],
+    inputs: impl Iterator<Item = Input>,
+    counter: &mut Counter,
+) {
+    let map = ShardMap::new(u16::try_from(shards.len()).expect("few shards"));
     for input in inputs {
-        shard.handle(input);
-        shard.flush(counter);
-        while shard.has_work() {
+        let parts = divide(map, input);
+        for (shard, input) in shards.iter_mut().zip(parts) {
+            let Some(input) = input else { continue };
+            shard.handle(input);
             shard.flush(counter);
+            while shard.has_work() {
+                shard.flush(counter);
+            }
         }
     }
+}
+
+/// What each shard gets of an input: of UPDATEs its part, of all else everything.
+fn divide(map: ShardMap, input: Input) -> Vec<Option<Input>> {
+    let shards = usize::from(map.shards());
+    let Input::Updates { peer, updates } = input else { return vec![Some(input); shards] };
+    let mut parts = vec![Vec::new(); shards];
+    for update in updates {
+        map.split(update, |shard, part| parts[usize::from(shard)].push(part));
+    }
+    let some = |updates: Vec<_>| (!updates.is_empty()).then_some(Input::Updates { peer, updates });
+    parts.into_iter().map(some).collect()
 }
 
 /// The most memory that this process has had resident, in octets.
