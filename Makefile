@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns lint bench cost install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop lint bench cost install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -12,7 +12,7 @@ ENCAP ?= mpls-over-gre
 DEMO := target/debug/arcus-demo
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install the packages that are missing (Debian, Ubuntu; as root)
 	@scripts/setup.sh
@@ -40,7 +40,13 @@ test-units: build ## the systemd units and the installation, without systemd run
 test-netns: ## the tests that need root: data plane, gateways, the whole federation
 	@[ "$$(id -u)" = 0 ] || { echo "make test-netns needs root: namespaces, eBPF"; exit 1; }
 	cargo build --workspace --bins
-	cargo test --workspace --tests --lib -- --ignored --test-threads=1
+	cargo test --workspace --tests --lib -- --ignored --skip everyone_elses_daemons --test-threads=1
+
+test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bird for one; UPDATE=1 writes docs/interop.md
+	@[ "$$(id -u)" = 0 ] || { echo "make test-interop needs root: namespaces"; exit 1; }
+	@scripts/setup.sh interop
+	cargo build --workspace --bins
+	cargo test -p interop-tests --test interop -- --ignored --nocapture
 
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check

@@ -1,6 +1,9 @@
 #!/bin/bash
 # Installs the packages that building, the demo and the tests need, and only those that are missing.
 # Starts no service and leaves none enabled that was not there before.
+#
+#   scripts/setup.sh            for everything but the following
+#   scripts/setup.sh interop    also the daemons of others that make test-interop needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +17,15 @@ packages=(
   # to check the systemd units
   systemd
 )
+
+case ${1-} in
+  '') ;;
+  interop) packages+=(bird2 gobgpd openbgpd exabgp) ;;
+  *)
+    echo "usage: scripts/setup.sh [interop]" >&2
+    exit 2
+    ;;
+esac
 
 fail() {
   printf 'setup: %s\n' "$@" >&2
@@ -47,6 +59,10 @@ forbid_services() {
   fi
 }
 
+disable() {
+  if command -v systemctl >/dev/null; then systemctl disable "$1" || true; fi
+}
+
 install_missing() {
   local missing=("$@") package
   echo "setup: installing ${missing[*]}"
@@ -58,9 +74,8 @@ install_missing() {
   for package in "${missing[@]}"; do
     case $package in
       # The demo starts its own; what was not here before shall not start at the next boot.
-      frr | openvswitch-switch)
-        if command -v systemctl >/dev/null; then systemctl disable "$package" || true; fi
-        ;;
+      frr | openvswitch-switch | gobgpd | openbgpd | exabgp) disable "$package" ;;
+      bird2) disable bird ;;
     esac
   done
 }

@@ -13,11 +13,11 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/interop.md");
 #[ignore = "needs root and other daemons: make test-interop"]
 async fn everyone_elses_daemons_agree_with_ours() -> Result<()> {
     let mut outcomes = Outcomes::default();
-    one::<Frr>(&mut outcomes).await?;
-    one::<Bird>(&mut outcomes).await?;
-    one::<GoBgp>(&mut outcomes).await?;
-    one::<OpenBgpd>(&mut outcomes).await?;
-    one::<ExaBgp>(&mut outcomes).await?;
+    one::<Frr>(&mut outcomes).await;
+    one::<Bird>(&mut outcomes).await;
+    one::<GoBgp>(&mut outcomes).await;
+    one::<OpenBgpd>(&mut outcomes).await;
+    one::<ExaBgp>(&mut outcomes).await;
     let failures = outcomes.failures();
     ensure!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
     if env::var_os("ONLY").is_some() {
@@ -32,9 +32,9 @@ async fn everyone_elses_daemons_agree_with_ours() -> Result<()> {
     Ok(())
 }
 
-async fn one<S: Speaker>(outcomes: &mut Outcomes) -> Result<()> {
+async fn one<S: Speaker>(outcomes: &mut Outcomes) {
     match env::var("ONLY") {
-        Ok(only) if !S::NAME.to_lowercase().starts_with(&only.to_lowercase()) => Ok(()),
+        Ok(only) if !S::NAME.to_lowercase().starts_with(&only.to_lowercase()) => {}
         _ => Box::pin(try_all::<S>(outcomes)).await,
     }
 }

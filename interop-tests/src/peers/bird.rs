@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::{Bed, GiveUp, Namespace, Process};
 
 use super::route::{COMMUNITY, LARGE_COMMUNITY, MED, RD};
-use super::{ASN, Attributes, CONTROL_NODE, Field, Kind, Life, Member, Route, Speaker};
+use super::{ASN, Attributes, CONTROL_NODE, Field, Kind, Life, Member, Role, Route, Speaker};
 
 #[derive(Debug)]
 pub struct Bird {
@@ -70,7 +70,7 @@ impl Speaker for Bird {
     const NAME: &'static str = "BIRD 2.0.12";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
-    const RESTARTS: bool = true;
+    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {

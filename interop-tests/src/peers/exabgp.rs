@@ -51,7 +51,7 @@ impl Speaker for ExaBgp {
     const NAME: &'static str = "ExaBGP 4.2";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::ALL;
-    const RESTARTS: bool = true;
+    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {

@@ -33,7 +33,18 @@ impl Outcomes {
     pub(super) fn failed(&mut self, trial: &Tried, why: &str) {
         let Tried { peer, role, case, way, kind } = trial;
         let (role, kind) = (role.name(), kind.name());
-        self.failed.push(format!("{peer} as {role}, {case}, {way:?}, {kind}: {why}"));
+        self.record(format!("{peer} as {role}, {case}, {way:?}, {kind}: {why}"));
+    }
+
+    /// The session itself failed, and with it all that was still to be tried.
+    pub(super) fn ended_early(&mut self, peer: &'static str, role: Role, why: &str) {
+        self.record(format!("{peer} as {}, {why}", role.name()));
+    }
+
+    /// Said at once too: the whole run takes minutes.
+    fn record(&mut self, failure: String) {
+        eprintln!("{failure}");
+        self.failed.push(failure);
     }
 
     /// One line for each failure.
