@@ -10,6 +10,7 @@ mod exabgp;
 mod exabgp_table;
 mod frr;
 mod gobgp;
+mod known;
 mod lab;
 mod openbgpd;
 mod outcomes;
