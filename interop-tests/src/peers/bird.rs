@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::{Bed, GiveUp, Namespace, Process};
 
 use super::route::{COMMUNITY, LARGE_COMMUNITY, MED, RD};
-use super::{ASN, Attributes, CONTROL_NODE, Field, Kind, Life, Member, Route, Speaker};
+use super::{ASN, Attributes, CONTROL_NODE, Field, Kind, Life, Member, Role, Route, Speaker};
 
 #[derive(Debug)]
 pub struct Bird {
@@ -48,7 +48,11 @@ impl Bird {
         for kind in Kind::UNICAST_AND_VPN.into_iter().filter(|kind| kind.is_for(*role)) {
             let mpls = if kind.is_unicast() { "" } else { " mpls" };
             writeln!(text, " {}{mpls} {{ table {}; import all;", family(kind), table(kind))?;
-            writeln!(text, "  export where source = RTS_STATIC; }};")?;
+            // A MED that was not set here does not leave the AS.
+            writeln!(
+                text,
+                "  export filter {{ if source != RTS_STATIC then reject; bgp_med = {MED}; accept; }}; }};"
+            )?;
         }
         text += "}\n";
         Ok(text)
@@ -70,7 +74,7 @@ impl Speaker for Bird {
     const NAME: &'static str = "BIRD 2.0.12";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
-    const RESTARTS: bool = true;
+    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
@@ -154,7 +158,7 @@ fn route_text(route: &Route) -> String {
     let Route { next_hop, label, target, .. } = route;
     let commas = |text: &str| text.replace(':', ",");
     let attributes = format!(
-        "bgp_med = {MED}; bgp_community.add(({})); bgp_large_community.add(({}));",
+        "bgp_community.add(({})); bgp_large_community.add(({}));",
         commas(COMMUNITY),
         commas(LARGE_COMMUNITY)
     );

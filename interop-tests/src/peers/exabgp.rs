@@ -23,6 +23,8 @@ pub struct ExaBgp {
     commands: PathBuf,
     /// What it has heard, in order.
     heard: PathBuf,
+    /// What it says now: a changed label alone it would not send.
+    said: Vec<Route>,
 }
 
 impl ExaBgp {
@@ -51,7 +53,7 @@ impl Speaker for ExaBgp {
     const NAME: &'static str = "ExaBGP 4.2";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::ALL;
-    const RESTARTS: bool = true;
+    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
@@ -86,14 +88,20 @@ impl Speaker for ExaBgp {
             Ok(())
         })
         .await?;
-        Ok(Self { process, commands, heard })
+        Ok(Self { process, commands, heard, said: Vec::new() })
     }
 
     async fn tell(&mut self, route: &Route) -> Result<()> {
+        let is_it = |old: &&Route| (old.kind, old.number) == (route.kind, route.number);
+        if let Some(old) = self.said.iter().find(is_it).cloned() {
+            self.withdraw(&old).await?;
+        }
+        self.said.push(route.clone());
         self.command(&format!("announce route {}", words(route)))
     }
 
     async fn withdraw(&mut self, route: &Route) -> Result<()> {
+        self.said.retain(|old| (old.kind, old.number) != (route.kind, route.number));
         self.command(&format!("withdraw route {}", words(route)))
     }
 

@@ -12,11 +12,12 @@ pub(super) fn look_up(messages: &str, route: &Route) -> Result<Option<Attributes
     // The last line may be on its way still.
     let complete = messages.rsplit_once('\n').map_or("", |(lines, _)| lines);
     for line in complete.lines() {
-        let message: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
-        if message["type"] == "state" {
+        // The reason in such a message may have quotation marks in it, and is no JSON then.
+        if line.contains("\"type\": \"state\"") {
             found = None;
             continue;
         }
+        let message: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
         let update = &message["neighbor"]["message"]["update"];
         let family = family(route.kind);
         let withdrawn = update["withdraw"][family].as_array().into_iter().flatten();
@@ -118,7 +119,7 @@ mod tests {
 "#;
     const WITHDRAWN: &str = r#"{ "type": "update", "neighbor": { "message": { "update": { "withdraw": { "ipv4 mpls-vpn": [ { "nlri": "10.100.3.0/24", "label": [ [524288] ], "rd": "64512:1" } ] } } } } }
 "#;
-    const DOWN: &str = "{ \"type\": \"state\", \"neighbor\": { \"state\": \"down\" } }\n";
+    const DOWN: &str = "{ \"type\": \"state\", \"neighbor\": { \"state\": \"down\", \"reason\": \"said \"no\"\" } }\n";
 
     fn route() -> Route {
         let next_hop = [10, 0, 2, 1].into();

@@ -75,7 +75,7 @@ impl Speaker for Frr {
     const NAME: &'static str = "FRR 8.4";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::ALL;
-    const RESTARTS: bool = true;
+    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
@@ -106,7 +106,8 @@ impl Speaker for Frr {
             self.withdraw(route).await?;
         }
         self.said.push(route.clone());
-        self.network(route.kind, network(route)).await
+        let command = format!("{} route-map {}", network(route), map_name(route));
+        self.network(route.kind, command).await
     }
 
     async fn withdraw(&mut self, route: &Route) -> Result<()> {
@@ -202,11 +203,11 @@ fn route_map(route: &Route) -> Vec<String> {
 }
 
 fn network(route: &Route) -> String {
-    let (prefix, map) = (route.prefix(), map_name(route));
+    let prefix = route.prefix();
     if route.kind.is_unicast() {
-        format!("network {prefix} route-map {map}")
+        format!("network {prefix}")
     } else {
-        format!("network {prefix} rd {RD} label {} route-map {map}", route.label)
+        format!("network {prefix} rd {RD} label {}", route.label)
     }
 }
 

@@ -71,7 +71,8 @@ impl Speaker for GoBgp {
     const NAME: &'static str = "GoBGP 3.10";
     const SENDS: &'static [Kind] = &Kind::ALL;
     const HEARS: &'static [Kind] = &Kind::ALL;
-    const RESTARTS: bool = true;
+    /// GoBGP 3.10 with RTC and graceful restart ends in a nil pointer (`propagateUpdate`) when its peer restarts.
+    const RESTARTS: &'static [Role] = &[Role::Gateway];
     const SPEAKS_RTC: bool = true;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {

@@ -64,8 +64,8 @@ impl Member {
     }
 }
 
-const FAR_GATEWAY: Member = Member::gateway("far-gateway", 9, 65109, Life::Graceful);
-const FAR_NODE: Member = Member::node("far-node", 9, Life::Graceful);
+const FAR_GATEWAY: Member = Member::gateway("far-gateway", 9, 65109, Life::Plain);
+const FAR_NODE: Member = Member::node("far-node", 9, Life::Plain);
 
 /// All of it, in namespaces of its own.
 #[derive(Debug)]

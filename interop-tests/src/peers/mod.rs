@@ -10,6 +10,7 @@ mod exabgp;
 mod exabgp_table;
 mod frr;
 mod gobgp;
+mod known;
 mod lab;
 mod openbgpd;
 mod outcomes;
@@ -51,8 +52,8 @@ pub trait Speaker: Sized {
     /// What it takes.
     const HEARS: &'static [Kind];
 
-    /// Whether its own graceful restart can be tried.
-    const RESTARTS: bool;
+    /// As what its graceful restart can be tried.
+    const RESTARTS: &'static [Role];
 
     /// Whether it asks for routes by target (RFC 4684).
     const SPEAKS_RTC: bool;

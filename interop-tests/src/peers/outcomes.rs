@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::known::{KNOWN, Known};
 use super::{CASES, Kind, Role, Way};
 
 type Row = (&'static str, Role, &'static str);
@@ -33,7 +34,24 @@ impl Outcomes {
     pub(super) fn failed(&mut self, trial: &Tried, why: &str) {
         let Tried { peer, role, case, way, kind } = trial;
         let (role, kind) = (role.name(), kind.name());
-        self.failed.push(format!("{peer} as {role}, {case}, {way:?}, {kind}: {why}"));
+        self.record(format!("{peer} as {role}, {case}, {way:?}, {kind}: {why}"));
+    }
+
+    /// The session itself failed, and with it all that was still to be tried.
+    pub(super) fn ended_early(&mut self, peer: &'static str, role: Role, why: &str) {
+        self.record(format!("{peer} as {}, {why}", role.name()));
+    }
+
+    /// Said at once too: the whole run takes minutes.
+    fn record(&mut self, failure: String) {
+        eprintln!("{failure}");
+        self.failed.push(failure);
+    }
+
+    /// Adds those of other daemons.
+    pub fn extend(&mut self, others: Self) {
+        self.passed.extend(others.passed);
+        self.failed.extend(others.failed);
     }
 
     /// One line for each failure.
@@ -47,6 +65,14 @@ impl Outcomes {
         for case in CASES {
             // Writing to a string does not fail.
             let _ok = writeln!(text, "| {} | {} |", case.name, case.what);
+        }
+        text += KNOWN_HEADING;
+        for known in KNOWN {
+            let kinds: Vec<&str> = known.kinds.iter().map(|kind| kind.name()).collect();
+            let Known { peer, case, way, why, .. } = known;
+            let way = if *way == Way::Sends { "sends" } else { "hears" };
+            let kinds = kinds.join(", ");
+            let _ok = writeln!(text, "| {peer} | {case} | {way} | {kinds} | {why} |");
         }
         let peers: BTreeSet<_> = self.passed.keys().map(|(peer, role, _)| (*peer, *role)).collect();
         for (peer, role) in peers {
@@ -78,6 +104,13 @@ impl Outcomes {
         }
     }
 }
+
+const KNOWN_HEADING: &str = "
+## What is not tried, because the other daemon has it otherwise
+
+| daemon | case | way | routes | why |
+| --- | --- | --- | --- | --- |
+";
 
 const INTRODUCTION: &str = "\
 # Other people's daemons
