@@ -48,8 +48,11 @@ impl Index {
 
     /// Whether the number was there.
     pub(crate) fn remove(&mut self, hash: Hash, ix: u32) -> bool {
-        let found = self.table.find_entry(hash.spread(), |entry| entry.ix == ix);
-        found.map(|found| found.remove()).is_ok()
+        let Ok(found) = self.table.find_entry(hash.spread(), |entry| entry.ix == ix) else {
+            return false;
+        };
+        found.remove();
+        true
     }
 
     /// In no order.

@@ -177,6 +177,11 @@ impl<F: TableFamily> Table<F> {
         self.end_of_rib_due.iter().copied().filter(said).collect()
     }
 
+    /// Whether nobody is owed anything, blocked peers included.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.owing.len() == 0 && self.walks.list.is_empty() && self.end_of_rib_due.is_empty()
+    }
+
     /// Whether there is something that a peer could be told now.
     pub(crate) fn has_work(&self, world: &World) -> bool {
         self.walks.list.iter().any(|walk| world.is_ready(walk.peer))

@@ -431,6 +431,10 @@ fn flush_table<F: TableFamily>(
     pace: Pace,
     sink: &mut impl Sink,
 ) -> bool {
+    // Most tables, most of the time: a flush follows each small batch, in each of many shards.
+    if table.is_at_rest() {
+        return false;
+    }
     for _ in 0..pace.rounds {
         table.advance_walks(world, pace.walk);
         let runs = table.pack(world, round, pace);

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bgp_wire::Route;
-
 use crate::bucket::{Bucket, BucketIx, Said};
 use crate::chunked::NONE;
 use crate::family::TableFamily;
@@ -87,8 +85,7 @@ impl<F: TableFamily> Table<F> {
         for ix in self.paths_in(from).collect::<Vec<_>>() {
             let path = self.paths.at(ix);
             let (stale, path_id, data) = (path.stale, path.id, path.data.clone());
-            let key = self.destinations.at(path.destination).key.clone();
-            self.announce(world, to, vec![Route { path_id, key, data }]);
+            self.announce_path(world, to, path.destination, path_id, data);
             if stale {
                 self.paths.at_mut(ix).stale = true;
                 self.sender_mut(peer).stale += 1;

@@ -207,7 +207,8 @@ impl<F: TableFamily> Table<F> {
         self.looked_up = looked_up;
     }
 
-    fn announce_path(
+    /// Takes in one announced route of a destination that there is.
+    pub(crate) fn announce_path(
         &mut self,
         world: &World,
         bucket: BucketIx,
