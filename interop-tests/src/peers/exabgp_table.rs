@@ -55,7 +55,7 @@ fn is_it(nlri: &Value, route: &Route) -> bool {
             has_rd
                 && nlri["code"] == 2
                 && nlri["ip"] == prefix.as_str()
-                && nlri["mac"] == route.mac().as_str()
+                && nlri["mac"].as_str().is_some_and(|mac| mac.eq_ignore_ascii_case(&route.mac()))
         }
         Kind::EvpnMulticast => has_rd && nlri["code"] == 3 && nlri["ip"] == prefix.as_str(),
         Kind::EvpnPrefix => {

@@ -13,8 +13,9 @@ use super::route::next_hop;
 use super::{ASN, CONTROL_NODE, GoBgp, Kind, Life, Speaker};
 use crate::Binaries;
 
-/// How long anything may take. GoBGP alone lets ten seconds pass before it connects.
-pub(super) const CEILING: Duration = Duration::from_secs(45);
+/// How long a session may take. GoBGP lets ten seconds pass before it connects, and OpenBGPD two minutes
+/// after a connection that was refused.
+const CEILING: Duration = Duration::from_secs(150);
 
 /// Who a daemon is to the control node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
