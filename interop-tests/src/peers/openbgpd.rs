@@ -60,7 +60,7 @@ impl OpenBgpd {
 
 impl Speaker for OpenBgpd {
     const NAME: &'static str = "OpenBGPD 7.7";
-    /// Over a session of IPv4 it gives IPv6 routes the next hop ::1, whatever it is told.
+    /// Over a session of IPv4 it gives IPv6 routes the next hop `::1`, whatever it is told.
     const SENDS: &'static [Kind] = &[Kind::Ipv4];
     const HEARS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     /// It keeps routes of others and offers nothing for its own.
