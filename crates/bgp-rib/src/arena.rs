@@ -15,9 +15,19 @@ pub struct Batch {
     pub arena: Bytes,
     /// Ascending, not touching each other; each covers whole messages.
     pub ranges: Vec<Range<u32>>,
-    /// Families whose End-of-RIB this shard is ready for, after the messages above. The octets of
-    /// the marker are the writer's, once every shard has said so.
-    pub end_of_rib: Vec<AfiSafi>,
+    /// Of a batch that has them they are all there is.
+    pub marks: Vec<Mark>,
+}
+
+/// A place in what one shard says to a peer. The octets are the writer's, which hears all shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// This shard has said all it had in this family (RFC 4724); written once every shard has.
+    EndOfRib(AfiSafi),
+    /// What follows answers a request of the peer (RFC 7313 §4); written before the first shard's.
+    RefreshBegin(AfiSafi),
+    /// The answer is complete; written once every shard has said so.
+    RefreshEnd(AfiSafi),
 }
 
 impl Batch {
@@ -27,7 +37,7 @@ impl Batch {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty() && self.end_of_rib.is_empty()
+        self.ranges.is_empty() && self.marks.is_empty()
     }
 
     /// A batch that is a small part of its arena gets octets of its own: in the queue of a slow
@@ -42,7 +52,7 @@ impl Batch {
         self.slices().for_each(|slice| octets.extend_from_slice(&slice));
         let end = u32::try_from(len).expect("a part of an arena is smaller than it");
         let ranges = std::iter::once(0..end).collect();
-        Self { arena: octets.into(), ranges, end_of_rib: self.end_of_rib }
+        Self { arena: octets.into(), ranges, marks: self.marks }
     }
 
     /// The messages of this peer, one slice per range.
@@ -116,7 +126,7 @@ impl Runs {
         }
         let arena = Bytes::from(self.arena);
         by_peer.into_iter().map(move |(peer, ranges)| {
-            let batch = Batch { arena: arena.clone(), ranges, end_of_rib: Vec::new() };
+            let batch = Batch { arena: arena.clone(), ranges, marks: Vec::new() };
             (peer, batch.apart_if_small())
         })
     }

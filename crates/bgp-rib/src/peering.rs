@@ -220,7 +220,7 @@ impl Shard {
             peer: PeerIx::LOCAL,
             source: Source::Local,
             next_hop: NextHop::V4(router_id),
-            rank: Rank::of(&attributes, false, router_id),
+            rank: Rank::of(&attributes, AfiSafi::RTC, self.world.config.decision, false, router_id),
             attributes: Arc::new(attributes),
         };
         let table = &mut self.tables.rtc;

@@ -41,6 +41,8 @@ impl Bench {
             local_as: oracle::LOCAL_AS,
             router_id: oracle::ROUTER_ID,
             cluster_id: oracle::CLUSTER_ID,
+            decision: bgp_rib::DecisionOptions::default(),
+            client_to_client: true,
             hash_seed: 7,
         };
         let shard = |number| {
