@@ -26,6 +26,7 @@ mod index;
 mod interest;
 mod known;
 mod memberships;
+mod outside;
 mod owing;
 mod peer_policy;
 mod peer_set;

@@ -75,6 +75,21 @@ pub struct PeerPolicy {
     pub max_as_path: Option<u16>,
 }
 
+impl PeerPolicy {
+    /// Whether it makes the same of what the peer announces.
+    pub(crate) fn takes_in_as(&self, other: &Self) -> bool {
+        let of = |policy: &Self| {
+            (
+                (policy.local_as, policy.allowas_in, policy.preference_as_med, policy.aigp),
+                (policy.enforce_first_as, policy.default_local_pref, policy.max_as_path),
+            )
+        };
+        of(self) == of(other)
+            && self.refused_ases == other.refused_ases
+            && self.import_rewrite == other.import_rewrite
+    }
+}
+
 impl Default for PeerPolicy {
     fn default() -> Self {
         Self {

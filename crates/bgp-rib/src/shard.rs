@@ -350,19 +350,21 @@ impl Shard {
             return;
         }
         let config = &self.world.config;
-        let accepted = policy::accept(config, &view, F::AFI_SAFI, &attributes, next_hop);
+        let taken = policy::take_in(config, &view, F::AFI_SAFI, attributes, next_hop);
         let table = F::of(&mut self.tables);
-        if let Err(reason) = accepted {
-            if let Some(known) = self.world.peer_mut(peer) {
-                *known.rejected.entry(reason).or_default() += list.len() as u64;
+        let attributes = match taken {
+            Ok(attributes) => attributes,
+            Err(reason) => {
+                for route in &list {
+                    table.withdraw(&self.world, peer, route.path_id, &route.key);
+                }
+                if let Some(known) = self.world.peer_mut(peer) {
+                    *known.rejected.entry(reason).or_default() += list.len() as u64;
+                }
+                return;
             }
-            for route in list {
-                table.withdraw(&self.world, peer, route.path_id, &route.key);
-            }
-            return;
-        }
+        };
         let source = Source::from(view.kind);
-        let attributes = policy::without_foreign_targets(&view, F::AFI_SAFI, attributes);
         let external = view.kind.is_external();
         let rank = Rank::of(&attributes, F::AFI_SAFI, config.decision, external, view.router_id);
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);

@@ -72,13 +72,13 @@ impl<F: TableFamily> Table<F> {
             let stale: Vec<u32> =
                 self.paths_in(from).filter(|path| self.paths.at(*path).stale).collect();
             let bucket = self.buckets.at(from);
-            if stale.is_empty() || bucket.rank.long_lived_stale {
-                continue;
-            }
             if bucket.attributes.communities.contains(&Community::NO_LLGR) {
                 for path in stale {
                     self.remove(world, path);
                 }
+                continue;
+            }
+            if stale.is_empty() || bucket.rank.long_lived_stale {
                 continue;
             }
             let Bucket { source, next_hop, rank, .. } = *bucket;
@@ -92,9 +92,14 @@ impl<F: TableFamily> Table<F> {
     /// Removes what the import policy of a peer does not let pass any more, and takes targets off what
     /// it lets pass without them.
     pub(crate) fn enforce_import(&mut self, world: &World, peer: PeerIx, view: &PeerView) {
+        let is_refused = |bucket: u32| {
+            policy::is_transit(view, &self.buckets.at(bucket).attributes)
+                || F::AFI_SAFI.has_targets()
+                    && !policy::permits(view, self.buckets.targets_of(bucket))
+        };
         let refused: Vec<u32> = self
             .buckets_of(peer)
-            .filter(|bucket| !policy::permits(view, self.buckets.targets_of(*bucket)))
+            .filter(|bucket| is_refused(*bucket))
             .flat_map(|bucket| self.paths_in(bucket))
             .collect();
         for path in refused {

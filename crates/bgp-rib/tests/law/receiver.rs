@@ -60,6 +60,8 @@ impl Receiver {
         let negotiated = Negotiated {
             add_path_receive: sent.add_path_send.clone(),
             add_path_send: Vec::new(),
+            // Else it would not see what must not be said to it.
+            internal: true,
             ..sent.clone()
         };
         Self { negotiated, knows: BTreeMap::new(), ends: BTreeMap::new() }
