@@ -274,7 +274,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use arcus_config::Topology;
-    use bgp_wire::{Message, Negotiated, RouteDistinguisher, Update, for_each_family};
+    use bgp_wire::{Message, Negotiated, RouteDistinguisher, Update, for_each_family, frame};
 
     use super::*;
 
