@@ -155,14 +155,15 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// Policy towards a peer is another one: it is owed what it may be told and might not before, and
-    /// the other way round. At once, as in [`Self::retract`].
+    /// the other way round. At once, as in [`Self::retract`]. Memberships, which one shard tells, are
+    /// left out.
     pub(crate) fn owe_what_may_go_differently(
         &mut self,
         world: &World,
         peer: PeerIx,
         before: &PeerView,
     ) {
-        let Some(now) = world.up(peer) else { return };
+        let Some(now) = world.up(peer).filter(|_| !Self::CHOSEN_PER_PEER) else { return };
         for bucket in 0..self.buckets.end() {
             let known = self.buckets.at(bucket);
             let may_go = |view| policy::may_go(&world.config, known, peer, view);

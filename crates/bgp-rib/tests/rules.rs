@@ -31,12 +31,12 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         if self.full.contains(&peer) {
             return Err(Full);
         }
         for octets in batch.slices() {
-            let mut rest = &octets[..];
+            let mut rest = octets;
             while let Some(length) = frame::length(rest, 65_535).unwrap() {
                 let (message, others) = rest.split_at(length);
                 rest = others;
@@ -47,7 +47,7 @@ impl Sink for Heard {
                 }
             }
         }
-        self.marks.extend(batch.marks.into_iter().map(|mark| (peer, mark)));
+        self.marks.extend(batch.marks.iter().map(|mark| (peer, *mark)));
         Ok(())
     }
 }
