@@ -13,7 +13,6 @@ use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
 use bgp_wire::{Message, Open, RouteRefresh, Update, frame};
 use bytes::Bytes;
-use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -23,6 +22,7 @@ use crate::config::PeerConfig;
 use crate::event::PeerEvent;
 use crate::reading;
 use crate::status::Counters;
+use crate::transport;
 use crate::writer::Writer;
 use crate::writing::{self, Lane, WriteEnd, Writing};
 
@@ -84,7 +84,9 @@ impl Connection {
     ) -> io::Result<Box<Self>> {
         stream.set_nodelay(true)?;
         let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
-        set_ttl(&stream, remote, config.ttl)?;
+        if initiator == Initiator::Peer {
+            transport::accepted(&stream, config)?;
+        }
         let stream = Arc::new(stream);
         let (writer, queue, gauge) = Writer::new(config.queue_octets);
         let (lane, lane_end) = mpsc::channel(LANE);
@@ -111,7 +113,7 @@ impl Connection {
             yields: false,
             writer,
             drained,
-            session: Session::new(config.session.clone()),
+            session: Session::new(Arc::clone(&config.session)),
             stream,
             carried: Vec::new(),
             lane,
@@ -325,19 +327,5 @@ pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Sets the time to live (hop limit) of what a socket sends.
-pub(crate) fn set_ttl<'a>(
-    socket: impl Into<SockRef<'a>>,
-    remote: SocketAddr,
-    ttl: u8,
-) -> io::Result<()> {
-    let socket = socket.into();
-    if remote.is_ipv6() {
-        socket.set_unicast_hops_v6(ttl.into())
-    } else {
-        socket.set_ttl_v4(ttl.into())
     }
 }

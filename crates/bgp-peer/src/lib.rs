@@ -17,7 +17,10 @@ mod live;
 mod outgoing;
 mod peer;
 mod reading;
+mod security;
+mod sockopt;
 mod status;
+mod transport;
 mod writer;
 mod writing;
 
@@ -25,5 +28,6 @@ pub use config::{Mode, PeerConfig};
 pub use event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
 pub use listener::{Incoming, Listener};
 pub use peer::{Busy, Peer, Then, spawn};
+pub use security::{AoAlgorithm, AoKey, AoKeys, Secret, Security};
 pub use status::{Counters, Counts, PeerState, Status};
 pub use writer::{Batch, Push, PushError, Writer};

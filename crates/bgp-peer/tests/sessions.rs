@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use bgp_peer::{Mode, PeerConfig, PeerEvent, PeerState, Push, PushError, Then};
 use bgp_session::cease::Cease;
 use bgp_session::{DownReason, HoldTime, SessionConfig};
@@ -139,7 +141,7 @@ async fn a_dropped_handle_ends_the_peer() {
 #[tokio::test]
 async fn the_restart_bit_is_said_until_the_first_session_is_up() {
     let (low, mut high) = both();
-    high.session.restart.as_mut().unwrap().restarted = true;
+    Arc::make_mut(&mut high.session).restart.as_mut().unwrap().restarted = true;
     let (mut low, mut high) = pair(low, high);
     let (first, _) = low.up().await;
     assert!(first.agreement.restart.as_ref().unwrap().restarted);
@@ -154,8 +156,9 @@ async fn the_restart_bit_is_said_until_the_first_session_is_up() {
 async fn another_configuration_counts_from_the_next_session_on() {
     let (low, high) = both();
     let mut changed = high.clone();
-    changed.session.hold_time = HoldTime::try_from(9).unwrap();
-    changed.session.restart.as_mut().unwrap().restarted = true;
+    let said = Arc::make_mut(&mut changed.session);
+    said.hold_time = HoldTime::try_from(9).unwrap();
+    said.restart.as_mut().unwrap().restarted = true;
     let (mut low, mut high) = pair(low, high);
     let (first, _) = low.up().await;
     let (seen, _) = high.up().await;
@@ -170,8 +173,8 @@ async fn another_configuration_counts_from_the_next_session_on() {
 #[tokio::test]
 async fn another_as_is_told_so_and_seen_in_the_status() {
     let (low, high) = both();
-    let stranger = SessionConfig { local_asn: 65000, ..high.session.clone() };
-    let (low, high) = pair(low, PeerConfig { session: stranger, ..high });
+    let stranger = SessionConfig { local_asn: 65000, ..(*high.session).clone() };
+    let (low, high) = pair(low, PeerConfig { session: stranger.into(), ..high });
     let mut status = high.peer.watch();
     let failed = soon("a failure", status.wait_for(|status| status.last_down.is_some())).await;
     let reason = failed.unwrap().last_down.clone().unwrap().0;

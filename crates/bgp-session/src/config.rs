@@ -65,6 +65,7 @@ pub struct HoldTimeError;
 
 /// What we say in our OPEN, and what we accept in the peer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability that is offered or not")]
 pub struct SessionConfig {
     /// Our AS number towards this peer.
     pub local_asn: u32,
