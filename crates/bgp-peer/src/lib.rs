@@ -30,4 +30,4 @@ pub use listener::{Incoming, Listener};
 pub use peer::{Busy, Peer, Then, spawn};
 pub use security::{AoAlgorithm, AoKey, AoKeys, Secret, Security};
 pub use status::{Counters, Counts, PeerState, Status};
-pub use writer::{Batch, Push, PushError, Writer};
+pub use writer::{Push, PushError, Writer};
