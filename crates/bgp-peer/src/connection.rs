@@ -11,10 +11,10 @@ use std::time::Instant;
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
-use bgp_wire::{Message, Open, RouteRefresh, Update, frame};
+use bgp_wire::{AfiSafi, Message, Open, RouteRefresh, Update, frame};
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
@@ -22,6 +22,7 @@ use crate::config::PeerConfig;
 use crate::event::PeerEvent;
 use crate::reading;
 use crate::status::Counters;
+use crate::tidings::Tidings;
 use crate::transport;
 use crate::writer::Writer;
 use crate::writing::{self, Lane, WriteEnd, Writing};
@@ -54,8 +55,12 @@ pub(crate) struct Connection {
     /// OPEN ends this one. After our KEEPALIVE it would be too late, the peer could be up.
     pub(crate) yields: bool,
     pub(crate) writer: Writer,
-    /// The writer has drained a queue that had been full.
-    pub(crate) drained: Arc<Notify>,
+    pub(crate) tidings: Arc<Tidings>,
+    /// Families of which the peer has asked for our routes and not all are told yet, where the answer is
+    /// marked; and whether it has asked again. One that asks all the time gets one answer after another.
+    answering: Vec<(AfiSafi, bool)>,
+    /// Families whose End-of-RIB the peer has sent.
+    ended: Vec<AfiSafi>,
     session: Session,
     stream: Arc<TcpStream>,
     /// The beginning of a message whose rest has not come yet.
@@ -91,13 +96,13 @@ impl Connection {
         let (writer, queue, gauge) = Writer::new(config.queue_octets);
         let (lane, lane_end) = mpsc::channel(LANE);
         let (parting, parting_end) = oneshot::channel();
-        let drained = Arc::new(Notify::new());
+        let tidings = Arc::new(Tidings::default());
         let task = tokio::spawn(writing::run(Writing {
             stream: Arc::clone(&stream),
             lane: lane_end,
             queue,
             gauge,
-            drained: Arc::clone(&drained),
+            tidings: Arc::clone(&tidings),
             parting: parting_end,
             shards: config.shards.max(1),
             counters: Arc::clone(counters),
@@ -112,7 +117,9 @@ impl Connection {
             down: None,
             yields: false,
             writer,
-            drained,
+            tidings,
+            answering: Vec::new(),
+            ended: Vec::new(),
             session: Session::new(Arc::clone(&config.session)),
             stream,
             carried: Vec::new(),
@@ -176,7 +183,7 @@ impl Connection {
             match action {
                 Action::Send(message) => self.send(&message),
                 Action::Deliver(update) => self.deliver(update),
-                Action::Refresh(refresh) => self.events.push_back(PeerEvent::Refresh(refresh)),
+                Action::Refresh(refresh) => self.refresh(refresh),
                 Action::Up(agreement) => {
                     if let Some(hold) = agreement.hold_time.send_hold() {
                         self.hand(Lane::SendHold(hold));
@@ -194,6 +201,42 @@ impl Connection {
             }
         }
         self.actions = actions;
+    }
+
+    /// Hands a request over, or keeps it until the one before is answered. The mark that all routes come
+    /// again is nothing before they have come for the first time (RFC 7313 §4).
+    fn refresh(&mut self, refresh: RouteRefresh) {
+        let agreement = self.agreement();
+        let is_marked = agreement.is_some_and(|agreed| agreed.enhanced_route_refresh);
+        if refresh.subtype == RouteRefresh::BEGIN
+            && agreement.is_some_and(|agreed| agreed.restart.is_some())
+            && !self.ended.contains(&refresh.family)
+        {
+            return;
+        }
+        if is_marked && refresh.subtype == RouteRefresh::REQUEST {
+            if let Some((_, again)) =
+                self.answering.iter_mut().find(|(family, _)| *family == refresh.family)
+            {
+                *again = true;
+                return;
+            }
+            self.answering.push((refresh.family, false));
+        }
+        self.events.push_back(PeerEvent::Refresh(refresh));
+    }
+
+    /// The answers for these families are complete.
+    pub(crate) fn answered(&mut self, families: &[AfiSafi]) {
+        for (family, again) in self
+            .answering
+            .extract_if(.., |(family, _)| families.contains(family))
+            .collect::<Vec<_>>()
+        {
+            if again {
+                self.refresh(RouteRefresh { family, subtype: RouteRefresh::REQUEST });
+            }
+        }
     }
 
     /// Asks the peer for a family again, where it can answer.
@@ -238,6 +281,11 @@ impl Connection {
     }
 
     fn deliver(&mut self, update: Update) {
+        if let Some(family) = update.end_of_rib
+            && !self.ended.contains(&family)
+        {
+            self.ended.push(family);
+        }
         if let Some(fault) = update.faults.first() {
             self.counters.faulty.fetch_add(1, Relaxed);
             tracing::warn!(error = %fault, faults = update.faults.len(), "malformed update");

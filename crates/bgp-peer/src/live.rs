@@ -62,17 +62,18 @@ impl Driver {
         if up.down.is_some() {
             return std::future::pending().await;
         }
-        let drained = Arc::clone(&up.drained);
+        let tidings = Arc::clone(&up.tidings);
         tokio::select! {
             biased;
             command = self.commands.recv() => {
                 self.command_established(command.map(|command| *command), live);
             }
-            () = drained.notified() => {
+            () = tidings.drained.notified() => {
                 if !up.events.iter().any(|event| matches!(event, PeerEvent::Drained)) {
                     up.events.push_back(PeerEvent::Drained);
                 }
             }
+            families = tidings.answered() => up.answered(&families),
             () = turn(rival) => self.weigh(live),
             () = up.turn(reading) => {}
         }

@@ -196,3 +196,40 @@ async fn nobody_at_home_is_tried_again() {
     low.serve(listener);
     side.up().await;
 }
+
+/// An answer to a request is marked where both sides said that they do (RFC 7313).
+#[tokio::test]
+async fn an_answer_is_marked_and_requests_are_answered_one_after_another() {
+    let (mut low, mut high) = both();
+    for config in [&mut low, &mut high] {
+        Arc::make_mut(&mut config.session).enhanced_route_refresh = true;
+    }
+    let (mut low, mut high) = pair(PeerConfig { shards: 2, ..low }, high);
+    let ((_, writer), _) = (low.up().await, high.up().await);
+    let family = AfiSafi::VPNV4;
+    let mark = |subtype, shard| writer.try_push(Push::Refresh { family, subtype, shard }).unwrap();
+    for shard in 0..2 {
+        writer.try_push(Push::EndOfRib { family, shard }).unwrap();
+    }
+    assert!(matches!(high.event().await, PeerEvent::Updates(_)));
+    // The second and third are one, and are held back until the first is answered.
+    for _ in 0..3 {
+        high.peer.refresh(family).unwrap();
+    }
+    for _ in 0..2 {
+        let PeerEvent::Refresh(asked) = low.event().await else { panic!("not asked") };
+        assert_eq!(asked, RouteRefresh { family, subtype: RouteRefresh::REQUEST });
+        mark(RouteRefresh::BEGIN, 1);
+        mark(RouteRefresh::BEGIN, 0);
+        mark(RouteRefresh::END, 0);
+        writer.try_push(batch(&end_of_rib(AfiSafi::RTC), 1)).unwrap();
+        mark(RouteRefresh::END, 1);
+        for want in [Some(RouteRefresh::BEGIN), None, Some(RouteRefresh::END)] {
+            let got = match high.event().await {
+                PeerEvent::Refresh(mark) => Some(mark.subtype),
+                _ => None,
+            };
+            assert_eq!(got, want);
+        }
+    }
+}
