@@ -21,6 +21,7 @@ use tokio::time::sleep_until;
 
 use crate::config::PeerConfig;
 use crate::event::PeerEvent;
+use crate::queue::Queue;
 use crate::reading;
 use crate::status::Counters;
 use crate::writer::Writer;
@@ -86,15 +87,14 @@ impl Connection {
         let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
         set_ttl(&stream, remote, config.ttl)?;
         let stream = Arc::new(stream);
-        let (writer, queue, gauge) = Writer::new(config.queue_octets);
+        let queue = Arc::new(Queue::new(config.queue_octets));
         let (lane, lane_end) = mpsc::channel(LANE);
         let (parting, parting_end) = oneshot::channel();
         let drained = Arc::new(Notify::new());
         let task = tokio::spawn(writing::run(Writing {
             stream: Arc::clone(&stream),
             lane: lane_end,
-            queue,
-            gauge,
+            queue: Arc::clone(&queue),
             drained: Arc::clone(&drained),
             parting: parting_end,
             shards: config.shards.max(1),
@@ -109,7 +109,7 @@ impl Connection {
             events: VecDeque::new(),
             down: None,
             yields: false,
-            writer,
+            writer: Writer { queue, stream: Arc::clone(&stream), counters: Arc::clone(counters) },
             drained,
             session: Session::new(config.session.clone()),
             stream,
@@ -182,7 +182,7 @@ impl Connection {
                     self.up = Some(agreement);
                 }
                 Action::Down(reason) => {
-                    self.writer.close();
+                    self.writer.queue.close();
                     if let Some(parting) = self.parting.take() {
                         // An error means that the writer has ended before.
                         drop(parting.send(self.last_word.take()));

@@ -16,6 +16,7 @@ mod listener;
 mod live;
 mod outgoing;
 mod peer;
+mod queue;
 mod reading;
 mod status;
 mod writer;
