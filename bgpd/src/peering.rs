@@ -186,7 +186,7 @@ mod tests {
             Identity { asn: 64_512, address: us.into(), router_id: us, cluster_id: us, shards: 1 };
         let said = |role, restarting| {
             let config = session(&identity, &spec(role), us.into(), restarting);
-            let restart = config.session.restart.unwrap();
+            let restart = config.session.restart.as_ref().unwrap();
             (restart.notification, restart.restarted)
         };
         assert_eq!(said(PeerRole::Sibling, true), (true, true));
