@@ -8,12 +8,7 @@ use std::{
 use crate::RouteTarget;
 use ipnet::IpNet;
 
-use crate::{AfiSafi, Cloud, ControlNode, Gateway, HoldTime, Topology};
-
-/// What control nodes speak among themselves and with their nodes. No unicast: routes of the
-/// underlay have no business in a federation.
-const OVERLAY_FAMILIES: [AfiSafi; 4] =
-    [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN, AfiSafi::RTC];
+use crate::{AfiSafi, Cloud, ControlNode, Gateway, HoldTime, Topology, topology::OVERLAY_FAMILIES};
 
 /// One entry of a control node's peer table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +149,7 @@ fn nodes_peer(home: &Cloud) -> PeerSpec {
         remote: Remote::Prefixes(home.nodes.prefixes.clone()),
         local_asn: home.asn,
         peer_asn: home.asn,
-        families: OVERLAY_FAMILIES.to_vec(),
+        families: home.nodes.families.clone(),
         hold_time: home.hold_time,
         graceful_restart_time: home.graceful_restart_time,
         max_prefixes: home.nodes.limits.max_prefixes,

@@ -132,6 +132,7 @@ fn cloud(old: &Cloud, new: &Cloud) -> Details {
     details.value("graceful-restart-time", &old.graceful_restart_time, &new.graceful_restart_time);
     details.set("allocation-ranges", &old.allocation_ranges, &new.allocation_ranges);
     details.set("nodes.prefixes", &old.nodes.prefixes, &new.nodes.prefixes);
+    details.set("nodes.families", &old.nodes.families, &new.nodes.families);
     let (before, now) = (old.nodes.limits, new.nodes.limits);
     details.option("nodes.max-nodes", before.max_nodes.as_ref(), now.max_nodes.as_ref());
     details.option("nodes.max-prefixes", before.max_prefixes.as_ref(), now.max_prefixes.as_ref());

@@ -63,12 +63,30 @@ pub struct ControlNode {
     pub cluster_id: Ipv4Addr,
 }
 
+/// What control nodes speak among themselves and, unless told otherwise, with their nodes. No
+/// unicast: routes of the underlay have no business in a federation. Sorted.
+pub(crate) const OVERLAY_FAMILIES: [AfiSafi; 4] =
+    [AfiSafi::VPNV4, AfiSafi::RTC, AfiSafi::VPNV6, AfiSafi::EVPN];
+
 /// `[cloud.NAME.nodes]`: who may connect as a vrouter-agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Nodes {
     /// Empty when the cloud has no nodes yet. Sorted.
     pub prefixes: Vec<IpNet>,
+    /// What their sessions carry. Never empty, sorted.
+    pub families: Vec<AfiSafi>,
     pub limits: NodeLimits,
+}
+
+impl Default for Nodes {
+    /// No nodes.
+    fn default() -> Self {
+        Self {
+            prefixes: Vec::new(),
+            families: OVERLAY_FAMILIES.to_vec(),
+            limits: NodeLimits::default(),
+        }
+    }
 }
 
 /// What a control node takes from its nodes at most; `None` is no limit.

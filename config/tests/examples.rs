@@ -61,7 +61,7 @@ fn a_control_node_peers_with_siblings_other_clouds_gateways_and_nodes() {
     );
     assert_eq!(peers[0].role, PeerRole::Sibling);
     assert_eq!(peers[1].role, PeerRole::Federated { cloud: "openstack".to_owned() });
-    assert_eq!(peers[0].families, [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN, AfiSafi::RTC]);
+    assert_eq!(peers[0].families, [AfiSafi::VPNV4, AfiSafi::RTC, AfiSafi::VPNV6, AfiSafi::EVPN]);
     assert_eq!(peers[3].remote, Remote::Address(SocketAddr::new(address("10.2.0.1"), 179)));
     assert_eq!(peers[3].families, [AfiSafi::VPNV4, AfiSafi::VPNV6]);
     assert!(peers[5].accepts(address("10.2.1.77")) && !peers[5].accepts(address("10.2.0.77")));

@@ -25,6 +25,7 @@ cluster-id = "192.0.2.12"
 
 [cloud.six.nodes]
 prefixes = ["2001:db8:1::/64"]
+families = ["ipv6", "vpnv6"]
 max-nodes = 5000
 max-prefixes = 0x1000
 
@@ -86,6 +87,8 @@ fn every_key_reaches_its_field() {
     let limits = NodeLimits { max_nodes: Some(5000), max_prefixes: Some(4096) };
     assert_eq!(cloud.nodes.limits, limits);
 
+    assert_eq!(cloud.nodes.families, [AfiSafi::IPV6_UNICAST, AfiSafi::VPNV6]);
+
     let node = &cloud.control_nodes["ctl-1"];
     assert_eq!((node.address, node.port), (address("2001:db8::11"), 1179));
     assert_eq!((node.router_id, node.cluster_id), ([192, 0, 2, 11].into(), [192, 0, 2, 12].into()));
@@ -139,6 +142,8 @@ networks = ["blue"]
     assert_eq!((cloud.hold_time.seconds(), cloud.graceful_restart_time), (90, 120));
     assert_eq!(cloud.encapsulations, [Encapsulation::MplsOverGre, Encapsulation::MplsOverUdp]);
     assert_eq!(cloud.nodes.prefixes, []);
+    let overlay = [AfiSafi::VPNV4, AfiSafi::RTC, AfiSafi::VPNV6, AfiSafi::EVPN];
+    assert_eq!(cloud.nodes.families, overlay);
     assert!(cloud.may_allocate(address("192.0.2.1")), "without ranges, any address");
 
     let node = &cloud.control_nodes["ctl-1"];

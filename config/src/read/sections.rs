@@ -114,13 +114,15 @@ fn control_node(name: String, mut table: Table<'_>) -> Result<ControlNode, Confi
 }
 
 fn nodes(mut table: Table<'_>) -> Result<Nodes, ConfigError> {
-    table.only(&["prefixes", "max-nodes", "max-prefixes"])?;
+    table.only(&["prefixes", "families", "max-nodes", "max-prefixes"])?;
     let prefixes: Vec<IpNet> = table.required_list("prefixes", "[\"10.1.1.0/24\"]")?;
     let limits = NodeLimits {
         max_nodes: table.optional("max-nodes")?.map(|Limit(limit)| limit),
         max_prefixes: table.optional("max-prefixes")?.map(|Limit(limit)| limit),
     };
-    Ok(Nodes { prefixes: sorted(prefixes), limits })
+    let families = table.list("families", "[\"vpnv4\", \"rtc\"]")?;
+    let families = families.map_or_else(|| Nodes::default().families, sorted);
+    Ok(Nodes { prefixes: sorted(prefixes), families, limits })
 }
 
 fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
