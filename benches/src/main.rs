@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Namespace};
 
@@ -107,6 +108,7 @@ fn run(args: &Run) -> Result<ExitCode> {
         args.rivals.iter().filter(|rival| !subjects.contains(rival)).copied().collect::<Vec<_>>(),
     );
 
+    raise_descriptors()?;
     let bed = Bed::fresh(KIND)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let namespace = runtime.block_on(async {
@@ -128,6 +130,18 @@ fn run(args: &Run) -> Result<ExitCode> {
     let results = measured??;
     print!("{}", table::table(&results));
     Ok(if results.has_failed(Subject::Arcus) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Every session is a descriptor here and one in the daemon, which inherits the limit.
+fn raise_descriptors() -> Result<()> {
+    /// Sessions of the largest scenario and what both need beside them.
+    const ENOUGH: u64 = 6_000;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < ENOUGH) {
+        let current = Some(maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).context("RLIMIT_NOFILE")?;
+    }
+    Ok(())
 }
 
 /// Runs everything, in the namespace that this thread is in.

@@ -131,7 +131,13 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "rtc-1000-clients",
         about: "1,000 clients with 10 of 1,000 targets each come up on 40k routes",
         field: Field::Constrained,
-        run: constraint::clients_come_up,
+        run: constraint::clients_1000,
+    },
+    Scenario {
+        name: "rtc-5000-clients",
+        about: "5,000 clients with 10 of 1,000 targets each come up on 40k routes",
+        field: Field::Constrained,
+        run: constraint::clients_5000,
     },
     Scenario {
         name: "idle",

@@ -57,6 +57,11 @@ impl Subject {
         !matches!(self, Self::Relay)
     }
 
+    /// Whether what it passes on may have a MED of 0 that was not there.
+    pub(crate) const fn adds_med(self) -> bool {
+        matches!(self, Self::Frr)
+    }
+
     /// Whether it sends by route target membership (RFC 4684).
     pub(crate) const fn has_constraint(self) -> bool {
         matches!(self, Self::Arcus | Self::Gobgp)
@@ -65,16 +70,14 @@ impl Subject {
     /// Whether it reflects this family to its clients.
     pub(crate) const fn speaks(self, kind: Kind) -> bool {
         match self {
-            // The topology file offers overlay families only to nodes.
-            Self::Arcus => !matches!(kind, Kind::Ipv4Unicast),
             // BIRD 2 has no EVPN, and OpenBGPD of Debian 12 none either.
             Self::Bird | Self::Openbgpd => !matches!(kind, Kind::Evpn),
             _ => true,
         }
     }
 
-    /// Whether a sender keeps what others sent away from itself by asking for no target. With others
-    /// it is a peer that is no client.
+    /// Whether senders are clients like all others, who keep what others sent away from themselves by
+    /// asking for no target. With other subjects a sender is a peer that is no client.
     pub(crate) const fn senders_are_clients(self) -> bool {
         matches!(self, Self::Arcus)
     }
@@ -115,7 +118,7 @@ impl Subject {
             Self::Floor | Self::Relay => {
                 vec!["bare".to_owned(), self.name().to_owned(), plan::TARGET.to_string()]
             }
-            Self::Arcus => arcus::configure(directory)?,
+            Self::Arcus => arcus::configure(directory, wanted)?,
             Self::Frr => frr::configure(directory, wanted)?,
             Self::Bird => bird::configure(directory, wanted)?,
             Self::Gobgp => gobgp::configure(directory, wanted)?,
