@@ -26,9 +26,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Namespace};
 
-use crate::report::{Results, chart, compare, table};
+use crate::report::{Results, aims, chart, compare, page, table};
 use crate::scenario::{ALL, Place, Scenario};
 use crate::subject::Subject;
+use crate::usage::Others;
 
 /// Measures BGP route reflectors side by side.
 #[derive(Debug, Parser)]
@@ -44,6 +45,8 @@ enum Command {
     Run(Run),
     /// Compare the JSON files of two runs.
     Compare { old: PathBuf, new: PathBuf },
+    /// Write the results of a run into the documentation.
+    Report(Report),
     /// List the scenarios.
     List,
     /// Be one of the bare programs, until killed.
@@ -62,6 +65,9 @@ struct Run {
     /// How often everything is run; medians are shown.
     #[arg(long, default_value_t = 3)]
     runs: u32,
+    /// In how many of these runs rivals take part, who take most of the time; all, if not said.
+    #[arg(long)]
+    rival_runs: Option<u32>,
     /// Only these scenarios.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -74,6 +80,19 @@ struct Run {
     /// Write the results here, to compare with those of another commit.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Fail when ours costs more than so many times what it aims at, in multiples of the floor, or
+    /// says things twice.
+    #[arg(long, value_name = "TIMES")]
+    within: Option<f64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Report {
+    /// What `run --json` has written.
+    json: PathBuf,
+    /// Put tables between the marks of this page.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Draw CPU time as multiples of the floor here.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -89,6 +108,7 @@ fn main() -> Result<ExitCode> {
             print!("{}", compare::compare(&Results::read(&old)?, &Results::read(&new)?));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Report(args) => report(&args).map(|()| ExitCode::SUCCESS),
         Command::List => {
             for scenario in ALL {
                 println!("{:17} {}", scenario.name, scenario.about);
@@ -129,7 +149,24 @@ fn run(args: &Run) -> Result<ExitCode> {
     });
     let results = measured??;
     print!("{}", table::table(&results));
-    Ok(if results.has_failed(Subject::Arcus) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let excesses = args.within.map_or_else(Vec::new, |slack| aims::excesses(&results, slack));
+    for excess in &excesses {
+        println!("{excess}");
+    }
+    let is_good = excesses.is_empty() && !results.has_failed(Subject::Arcus);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(args: &Report) -> Result<()> {
+    let results = Results::read(&args.json)?;
+    if let Some(path) = &args.page {
+        let page = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        write(path, page::replace(&page, &results).with_context(|| path.display().to_string())?)?;
+    }
+    if let Some(path) = &args.svg {
+        write(path, chart::chart(&results))?;
+    }
+    Ok(())
 }
 
 /// Every session is a descriptor here and one in the daemon, which inherits the limit.
@@ -154,9 +191,13 @@ fn measure(
     namespace: &Namespace,
 ) -> Result<Results> {
     let mut results = Results::new(scale, args.runs);
+    let began = Others::now()?;
     for run in 0..args.runs {
+        let takes_part =
+            |subject: &&Subject| !subject.is_rival() || run < args.rival_runs.unwrap_or(args.runs);
         for scenario in scenarios {
-            for subject in subjects.iter().filter(|subject| scenario.admits(**subject)) {
+            let admitted = subjects.iter().filter(|subject| scenario.admits(**subject));
+            for subject in admitted.filter(takes_part) {
                 // What took too long once is not waited for again.
                 let is_hopeless = *subject != Subject::Arcus
                     && results
@@ -175,23 +216,17 @@ fn measure(
                 results.add(scenario.name, *subject, outcome);
             }
         }
+        results.others_percent = Others::now()?.percent_since(&began);
         // What there is so far: a long run may be ended by hand.
-        write(&results, args)?;
+        if let Some(path) = &args.json {
+            write(path, serde_json::to_string_pretty(&results)? + "\n")?;
+        }
     }
     Ok(results)
 }
 
-fn write(results: &Results, args: &Run) -> Result<()> {
-    let to = |path: &Path, text: String| {
-        std::fs::write(path, text).with_context(|| path.display().to_string())
-    };
-    if let Some(path) = &args.json {
-        to(path, serde_json::to_string_pretty(results)? + "\n")?;
-    }
-    if let Some(path) = &args.svg {
-        to(path, chart::chart(results))?;
-    }
-    Ok(())
+fn write(path: &Path, text: String) -> Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {

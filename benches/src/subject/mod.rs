@@ -52,6 +52,11 @@ impl Subject {
         matches!(self, Self::Floor | Self::Relay)
     }
 
+    /// Whether it is a daemon of others.
+    pub(crate) const fn is_rival(self) -> bool {
+        !self.is_bare() && !matches!(self, Self::Arcus)
+    }
+
     /// Whether it adds `ORIGINATOR_ID` and `CLUSTER_LIST`.
     pub(crate) const fn is_reflector(self) -> bool {
         !matches!(self, Self::Relay)
