@@ -75,7 +75,7 @@ pub(crate) fn session(
         mode,
         port,
         local: Some(identity.address),
-        shards: identity.shards.into(),
+        shards: identity.shards,
         ..PeerConfig::new(session, remote)
     }
 }

@@ -30,10 +30,10 @@ pub struct PeerConfig {
     pub mode: Mode,
     /// Time to live of what we send, 1..=255.
     pub ttl: u8,
-    /// Octets that may wait for the peer to read them. One [`crate::Batch`] of each shard may go beyond.
+    /// Octets that may wait for the peer to read them. One push of each shard may go beyond.
     pub queue_octets: usize,
     /// How many shards write: each marks its End-of-RIB, and the last mark sends it. At least 1.
-    pub shards: usize,
+    pub shards: u16,
 }
 
 impl PeerConfig {

@@ -26,4 +26,4 @@ pub use event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
 pub use listener::{Incoming, Listener};
 pub use peer::{Busy, Peer, Then, spawn};
 pub use status::{Counters, Counts, PeerState, Status};
-pub use writer::{Batch, Push, PushError, Writer};
+pub use writer::{Push, PushError, Writer};

@@ -9,8 +9,8 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgp_wire::AfiSafi;
 use bgp_wire::update::write_end_of_rib;
+use bgp_wire::{AfiSafi, Messages};
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::outgoing::Outgoing;
 use crate::reading;
 use crate::status::Counters;
-use crate::writer::{Batch, Gauge, Push};
+use crate::writer::{Gauge, Push};
 
 /// How long the last words may take.
 const PARTING: Duration = Duration::from_secs(2);
@@ -51,13 +51,13 @@ pub(crate) enum WriteEnd {
 pub(crate) struct Writing {
     pub(crate) stream: Arc<TcpStream>,
     pub(crate) lane: mpsc::Receiver<Box<Lane>>,
-    pub(crate) queue: mpsc::Receiver<Box<Push>>,
+    pub(crate) queue: mpsc::UnboundedReceiver<Push>,
     pub(crate) gauge: Arc<Gauge>,
     /// Tells the session that a full queue has drained.
     pub(crate) drained: Arc<Notify>,
     /// The last word of the session: a NOTIFICATION, or nothing.
     pub(crate) parting: oneshot::Receiver<Option<Bytes>>,
-    pub(crate) shards: usize,
+    pub(crate) shards: u16,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
         while !out.is_plenty()
             && let Ok(push) = task.queue.try_recv()
         {
-            task.take(*push, &mut marks, &mut out);
+            task.take(push, &mut marks, &mut out);
         }
         if task.gauge.take_drained() {
             task.drained.notify_one();
@@ -92,7 +92,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
                 last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
                 Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
                 push = task.queue.recv(), if more => match push {
-                    Some(push) => task.take(*push, &mut marks, &mut out),
+                    Some(push) => task.take(push, &mut marks, &mut out),
                     None => more = false,
                 },
                 () = task.gauge.looked_for() => {}
@@ -145,14 +145,13 @@ impl Writing {
     fn take(&self, push: Push, marks: &mut Marks, out: &mut Outgoing) {
         let charge = push.charge();
         match push {
-            Push::Messages(batch) => out.queue(batch, charge, &self.gauge),
+            Push::Messages(messages) => out.queue(messages, charge, &self.gauge),
             Push::EndOfRib { family, shard } => {
                 if marks.mark(family, shard) {
                     let mut octets = Vec::new();
                     write_end_of_rib(family, &mut octets);
-                    let all = 0..u32::try_from(octets.len()).unwrap_or_default();
-                    let ranges = std::iter::once(all).collect();
-                    out.queue(Batch { arena: octets.into(), ranges }, charge, &self.gauge);
+                    let mark = Arc::new(Messages::all(octets.into()));
+                    out.queue(mark, charge, &self.gauge);
                 } else {
                     self.gauge.leave(charge);
                 }
@@ -219,13 +218,13 @@ fn kind_of(message: &[u8]) -> u8 {
 /// Which shards have marked the End-of-RIB of which family.
 #[derive(Debug)]
 struct Marks {
-    shards: usize,
-    seen: BTreeSet<(AfiSafi, usize)>,
+    shards: u16,
+    seen: BTreeSet<(AfiSafi, u16)>,
 }
 
 impl Marks {
     /// Whether this was the last mark that was missing. The next round starts anew.
-    fn mark(&mut self, family: AfiSafi, shard: usize) -> bool {
+    fn mark(&mut self, family: AfiSafi, shard: u16) -> bool {
         self.seen.insert((family, shard));
         let complete = (0..self.shards).all(|shard| self.seen.contains(&(family, shard)));
         if complete {
