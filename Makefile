@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop lint bench bench-full bench-smoke cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop lint bench bench-full bench-smoke flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -84,6 +84,15 @@ bench-full: ## measure docs/performance.md anew, at full size: ours three times,
 bench-smoke: setup ## the benchmark, small and once: fails on wrong counts and content, and on gross cost
 	cargo build --release -p arcus-bgpd -p arcus-bench
 	target/release/arcus-bench run --runs 1 --scale 0.05 --within 3 --json target/bench-smoke.json --only $(SMOKE)
+
+# With frame pointers, so that perf sees who called whom; in a directory of its own, since all is built anew.
+flame: setup ## where the time goes: docs/flame.svg from perf, over the load of vpnv4-1m
+	@command -v perf >/dev/null || { echo "make flame needs perf: apt-get install linux-perf"; exit 1; }
+	RUSTFLAGS="-C force-frame-pointers=yes" cargo build --release --target-dir target/flame -p arcus-bgpd
+	cargo build --release -p arcus-bench
+	perf record -q -F 4999 -g -o target/perf.data -- target/release/arcus-bench run --full --runs 3 \
+	  --only vpnv4-1m --bgpd target/flame/release/arcus-bgpd
+	perf script --no-inline -F comm,ip,sym -i target/perf.data | target/release/arcus-bench flame docs/flame.svg
 
 install: setup ## release build, installed below DESTDIR (default /)
 	cargo build --workspace --bins --release

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a command line that prints its results")]
 
 mod bare;
+mod flame;
 mod load;
 mod plan;
 mod report;
@@ -47,6 +48,8 @@ enum Command {
     Compare { old: PathBuf, new: PathBuf },
     /// Write the results of a run into the documentation.
     Report(Report),
+    /// Draw a flame graph of what `perf script -F comm,ip,sym` prints into the standard input.
+    Flame { svg: PathBuf },
     /// List the scenarios.
     List,
     /// Be one of the bare programs, until killed.
@@ -109,6 +112,9 @@ fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Report(args) => report(&args).map(|()| ExitCode::SUCCESS),
+        Command::Flame { svg } => {
+            write(&svg, flame::draw(std::io::stdin().lock())?).map(|()| ExitCode::SUCCESS)
+        }
         Command::List => {
             for scenario in ALL {
                 println!("{:17} {}", scenario.name, scenario.about);
