@@ -1,5 +1,6 @@
 //! The budget of memory (architecture, section 6): at most 200 octets a route at the peak of a load.
 
+#[allow(dead_code, reason = "some of it is for benchmarks alone")]
 #[path = "../benches/load/mod.rs"]
 mod load;
 
