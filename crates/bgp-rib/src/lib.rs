@@ -26,6 +26,7 @@ mod group;
 mod index;
 mod interest;
 mod known;
+mod many;
 mod memberships;
 mod outside;
 mod owing;

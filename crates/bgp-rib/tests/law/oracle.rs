@@ -44,6 +44,8 @@ struct Peer {
     view: PeerView,
     up: bool,
     attached: bool,
+    /// How many paths it is told where it is told several. Whether it is, is settled when it comes up.
+    several: BTreeMap<AfiSafi, u8>,
     heard: BTreeMap<(Dest, u32), Heard>,
 }
 
@@ -98,13 +100,18 @@ impl Oracle {
             }
         }
         let attached = !waits(&view);
-        self.peers.insert(peer, Peer { view, up: true, attached, heard });
+        let several = several(&view);
+        self.peers.insert(peer, Peer { view, up: true, attached, several, heard });
         self.import(peer);
     }
 
     pub(crate) fn changed(&mut self, peer: u16, view: PeerView) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.up) {
             known.attached |= !waits(&view);
+            let several = several(&view);
+            for (family, paths) in &mut known.several {
+                *paths = several.get(family).copied().unwrap_or(1);
+            }
             known.view = view;
             self.import(peer);
         }
@@ -216,7 +223,7 @@ impl Oracle {
     }
 
     /// All that a peer is to know.
-    pub(crate) fn adj_rib_out(&self, peer: u16) -> BTreeMap<Dest, Told> {
+    pub(crate) fn adj_rib_out(&self, peer: u16) -> BTreeMap<Dest, Vec<Told>> {
         let to = &self.peers[&peer];
         let mut dests: BTreeSet<Dest> = self
             .peers
@@ -229,14 +236,15 @@ impl Oracle {
         dests
             .into_iter()
             .filter(|(family, _)| to.view.speaks(*family))
-            .filter_map(|dest| {
-                let told = self.tell(peer, to, &dest)?;
-                Some((dest, told))
+            .map(|dest| {
+                let told = self.tell(peer, to, &dest);
+                (dest, told)
             })
+            .filter(|(_, told)| !told.is_empty())
             .collect()
     }
 
-    fn tell(&self, peer: u16, to: &Peer, dest: &Dest) -> Option<Told> {
+    fn tell(&self, peer: u16, to: &Peer, dest: &Dest) -> Vec<Told> {
         let family = dest.0;
         let mut paths: Vec<(u16, &Peer, u32, &Heard)> = Vec::new();
         for (from, known) in &self.peers {
@@ -249,24 +257,39 @@ impl Oracle {
         if family == AfiSafi::RTC {
             let key: RtMembership = dest.1.parse().unwrap();
             if to.view.originate.contains(&key) {
-                return Some(own_membership(&to.view));
+                return vec![own_membership(&to.view)];
             }
             if to.view.memberships == MembershipsOut::OwnOnly {
-                return None;
+                return Vec::new();
             }
             paths.retain(|(from, known, _, heard)| {
                 *from != peer && may_go(self.rules, family, &known.view, heard, &to.view)
             });
         }
-        let (from, known, _, heard) = best(self.rules.decision, family, paths)?;
-        if from == peer || !may_go(self.rules, family, &known.view, heard, &to.view) {
-            return None;
+        // RFC 7911: the best of all, or the best of those that may go to it.
+        let mut told = Vec::new();
+        let mut left = if to.several.contains_key(&family) { paths.len() } else { 1 };
+        while left > 0 && !paths.is_empty() {
+            left -= 1;
+            let chosen = best(self.rules.decision, family, paths.clone()).unwrap();
+            let (from, known, id, heard) = chosen;
+            paths.retain(|(other, _, other_id, _)| (*other, *other_id) != (from, id));
+            let due = from != peer
+                && may_go(self.rules, family, &known.view, heard, &to.view)
+                && (!family.has_targets() || wants(to, &heard.attributes));
+            if due {
+                told.push(transform(known, heard, &to.view, family));
+            }
         }
-        if family.has_targets() && !wants(to, &heard.attributes) {
-            return None;
-        }
-        Some(transform(known, heard, &to.view, family))
+        told.truncate(to.several.get(&family).copied().unwrap_or(1).into());
+        told
     }
+}
+
+fn several(view: &PeerView) -> BTreeMap<AfiSafi, u8> {
+    let agreed = |family: &AfiSafi| view.negotiated.add_path_send.contains(family);
+    let all = view.policy.add_path_send.iter().map(|(family, paths)| (*family, paths.get()));
+    all.filter(|(family, _)| agreed(family) && *family != AfiSafi::RTC).collect()
 }
 
 fn wants(to: &Peer, attributes: &PathAttributes) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use bgp_rib::{
@@ -161,7 +162,13 @@ fn peer_policy(knobs: &Knobs) -> PeerPolicy {
         role: Role::from_u8(knobs.role),
         aigp: bit(5),
         next_hop_self: bit(6),
-        add_path_send: Vec::new(),
+        add_path_send: match knobs.bits >> 9 & 7 {
+            0..=3 => Vec::new(),
+            n => {
+                let paths = NonZeroU8::new(u8::try_from(n - 3).unwrap()).unwrap();
+                FAMILIES.into_iter().map(|family| (family, paths)).collect()
+            }
+        },
         long_lived: bit(7),
         enforce_first_as: !bit(8),
         default_local_pref: knobs.default_local_pref.map(|n| 99 + u32::from(n)),
