@@ -269,7 +269,7 @@ pub(crate) fn may_go(config: &ShardConfig, bucket: &Bucket, to: PeerIx, view: &P
             let policy = &*view.policy;
             let is_leak = bucket.only_to_customers && policy.role.is_some_and(is_below_or_beside);
             let is_loop = !policy.as_override && bucket.attributes.as_path.contains(asn);
-            let is_stale = bucket.rank.long_lived_stale && !policy.long_lived;
+            let is_stale = bucket.rank.worth.is_long_lived_stale() && !policy.long_lived;
             !(bucket.no_export || is_leak || is_loop || is_stale)
         }
         PeerKind::NonClient if bucket.source == Source::NonClient => false,

@@ -78,13 +78,13 @@ impl<F: TableFamily> Table<F> {
                 }
                 continue;
             }
-            if stale.is_empty() || bucket.rank.long_lived_stale {
+            if stale.is_empty() || bucket.rank.worth.is_long_lived_stale() {
                 continue;
             }
             let Bucket { source, next_hop, rank, .. } = *bucket;
             let mut attributes = Arc::clone(&bucket.attributes);
             Arc::make_mut(&mut attributes).communities.push(Community::LLGR_STALE);
-            let rank = Rank { long_lived_stale: true, ..rank };
+            let rank = Rank { worth: rank.worth.long_lived_stale(), ..rank };
             self.move_paths(world, stale, Said { peer, source, next_hop, attributes, rank });
         }
     }

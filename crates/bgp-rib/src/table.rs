@@ -14,7 +14,7 @@ use crate::decision::{self, Candidate};
 use crate::family::TableFamily;
 use crate::group::UpdateGroup;
 use crate::index::{Hash, Index};
-use crate::many::{Many, Told};
+use crate::many::Many;
 use crate::owing::{Link, Links, Owing};
 use crate::peer::PeerIx;
 use crate::peer_set::{PeerSet, SetIx};
@@ -456,14 +456,16 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// What was told of a destination, before something about it changes.
-    fn before(&self, world: &World, destination: u32) -> Before {
+    fn before(&mut self, world: &World, destination: u32) -> Before {
         if Self::CHOSEN_PER_PEER {
             return Before::PerPeer(self.choices(world, destination));
         }
         let head = self.destinations.at(destination).head;
         let bucket = if head == NONE { NONE } else { self.paths.at(head).bucket };
-        let many = (!self.many.is_empty()).then(|| Box::new(self.told_many(world, destination)));
-        Before::Best { path: head, bucket, many }
+        if !self.many.is_empty() {
+            self.remember_many(world, destination);
+        }
+        Before::Best { path: head, bucket }
     }
 
     /// Something about a destination has changed: decides anew, and owes it to all to whom that
@@ -471,9 +473,9 @@ impl<F: TableFamily> Table<F> {
     fn settle(&mut self, world: &World, destination: u32, before: &Before, touched: u32) {
         self.decide(world, destination);
         match before {
-            Before::Best { path, bucket, many } => {
-                if let Some(many) = many {
-                    self.settle_many(world, destination, many, touched);
+            Before::Best { path, bucket } => {
+                if !self.many.is_empty() {
+                    self.settle_many(world, destination, touched);
                 }
                 let head = self.destinations.at(destination).head;
                 let now = if head == NONE { NONE } else { self.paths.at(head).bucket };
@@ -585,6 +587,10 @@ impl<F: TableFamily> Table<F> {
 
 /// See [`Table::before`].
 enum Before {
-    Best { path: u32, bucket: BucketIx, many: Option<Box<Box<[Told]>>> },
+    /// What those are told that are told several paths is remembered apart.
+    Best {
+        path: u32,
+        bucket: BucketIx,
+    },
     PerPeer(Vec<crate::memberships::Choice>),
 }
