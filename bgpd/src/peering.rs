@@ -95,13 +95,16 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
     let exact = |targets: &BTreeSet<_>| -> BTreeSet<RtMembership> {
         targets.iter().map(|target| RtMembership::exact(identity.asn, *target)).collect()
     };
-    let base = PeerView::new(
-        kind,
-        agreement.peer.router_id,
-        session.remote.ip().to_canonical(),
-        session.local.ip().to_canonical(),
-        agreement.negotiated.clone(),
-    );
+    let base = PeerView {
+        enhanced_refresh: agreement.enhanced_route_refresh,
+        ..PeerView::new(
+            kind,
+            agreement.peer.router_id,
+            session.remote.ip().to_canonical(),
+            session.local.ip().to_canonical(),
+            agreement.negotiated.clone(),
+        )
+    };
     let limits = limits(spec);
     let asked = if speaks_rtc { InterestMode::FromRtc } else { InterestMode::Everything };
     match &spec.role {

@@ -287,7 +287,7 @@ impl Shard {
             }
             Input::EndOfRib { peer, family } => self.end_of_rib(peer, family),
             Input::RtcTimeout { peer } => self.attach(peer),
-            Input::RouteRefresh { peer, family } => self.refresh(peer, family),
+            Input::RouteRefresh { peer, family } => self.route_refresh(peer, family),
             Input::Drained { peer } => self.world.unblock(peer),
             Input::PeerDown { peer, retained } => self.peer_down(peer, &retained),
             Input::RefreshMark { peer, family, begin } => self.refresh_mark(peer, family, begin),
@@ -438,6 +438,18 @@ impl Shard {
         self.memberships_changed();
     }
 
+    fn route_refresh(&mut self, peer: PeerIx, family: AfiSafi) {
+        let marked = self.world.up(peer).is_some_and(|known| known.view.enhanced_refresh);
+        if !marked {
+            return self.refresh(peer, family);
+        }
+        for_each_table!(self.tables, table => {
+            if family_of(table) == family && table.group_ix(peer).is_some() {
+                table.answers.ask(peer);
+            }
+        });
+    }
+
     fn refresh_mark(&mut self, peer: PeerIx, family: AfiSafi, begin: bool) {
         if self.world.up(peer).is_none() {
             return;
@@ -495,6 +507,7 @@ fn flush_table<F: TableFamily>(
     if table.is_at_rest() {
         return false;
     }
+    begin_answers(table, world, sink);
     for _ in 0..pace.rounds {
         table.advance_walks(world, pace.walk);
         table.pack(world, round, pace);
@@ -515,7 +528,28 @@ fn flush_table<F: TableFamily>(
             table.end_of_rib_due.retain(|other| *other != peer);
         }
     }
+    for peer in table.answered(world) {
+        let batch = Batch { messages: None, marks: vec![Mark::RefreshEnd(F::AFI_SAFI)] };
+        if push(world, sink, peer, &batch).is_ok() {
+            table.answers.end(peer);
+        }
+    }
     table.has_work(world)
+}
+
+/// Begins to answer those who asked for all routes and mark answers. What they are shown is behind the
+/// mark, all of it: what was said before, they forget.
+fn begin_answers<F: TableFamily>(table: &mut Table<F>, world: &mut World, sink: &mut impl Sink) {
+    for peer in table.answers.asked() {
+        if !world.is_ready(peer) {
+            continue;
+        }
+        let batch = Batch { messages: None, marks: vec![Mark::RefreshBegin(F::AFI_SAFI)] };
+        if push(world, sink, peer, &batch).is_ok() {
+            table.answers.begin(peer);
+            table.show_all(world, peer);
+        }
+    }
 }
 
 /// Hands over a batch. A full queue blocks the peer; then it is tried once more, since the queue may
