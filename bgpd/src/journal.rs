@@ -49,12 +49,12 @@ struct Told {
 struct Listeners(BTreeMap<PeerIx, Told>);
 
 impl Sink for Listeners {
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         let told = self.0.entry(peer).or_default();
         told.batches += 1;
         for octets in batch.slices() {
             told.octets += octets.len() as u64;
-            told.hash.write(&octets);
+            told.hash.write(octets);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! takes a lock. The thread waits for inputs only: peers whose queue is full are left behind, and
 //! events for the control task that find no room wait here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub(crate) struct ShardThread {
 impl ShardThread {
     /// Runs until every sender of inputs is gone.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
-        let mut writers = Writers::new(self.shard.config().shard.into());
+        let mut writers = Writers::new(self.shard.config().shard);
         let mut unsaid = VecDeque::new();
         let mut turn = Vec::with_capacity(TURN);
         while self.take(&mut turn, !unsaid.is_empty()) {
@@ -153,8 +153,9 @@ impl ShardThread {
 
 /// The queues of the sessions that are up.
 struct Writers {
-    shard: usize,
-    by_peer: BTreeMap<PeerIx, Queue>,
+    shard: u16,
+    /// By peer number.
+    by_peer: Vec<Option<Queue>>,
     /// Before the initial convergence End-of-RIB is withheld: a peer that kept our routes over our
     /// restart would drop those that we are still to learn (RFC 4724 §4.1).
     withhold: bool,
@@ -168,32 +169,42 @@ struct Queue {
 }
 
 impl Writers {
-    fn new(shard: usize) -> Self {
-        Self { shard, by_peer: BTreeMap::new(), withhold: true }
+    fn new(shard: u16) -> Self {
+        Self { shard, by_peer: Vec::new(), withhold: true }
+    }
+
+    fn of(&mut self, peer: PeerIx) -> Option<&mut Queue> {
+        self.by_peer.get_mut(usize::from(peer.0))?.as_mut()
     }
 
     fn add(&mut self, peer: PeerIx, session: u64, writer: Writer) {
-        self.by_peer.insert(peer, Queue { session, writer, marks: BTreeSet::new() });
+        let at = usize::from(peer.0);
+        if self.by_peer.len() <= at {
+            self.by_peer.resize_with(at + 1, || None);
+        }
+        self.by_peer[at] = Some(Queue { session, writer, marks: BTreeSet::new() });
     }
 
-    fn is_up(&self, peer: PeerIx, session: u64) -> bool {
-        self.by_peer.get(&peer).is_some_and(|queue| queue.session == session)
+    fn is_up(&mut self, peer: PeerIx, session: u64) -> bool {
+        self.of(peer).is_some_and(|queue| queue.session == session)
     }
 
     fn remove(&mut self, peer: PeerIx) {
-        self.by_peer.remove(&peer);
+        if let Some(queue) = self.by_peer.get_mut(usize::from(peer.0)) {
+            *queue = None;
+        }
     }
 
     fn drained(&mut self, peer: PeerIx) {
         let (shard, withhold) = (self.shard, self.withhold);
-        if let Some(queue) = self.by_peer.get_mut(&peer) {
+        if let Some(queue) = self.of(peer) {
             queue.push_marks(shard, withhold);
         }
     }
 
     fn release_end_of_rib(&mut self) {
         self.withhold = false;
-        for queue in self.by_peer.values_mut() {
+        for queue in self.by_peer.iter_mut().flatten() {
             queue.push_marks(self.shard, false);
         }
     }
@@ -201,7 +212,7 @@ impl Writers {
 
 impl Queue {
     /// Pushes the marks that may go. One that finds no room stays: the queue says when it has drained.
-    fn push_marks(&mut self, shard: usize, withhold: bool) {
+    fn push_marks(&mut self, shard: u16, withhold: bool) {
         let writer = &self.writer;
         self.marks.retain(|family| {
             // Memberships are never withheld: peers wait for them before they tell us anything.
@@ -213,17 +224,19 @@ impl Queue {
 }
 
 impl Sink for Writers {
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         let (shard, withhold) = (self.shard, self.withhold);
         // A peer without a queue is one whose end the shard is about to hear of.
-        let Some(queue) = self.by_peer.get_mut(&peer) else { return Ok(()) };
-        if !batch.ranges.is_empty() {
-            let messages = bgp_peer::Batch { arena: batch.arena, ranges: batch.ranges };
-            if queue.writer.try_push(Push::Messages(messages)) == Err(PushError::Full) {
-                return Err(Full);
-            }
+        let Some(queue) = self.of(peer) else { return Ok(()) };
+        if let Some(messages) = &batch.messages
+            && queue.writer.try_push(Push::Messages(Arc::clone(messages))) == Err(PushError::Full)
+        {
+            return Err(Full);
         }
-        queue.marks.extend(batch.end_of_rib);
+        if batch.end_of_rib.is_empty() && queue.marks.is_empty() {
+            return Ok(());
+        }
+        queue.marks.extend(&batch.end_of_rib);
         queue.push_marks(shard, withhold);
         Ok(())
     }

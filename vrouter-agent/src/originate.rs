@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::ops::Range;
 
 use bgp_wire::community::ExtendedCommunity;
 use bgp_wire::nlri::{PathId, Rtc, VpnV4};
@@ -89,23 +88,10 @@ enum EndOfRib {
 pub struct Chunk {
     /// Whole messages, one behind the other.
     pub octets: Vec<u8>,
-    /// Where each message is.
-    pub messages: Vec<Range<u32>>,
     routes: BTreeSet<VpnPrefix>,
     memberships: BTreeSet<RouteTarget>,
     vpn_end_of_rib: bool,
     rtc_end_of_rib: bool,
-}
-
-impl Chunk {
-    /// Appends one message.
-    fn write<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        let position = |out: &Vec<u8>| u32::try_from(out.len()).expect("a chunk is small");
-        let start = position(&self.octets);
-        let result = write(&mut self.octets);
-        self.messages.push(start..position(&self.octets));
-        result
-    }
 }
 
 impl Outbox {
@@ -153,7 +139,6 @@ impl Outbox {
     pub fn take(&mut self, announced: &Announced, speaker: &Speaker) -> Option<Chunk> {
         let mut chunk = Chunk {
             octets: Vec::new(),
-            messages: Vec::new(),
             routes: BTreeSet::new(),
             memberships: BTreeSet::new(),
             vpn_end_of_rib: false,
@@ -164,7 +149,7 @@ impl Outbox {
             if self.memberships.is_empty() && self.rtc_end_of_rib == EndOfRib::Owed {
                 self.rtc_end_of_rib = EndOfRib::Sent;
                 chunk.rtc_end_of_rib = true;
-                chunk.write(|out| update::write_end_of_rib(AfiSafi::RTC, out));
+                update::write_end_of_rib(AfiSafi::RTC, &mut chunk.octets);
             }
         }
         if let Some(form) = self.vpn {
@@ -172,7 +157,7 @@ impl Outbox {
             if self.routes.is_empty() && self.vpn_end_of_rib == EndOfRib::Owed {
                 self.vpn_end_of_rib = EndOfRib::Sent;
                 chunk.vpn_end_of_rib = true;
-                chunk.write(|out| update::write_end_of_rib(AfiSafi::VPNV4, out));
+                update::write_end_of_rib(AfiSafi::VPNV4, &mut chunk.octets);
             }
         }
         (!chunk.octets.is_empty()).then_some(chunk)
@@ -220,14 +205,14 @@ impl Outbox {
         while !rest.is_empty() {
             let routes = rest.iter().map(|key| (PathId::default(), key, &()));
             let taken =
-                chunk.write(|out| update::write_reach::<Rtc>(form, &octets, next_hop, routes, out));
+                update::write_reach::<Rtc>(form, &octets, next_hop, routes, &mut chunk.octets);
             rest = rest.get(taken.max(1)..).unwrap_or_default();
         }
         let keys: Vec<_> = unwanted.iter().map(key).collect();
         let mut rest = keys.as_slice();
         while !rest.is_empty() {
             let routes = rest.iter().map(|key| (PathId::default(), key));
-            let taken = chunk.write(|out| update::write_unreach::<Rtc>(form, routes, out));
+            let taken = update::write_unreach::<Rtc>(form, routes, &mut chunk.octets);
             rest = rest.get(taken.max(1)..).unwrap_or_default();
         }
         chunk.memberships = owed;
@@ -255,7 +240,7 @@ impl Outbox {
         let mut rest = withdrawn.as_slice();
         while !rest.is_empty() && chunk.octets.len() < CHUNK {
             let routes = rest.iter().map(|key| (PathId::default(), key));
-            let taken = chunk.write(|out| update::write_unreach::<VpnV4>(form, routes, out));
+            let taken = update::write_unreach::<VpnV4>(form, routes, &mut chunk.octets);
             let (done, after) = rest.split_at(taken.clamp(1, rest.len()));
             chunk.routes.extend(done);
             rest = after;
@@ -273,8 +258,8 @@ impl Outbox {
             while !rest.is_empty() && chunk.octets.len() < CHUNK {
                 let list = rest.iter().map(|(key, label)| (PathId::default(), key, label));
                 let next_hop = speaker.next_hop();
-                let taken = chunk
-                    .write(|out| update::write_reach::<VpnV4>(form, &octets, next_hop, list, out));
+                let taken =
+                    update::write_reach::<VpnV4>(form, &octets, next_hop, list, &mut chunk.octets);
                 let (done, after) = rest.split_at(taken.clamp(1, rest.len()));
                 chunk.routes.extend(done.iter().map(|(key, _)| *key));
                 rest = after;
@@ -289,7 +274,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use arcus_config::Topology;
-    use bgp_wire::{Message, Negotiated, RouteDistinguisher, Update, for_each_family};
+    use bgp_wire::{Message, Negotiated, RouteDistinguisher, Update, for_each_family, frame};
 
     use super::*;
 
@@ -326,16 +311,18 @@ mod tests {
     /// What the chunk says, read back as a peer would.
     fn read(chunk: &Chunk) -> Vec<Update> {
         let negotiated = Negotiated { extended_messages: false, ..Negotiated::everything() };
-        let whole: usize = chunk.messages.iter().map(ExactSizeIterator::len).sum();
-        assert_eq!(whole, chunk.octets.len(), "nothing is between the messages");
-        let messages = chunk.messages.iter().map(|range| {
-            let octets = &chunk.octets[range.start as usize..range.end as usize];
+        let mut rest = &*chunk.octets;
+        let mut updates = Vec::new();
+        while let Some(length) = frame::length(rest, negotiated.max_message()).expect("a header") {
+            let (octets, more) = rest.split_at(length);
+            rest = more;
             match Message::decode(octets, &negotiated) {
-                Ok(Message::Update(update)) if update.faults.is_empty() => update,
+                Ok(Message::Update(update)) if update.faults.is_empty() => updates.push(update),
                 other => panic!("{other:?}"),
             }
-        });
-        messages.collect()
+        }
+        assert!(rest.is_empty(), "nothing but messages");
+        updates
     }
 
     /// Each message in a word.

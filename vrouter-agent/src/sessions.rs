@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcus_config::{Cloud, ControlNode};
-use bgp_peer::{Batch, Established, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, Writer};
+use bgp_peer::{Established, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, Writer};
 use bgp_session::{HoldTime, SessionConfig};
-use bgp_wire::AfiSafi;
 use bgp_wire::capability::GracefulRestart;
 use bgp_wire::update::Form;
-use bytes::Bytes;
+use bgp_wire::{AfiSafi, Messages};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
@@ -128,9 +128,8 @@ impl Sessions {
         for (address, running) in &self.running {
             let Some(writer) = &running.writer else { continue };
             while let Some(mut chunk) = core.next_chunk(*address) {
-                let arena = Bytes::from(std::mem::take(&mut chunk.octets));
-                let ranges = std::mem::take(&mut chunk.messages);
-                match writer.try_push(Push::Messages(Batch { arena, ranges })) {
+                let messages = Messages::all(std::mem::take(&mut chunk.octets).into());
+                match writer.try_push(Push::Messages(Arc::new(messages))) {
                     Ok(()) => {}
                     Err(PushError::Full) => core.blocked(*address, chunk),
                     // What it was owed is owed to the next session, like everything else.

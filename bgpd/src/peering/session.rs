@@ -51,7 +51,7 @@ pub(crate) fn session(
         port,
         local: Some(options.source_address.unwrap_or(identity.address)),
         ttl: options.ttl.unwrap_or(255),
-        shards: identity.shards.into(),
+        shards: identity.shards,
         ..PeerConfig::new(session, remote)
     }
 }
@@ -70,7 +70,7 @@ mod tests {
             Identity { asn: 64_512, address: us.into(), router_id: us, cluster_id: us, shards: 1 };
         let said = |role, restarting| {
             let config = session(&identity, &spec(role), us.into(), restarting);
-            let restart = config.session.restart.unwrap();
+            let restart = config.session.restart.as_ref().unwrap();
             (restart.notification, restart.restarted)
         };
         assert_eq!(said(PeerRole::Sibling, true), (true, true));

@@ -7,16 +7,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bgp_peer::{Batch, Down, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, Writer, spawn};
+use bgp_peer::{Down, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, Writer, spawn};
 use bgp_session::SessionConfig;
 use bgp_wire::capability::GracefulRestart;
 use bgp_wire::community::Community;
 use bgp_wire::{
-    AfiSafi, AsPath, Family, Label, Message, Negotiated, NextHop, PathAttributes, PathId, Route,
-    RouteTarget, RtMembership, Rtc, Update, VpnV4, Withdrawal,
+    AfiSafi, AsPath, Family, Label, Message, Messages, Negotiated, NextHop, PathAttributes, PathId,
+    Route, RouteTarget, RtMembership, Rtc, Update, VpnV4, Withdrawal,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -389,9 +390,7 @@ impl Fake {
     }
 
     async fn push(&self, octets: Vec<u8>) {
-        let end = u32::try_from(octets.len()).unwrap();
-        let ranges = std::iter::once(0..end).collect();
-        let push = Push::Messages(Batch { arena: octets.into(), ranges });
+        let push = Push::Messages(Arc::new(Messages::all(octets.into())));
         let pushed = timeout(CEILING, async {
             while self.writer.as_ref().expect("up").try_push(push.clone()) == Err(PushError::Full) {
                 sleep(POLL).await;

@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::ops::Range;
+use std::sync::Arc;
 
-use bgp_wire::frame;
+use bgp_wire::Messages;
 use bytes::Bytes;
 
 use crate::status::Counters;
-use crate::writer::{Batch, Gauge};
+use crate::writer::Gauge;
 
 /// The type of an UPDATE (RFC 4271 §4.1).
 const UPDATE: u8 = 2;
@@ -29,60 +29,42 @@ pub(crate) struct Outgoing {
 
 #[derive(Debug)]
 struct Queued {
-    batch: Batch,
+    messages: Arc<Messages>,
     charge: usize,
-    /// The range that is being written, and how many of its octets are.
+    /// The run that is being written, how many of its octets are, and how many of its messages.
     next: usize,
     at: usize,
-    /// Where in that range the message under way ends; `at` between two messages.
-    message_end: usize,
+    counted: usize,
 }
 
 impl Queued {
-    fn range(&self, index: usize) -> Option<Range<usize>> {
-        self.batch.ranges.get(index).map(|range| range.start as usize..range.end as usize)
-    }
-
     /// What is left of the message of which the peer has the beginning.
-    fn under_way(&self) -> Option<Range<usize>> {
-        let start = self.range(self.next)?.start;
-        (self.at < self.message_end).then_some(start + self.at..start + self.message_end)
+    fn under_way(&self) -> Option<&[u8]> {
+        let run = self.messages.run(self.next)?;
+        run.octets.get(self.at..run.end_of_message(self.at)).filter(|rest| !rest.is_empty())
     }
 
-    /// Takes octets off the front, one message at most, and gives those left over. `None` when the
-    /// batch is written.
-    fn advance(&mut self, written: usize, counters: &Counters) -> Option<usize> {
-        let range = self.range(self.next)?;
-        let rest = self.batch.arena.get(range.start + self.at..range.end).unwrap_or_default();
-        if self.at == self.message_end {
-            self.message_end += message_length(rest);
+    /// Takes octets off the front and gives those left over; the run under way at most, or, where the
+    /// session has something to say, the message. `None` when the batch is written.
+    fn advance(&mut self, written: usize, stop: bool, counters: &Counters) -> Option<usize> {
+        let run = self.messages.run(self.next)?;
+        let mut end = run.octets.len();
+        if stop && self.at > 0 {
+            end = run.end_of_message(self.at);
         }
-        let left = self.message_end - self.at;
-        if written < left {
-            self.at += written;
-            return Some(0);
+        let took = written.min(end - self.at);
+        self.at += took;
+        let ended = run.ended_by(self.at);
+        counters.sent.count(UPDATE, (ended - self.counted) as u64, 0);
+        self.counted = ended;
+        if self.at == run.octets.len() {
+            (self.next, self.at, self.counted) = (self.next + 1, 0, 0);
         }
-        counters.sent.count(UPDATE, 1, 0);
-        self.at = self.message_end;
-        if self.at == range.len() {
-            (self.next, self.at, self.message_end) = (self.next + 1, 0, 0);
-        }
-        Some(written - left)
+        Some(written - took)
     }
 
     fn is_written(&self) -> bool {
-        self.next >= self.batch.ranges.len()
-    }
-}
-
-/// The length of the message at the start of `octets` by its header (RFC 4271 §4.1). Octets that
-/// cannot be a message count as one.
-fn message_length(octets: &[u8]) -> usize {
-    match *octets {
-        [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, high, low, ..] => {
-            usize::from(u16::from_be_bytes([high, low])).max(frame::HEADER).min(octets.len())
-        }
-        _ => octets.len(),
+        self.messages.run(self.next).is_none()
     }
 }
 
@@ -101,13 +83,11 @@ impl Outgoing {
         self.said.push_back((kind, octets));
     }
 
-    pub(crate) fn queue(&mut self, mut batch: Batch, charge: usize, gauge: &Gauge) {
-        let end = batch.arena.len();
-        batch.ranges.retain(|range| range.start < range.end && range.end as usize <= end);
-        if batch.ranges.is_empty() {
+    pub(crate) fn queue(&mut self, messages: Arc<Messages>, charge: usize, gauge: &Gauge) {
+        if messages.is_empty() {
             gauge.leave(charge);
         } else {
-            self.batches.push_back(Queued { batch, charge, next: 0, at: 0, message_end: 0 });
+            self.batches.push_back(Queued { messages, charge, next: 0, at: 0, counted: 0 });
         }
     }
 
@@ -118,24 +98,27 @@ impl Outgoing {
     /// As much as one write takes, in the order of [`Self::advance`].
     pub(crate) fn pieces(&self) -> Vec<IoSlice<'_>> {
         let mut pieces = Vec::with_capacity(PIECES.min(self.said.len() + self.batches.len() * 4));
-        let under_way = self.batches.front().and_then(|first| Some((first, first.under_way()?)));
-        if let Some((first, message)) = under_way {
-            pieces.extend(piece(&first.batch.arena, message));
-        }
+        let under_way = match self.batches.front() {
+            // With nothing to come between, the message need not be told apart.
+            Some(first) if !self.said.is_empty() => first.under_way(),
+            _ => None,
+        };
+        let mut skip = under_way.map_or(0, <[u8]>::len);
+        pieces.extend(under_way.map(IoSlice::new));
         for (index, (_, octets)) in self.said.iter().enumerate() {
             let from = if index == 0 { self.said_at } else { 0 };
             pieces.extend(octets.get(from..).map(IoSlice::new));
         }
         let mut octets = 0;
         for queued in &self.batches {
-            // Behind the message under way, if there is one.
-            let mut skip = queued.message_end;
-            for range in (queued.next..).map_while(|next| queued.range(next)) {
+            skip += queued.at;
+            for run in (queued.next..).map_while(|next| queued.messages.run(next)) {
                 if pieces.len() >= PIECES || octets >= OCTETS {
                     return pieces;
                 }
-                octets += range.len();
-                pieces.extend(piece(&queued.batch.arena, range.start + skip..range.end));
+                let rest = run.octets.get(skip..).unwrap_or_default();
+                octets += rest.len();
+                pieces.extend((!rest.is_empty()).then_some(IoSlice::new(rest)));
                 skip = 0;
             }
         }
@@ -159,7 +142,8 @@ impl Outgoing {
                 self.said.pop_front();
                 self.said_at = 0;
             } else if let Some(first) = self.batches.front_mut() {
-                written = first.advance(written, counters).unwrap_or_default();
+                let stop = !self.said.is_empty();
+                written = first.advance(written, stop, counters).unwrap_or_default();
                 if first.is_written() {
                     gauge.leave(first.charge);
                     self.batches.pop_front();
@@ -174,24 +158,19 @@ impl Outgoing {
     pub(crate) fn keep_only_what_is_under_way(&mut self) {
         self.said.truncate(usize::from(self.said_at > 0));
         self.batches.truncate(usize::from(self.is_within_a_batch()));
-        if let Some(first) = self.batches.front_mut() {
-            let end = first.message_end;
-            first.batch.ranges.truncate(first.next + 1);
-            if let Some(range) = first.batch.ranges.last_mut() {
-                range.end = range.start + u32::try_from(end).unwrap_or_default();
-            }
+        if let Some(first) = self.batches.front_mut()
+            && let Some(rest) = first.under_way()
+        {
+            let rest = Bytes::copy_from_slice(rest);
+            // It counts as one of the session's: nothing else is left to be ordered.
+            self.said.push_front((UPDATE, rest));
+            self.batches.clear();
         }
     }
 }
 
-fn piece(arena: &Bytes, run: Range<usize>) -> Option<IoSlice<'_>> {
-    (!run.is_empty()).then(|| arena.get(run)).flatten().map(IoSlice::new)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::writer::Writer;
 
@@ -204,8 +183,10 @@ mod tests {
     fn outgoing() -> (Outgoing, Arc<Gauge>, Counters) {
         let (_, _, gauge) = Writer::new(1000);
         let mut out = Outgoing::default();
-        let arena = [message(b'a'), vec![b'-'; 2], message(b'b'), message(b'c')].concat().into();
-        out.queue(Batch { arena, ranges: vec![0..20, 22..62] }, 0, &gauge);
+        let arena = [b'a', b'-', b'b', b'c'].map(message).concat().into();
+        let ends = [20, 40, 60, 80].into();
+        let runs = vec![0..1, 2..4];
+        out.queue(Arc::new(Messages::new(arena, ends, runs)), 0, &gauge);
         for said in [b'K', b'R'] {
             out.say(4, message(said).into());
         }
@@ -240,7 +221,7 @@ mod tests {
         out.advance(15, &gauge, &counters);
         assert_eq!(pieces(&out), expected(&[(5, "K"), (20, "R"), (20, "a"), (40, "bc")]));
         out.advance(5 + 20 + 20 + 7, &gauge, &counters);
-        assert_eq!(pieces(&out), expected(&[(13, "b"), (20, "c")]));
+        assert_eq!(pieces(&out), expected(&[(33, "bc")]));
         out.say(4, message(b'L').into());
         assert_eq!(pieces(&out), expected(&[(13, "b"), (20, "L"), (20, "c")]));
         out.advance(13 + 20, &gauge, &counters);
@@ -275,24 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_of_the_arena_is_not_sent() {
-        let (_, _, gauge) = Writer::new(1000);
-        let mut out = Outgoing::default();
-        let ranges = vec![2..4, 1..1, 3..u32::MAX, 0..2];
-        out.queue(Batch { arena: Bytes::from_static(b"abc"), ranges }, 0, &gauge);
-        assert_eq!(pieces(&out), expected(&[(2, "ab")]));
-    }
-
-    #[test]
     fn octets_that_are_no_message_are_written_all_the_same() {
         let (_, _, gauge) = Writer::new(1000);
         let counters = Counters::default();
         for octets in [vec![0; 30], vec![0xff; 30], vec![0; 5], vec![0; 19 + 18]] {
-            let end = u32::try_from(octets.len()).unwrap();
+            let count = octets.len();
             let mut out = Outgoing::default();
-            let ranges = std::iter::once(0..end).collect();
-            out.queue(Batch { arena: octets.into(), ranges }, 0, &gauge);
-            (0..end).for_each(|_| out.advance(1, &gauge, &counters));
+            out.queue(Arc::new(Messages::all(octets.into())), 0, &gauge);
+            (0..count).for_each(|_| out.advance(1, &gauge, &counters));
             assert!(out.is_empty());
         }
     }

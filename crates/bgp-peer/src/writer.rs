@@ -1,41 +1,37 @@
 //! The near end of a peer's queue: bounded in octets, never blocks, used from any thread.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use bgp_wire::AfiSafi;
-use bytes::Bytes;
+use bgp_wire::{AfiSafi, Messages};
 use tokio::sync::{Notify, mpsc};
 
 /// Octets that even the smallest push counts as, so that a bound in octets also bounds the items.
 const MIN_CHARGE: usize = 512;
 
-/// Encoded messages, shared by all peers that are due the same.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    pub arena: Bytes,
-    /// Whole messages, back to back, headers included. What lies outside of the arena is not sent.
-    pub ranges: Vec<Range<u32>>,
-}
-
 /// What goes into a queue.
 #[derive(Debug, Clone)]
 pub enum Push {
-    Messages(Batch),
+    /// Shared with all peers that are due the same.
+    Messages(Arc<Messages>),
     /// All routes of the family that this shard had to tell at first are in the queue before this mark.
     /// The End-of-RIB goes out when all shards have marked.
-    EndOfRib {
-        family: AfiSafi,
-        shard: usize,
-    },
+    EndOfRib { family: AfiSafi, shard: u16 },
+    /// Where the answer of this shard to a request for our routes begins or ends (RFC 7313 §4), told only
+    /// where both sides said that they mark it. `subtype` is [`RouteRefresh::BEGIN`] or
+    /// [`RouteRefresh::END`]: the first beginning and the last end of all shards go out. The peer's next
+    /// request for the family is not handed over before that.
+    ///
+    /// [`RouteRefresh::BEGIN`]: bgp_wire::RouteRefresh::BEGIN
+    /// [`RouteRefresh::END`]: bgp_wire::RouteRefresh::END
+    Refresh { family: AfiSafi, subtype: u8, shard: u16 },
 }
 
 impl Push {
     fn octets(&self) -> usize {
         match self {
-            Self::Messages(batch) => batch.ranges.iter().map(ExactSizeIterator::len).sum(),
-            Self::EndOfRib { .. } => 0,
+            Self::Messages(messages) => messages.octets(),
+            Self::EndOfRib { .. } | Self::Refresh { .. } => 0,
         }
     }
 
@@ -59,16 +55,17 @@ pub enum PushError {
 /// Pushes octets towards the peer of one session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    queue: mpsc::Sender<Box<Push>>,
+    /// The gauge bounds it.
+    queue: mpsc::UnboundedSender<Push>,
     gauge: Arc<Gauge>,
 }
 
 impl Writer {
     /// A writer and the far end of its queue, which takes `limit` octets.
-    pub(crate) fn new(limit: usize) -> (Self, mpsc::Receiver<Box<Push>>, Arc<Gauge>) {
+    #[expect(clippy::disallowed_methods, reason = "the gauge bounds it, in octets and so in items")]
+    pub(crate) fn new(limit: usize) -> (Self, mpsc::UnboundedReceiver<Push>, Arc<Gauge>) {
         let limit = limit.max(MIN_CHARGE);
-        // More items than charges fit below the limit, so that the octets are what binds.
-        let (queue, far) = mpsc::channel(limit / MIN_CHARGE + 64);
+        let (queue, far) = mpsc::unbounded_channel();
         let gauge = Arc::new(Gauge::new(limit));
         (Self { queue, gauge: Arc::clone(&gauge) }, far, gauge)
     }
@@ -86,12 +83,9 @@ impl Writer {
         if !self.gauge.enter(charge) {
             return Err(PushError::Full);
         }
-        self.queue.try_send(Box::new(push)).map_err(|refused| {
-            self.gauge.refuse(charge);
-            match refused {
-                mpsc::error::TrySendError::Full(_) => PushError::Full,
-                mpsc::error::TrySendError::Closed(_) => PushError::Closed,
-            }
+        self.queue.send(push).map_err(|_| {
+            self.gauge.leave(charge);
+            PushError::Closed
         })
     }
 
@@ -171,10 +165,8 @@ impl Gauge {
 mod tests {
     use super::*;
 
-    fn batch(octets: u32) -> Push {
-        let arena = Bytes::from(vec![0; octets as usize]);
-        let ranges = std::iter::once(0..octets).collect();
-        Push::Messages(Batch { arena, ranges })
+    fn batch(octets: usize) -> Push {
+        Push::Messages(Arc::new(Messages::all(vec![0; octets].into())))
     }
 
     #[test]

@@ -3,51 +3,35 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bgp_wire::AfiSafi;
+use bgp_wire::{AfiSafi, Messages};
 use bytes::Bytes;
 
+use crate::chunked::NONE;
 use crate::peer::PeerIx;
 
-/// What one peer is told by one flush: whole messages in an arena that other peers share.
+/// What one peer is told by one flush. Cheap to clone: peers that are told the same share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Messages, back to back; only those in `ranges` are for this peer.
-    pub arena: Bytes,
-    /// Ascending, not touching each other; each covers whole messages.
-    pub ranges: Vec<Range<u32>>,
+    /// `None`: nothing but what follows.
+    pub messages: Option<Arc<Messages>>,
     /// Families whose End-of-RIB this shard is ready for, after the messages above. The octets of
     /// the marker are the writer's, once every shard has said so.
     pub end_of_rib: Vec<AfiSafi>,
 }
 
 impl Batch {
-    /// Octets in `ranges`.
-    pub fn len(&self) -> usize {
-        self.ranges.iter().map(Range::len).sum()
+    /// Octets of the messages.
+    pub fn octets(&self) -> usize {
+        self.messages.as_ref().map_or(0, |messages| messages.octets())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty() && self.end_of_rib.is_empty()
+        self.octets() == 0 && self.end_of_rib.is_empty()
     }
 
-    /// A batch that is a small part of its arena gets octets of its own: in the queue of a slow
-    /// peer it would else keep the whole arena alive.
-    fn apart_if_small(self) -> Self {
-        const SHARE: usize = 4;
-        let len = self.len();
-        if self.ranges.is_empty() || len.saturating_mul(SHARE) > self.arena.len() {
-            return self;
-        }
-        let mut octets = Vec::with_capacity(len);
-        self.slices().for_each(|slice| octets.extend_from_slice(&slice));
-        let end = u32::try_from(len).expect("a part of an arena is smaller than it");
-        let ranges = std::iter::once(0..end).collect();
-        Self { arena: octets.into(), ranges, end_of_rib: self.end_of_rib }
-    }
-
-    /// The messages of this peer, one slice per range.
-    pub fn slices(&self) -> impl Iterator<Item = Bytes> + '_ {
-        self.ranges.iter().map(|range| self.arena.slice(range.start as usize..range.end as usize))
+    /// The messages, those that touch each other together.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.messages.iter().flat_map(|messages| messages.slices())
     }
 }
 
@@ -66,21 +50,48 @@ pub trait Sink {
     ///
     /// # Errors
     /// [`Full`] when there is no room.
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full>;
+    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full>;
 }
 
-/// Encoded messages of one round, and who is due which.
+/// Encoded messages of one round, and who is due which. Kept from round to round for its room.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
     pub(crate) arena: Vec<u8>,
+    /// Where each message of the arena ends.
+    ends: Vec<u32>,
+    /// Messages by number.
     list: Vec<(Arc<[PeerIx]>, Range<u32>)>,
+    /// The first has nothing.
+    classes: Vec<Class>,
+    /// By peer number; `NONE` of those that are due nothing.
+    class_of: Vec<u32>,
+    due: Vec<PeerIx>,
+}
+
+/// Peers that are due the same.
+#[derive(Debug)]
+struct Class {
+    /// They are due what that class is, and `run` behind it.
+    before: u32,
+    run: Range<u32>,
+    /// The class that grew out of this one last, and by which entry of the list.
+    grown: (usize, u32),
 }
 
 impl Runs {
-    /// What was appended to the arena since `start` is for `peers`.
-    pub(crate) fn add(&mut self, peers: &Arc<[PeerIx]>, start: usize) {
-        let offset = |at: usize| u32::try_from(at).expect("a round is far smaller than 4 GiB");
-        let (start, end) = (offset(start), offset(self.arena.len()));
+    /// A message ends here.
+    pub(crate) fn end_message(&mut self) {
+        self.ends.push(number(self.arena.len()));
+    }
+
+    /// How many messages there are.
+    pub(crate) fn count(&self) -> u32 {
+        number(self.ends.len())
+    }
+
+    /// The messages since there were `start` are for `peers`.
+    pub(crate) fn add(&mut self, peers: &Arc<[PeerIx]>, start: u32) {
+        let end = self.count();
         if start == end {
             return;
         }
@@ -94,30 +105,141 @@ impl Runs {
         }
     }
 
-    /// One batch for each peer that is due something.
-    pub(crate) fn batches(self) -> impl Iterator<Item = (PeerIx, Batch)> {
-        let mut by_peer: Vec<(PeerIx, Vec<Range<u32>>)> = Vec::new();
-        let mut place: Vec<Option<usize>> = Vec::new();
-        for (peers, range) in &self.list {
-            for peer in peers.iter() {
-                if place.len() <= peer.at() {
-                    place.resize(peer.at() + 1, None);
-                }
-                let at = *place[peer.at()].get_or_insert_with(|| {
-                    by_peer.push((*peer, Vec::new()));
-                    by_peer.len() - 1
-                });
-                let ranges = &mut by_peer[at].1;
-                match ranges.last_mut() {
-                    Some(last) if last.end == range.start => last.end = range.end,
-                    _ => ranges.push(range.clone()),
+    /// Gives each peer what it is due, peer by peer, and is empty then.
+    pub(crate) fn hand_out(&mut self, mut give: impl FnMut(PeerIx, &Batch)) {
+        if !self.list.is_empty() {
+            self.classify();
+            let (arena, ends) = self.take_octets();
+            let class_of = &self.class_of;
+            self.due.sort_unstable_by_key(|peer| (class_of[peer.at()], *peer));
+            for same in self.due.chunk_by(|a, b| class_of[a.at()] == class_of[b.at()]) {
+                let runs = self.runs_of(class_of[same[0].at()]);
+                let messages = Messages::new(arena.clone(), Arc::clone(&ends), runs);
+                let messages = Some(Arc::new(messages.apart_if_small()));
+                let batch = Batch { messages, end_of_rib: Vec::new() };
+                for peer in same {
+                    give(*peer, &batch);
                 }
             }
         }
-        let arena = Bytes::from(self.arena);
-        by_peer.into_iter().map(move |(peer, ranges)| {
-            let batch = Batch { arena: arena.clone(), ranges, end_of_rib: Vec::new() };
-            (peer, batch.apart_if_small())
-        })
+        self.clear();
+    }
+
+    /// Divides peers into classes that are due the same, in time for each entry of the list and peer.
+    fn classify(&mut self) {
+        self.classes.push(Class { before: NONE, run: 0..0, grown: (usize::MAX, NONE) });
+        for (entry, (peers, run)) in self.list.iter().enumerate() {
+            for peer in peers.iter() {
+                if self.class_of.len() <= peer.at() {
+                    self.class_of.resize(peer.at() + 1, NONE);
+                }
+                let mut before = self.class_of[peer.at()];
+                if before == NONE {
+                    self.due.push(*peer);
+                    before = 0;
+                }
+                let next = number(self.classes.len());
+                let grown = &mut self.classes[before as usize].grown;
+                if grown.0 != entry {
+                    *grown = (entry, next);
+                }
+                let class = grown.1;
+                if class == next {
+                    let grown = (usize::MAX, NONE);
+                    self.classes.push(Class { before, run: run.clone(), grown });
+                }
+                self.class_of[peer.at()] = class;
+            }
+        }
+    }
+
+    /// All that a class is due, ascending.
+    fn runs_of(&self, class: u32) -> Vec<Range<u32>> {
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        let mut at = &self.classes[class as usize];
+        while at.before != NONE {
+            match runs.last_mut() {
+                Some(after) if after.start == at.run.end => after.start = at.run.start,
+                _ => runs.push(at.run.clone()),
+            }
+            at = &self.classes[at.before as usize];
+        }
+        runs.reverse();
+        runs
+    }
+
+    /// The arena, and where its messages end. A small one is copied: its room is used again.
+    fn take_octets(&mut self) -> (Bytes, Arc<[u32]>) {
+        const SMALL: usize = 256 * 1_024;
+        let ends = self.ends.as_slice().into();
+        if self.arena.len() > SMALL {
+            return (std::mem::take(&mut self.arena).into(), ends);
+        }
+        (Bytes::copy_from_slice(&self.arena), ends)
+    }
+
+    fn clear(&mut self) {
+        self.arena.clear();
+        self.ends.clear();
+        self.list.clear();
+        self.classes.clear();
+        for peer in self.due.drain(..) {
+            self.class_of[peer.at()] = NONE;
+        }
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("a round is far smaller than 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each peer with the marks of its messages, from `(peers, marks)` in order.
+    fn handed_out(said: &[(&[u16], &str)]) -> Vec<(u16, String)> {
+        let mut runs = Runs::default();
+        for (peers, marks) in said {
+            let peers: Arc<[PeerIx]> = peers.iter().map(|peer| PeerIx(*peer)).collect();
+            let start = runs.count();
+            for mark in marks.bytes() {
+                runs.arena.push(mark);
+                runs.end_message();
+            }
+            runs.add(&peers, start);
+        }
+        let mut given = Vec::new();
+        runs.hand_out(|peer, batch| {
+            let octets = batch.slices().collect::<Vec<_>>().concat();
+            given.push((peer.0, String::from_utf8(octets).unwrap()));
+        });
+        assert!(runs.arena.is_empty() && runs.class_of.iter().all(|class| *class == NONE));
+        given.sort();
+        given
+    }
+
+    #[test]
+    fn each_peer_gets_what_it_is_due_in_order() {
+        let said: &[(&[u16], &str)] =
+            &[(&[1, 2, 3], "ab"), (&[2], "c"), (&[1, 3], "d"), (&[4], ""), (&[2, 3, 5], "ef")];
+        let expected = [(1, "abd"), (2, "abcef"), (3, "abdef"), (5, "ef")];
+        assert_eq!(handed_out(said), expected.map(|(peer, marks)| (peer, marks.to_owned())));
+    }
+
+    #[test]
+    fn peers_that_are_due_the_same_share_it() {
+        let mut runs = Runs::default();
+        for (peers, mark) in [([1, 2], 7), ([3, 4], 8), ([1, 2], 9)] {
+            let peers: Arc<[PeerIx]> = peers.into_iter().map(PeerIx).collect();
+            let start = runs.count();
+            runs.arena.push(mark);
+            runs.end_message();
+            runs.add(&peers, start);
+        }
+        let mut given = Vec::new();
+        runs.hand_out(|_, batch| given.extend(batch.messages.clone()));
+        assert_eq!(given.len(), 4);
+        assert!(Arc::ptr_eq(&given[0], &given[1]) && Arc::ptr_eq(&given[2], &given[3]));
     }
 }

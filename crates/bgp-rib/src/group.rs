@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_wire::{AfiSafi, Family, NextHop, PathAttributes, PathId, update};
 
+use crate::arena::Runs;
 use crate::bucket::Bucket;
 use crate::peer::{PeerKind, PeerView, UnicastNextHop};
 
@@ -104,7 +105,7 @@ impl UpdateGroup {
         next_hop: NextHop,
         mut routes: &[T],
         look_up: impl Fn(&T) -> (&'a F::Key, &'a F::Data),
-        out: &mut Vec<u8>,
+        out: &mut Runs,
     ) {
         let id = self.path_id();
         while !routes.is_empty() {
@@ -112,10 +113,11 @@ impl UpdateGroup {
                 let (key, data) = look_up(route);
                 (id, key, data)
             });
-            match update::write_reach::<F>(self.form, attributes, next_hop, all, out) {
+            match update::write_reach::<F>(self.form, attributes, next_hop, all, &mut out.arena) {
                 0 => return,
                 took => routes = &routes[took..],
             }
+            out.end_message();
         }
     }
 
@@ -124,15 +126,16 @@ impl UpdateGroup {
         &self,
         mut routes: &[T],
         look_up: impl Fn(&T) -> &'a F::Key,
-        out: &mut Vec<u8>,
+        out: &mut Runs,
     ) {
         let id = self.path_id();
         while !routes.is_empty() {
             let all = routes.iter().map(|route| (id, look_up(route)));
-            match update::write_unreach::<F>(self.form, all, out) {
+            match update::write_unreach::<F>(self.form, all, &mut out.arena) {
                 0 => return,
                 took => routes = &routes[took..],
             }
+            out.end_message();
         }
     }
 

@@ -181,6 +181,7 @@ fields!(Negotiated {
     families,
     add_path_receive,
     add_path_send,
+    extended_next_hop,
 });
 fields!(PeerView {
     kind,
@@ -265,6 +266,13 @@ through! {
     AfiSafi as u32: |v| u32::from(v.afi.0) << 8 | u32::from(v.safi.0), |n| {
         let [_, a, b, safi] = n.to_be_bytes();
         Some(AfiSafi { afi: Afi(u16::from_be_bytes([a, b])), safi: Safi(safi) })
+    };
+    (AfiSafi, Afi) as u64: |(family, afi)| {
+        u64::from(family.afi.0) << 32 | u64::from(family.safi.0) << 16 | u64::from(afi.0)
+    }, |n| {
+        let [_, _, a, b, _, safi, c, d] = n.to_be_bytes();
+        let family = AfiSafi { afi: Afi(u16::from_be_bytes([a, b])), safi: Safi(safi) };
+        Some((family, Afi(u16::from_be_bytes([c, d]))))
     };
     Ipv4Addr as u32: |v| (*v).into(), |n| Some(n.into());
     RouteTarget as u64: |v| u64::from_be_bytes(v.octets()), |n| {

@@ -61,6 +61,7 @@ pub(crate) struct Round {
     by_group: Option<(SetIx, ByGroup)>,
     /// Encoded attributes.
     attributes: Vec<u8>,
+    pub(crate) runs: Runs,
 }
 
 impl Round {
@@ -112,13 +113,13 @@ fn split_ready<F: TableFamily>(table: &mut Table<F>, world: &World, ix: SetIx) -
 impl<F: TableFamily> Table<F> {
     /// Takes destinations out of what is owed to peers that are not blocked, and encodes what is to be
     /// said of them.
-    pub(crate) fn pack(&mut self, world: &World, round: &mut Round, pace: Pace) -> Runs {
+    pub(crate) fn pack(&mut self, world: &World, round: &mut Round, pace: Pace) {
         round.clear();
         self.take_owed(world, round, pace.round);
         if !round.items.is_sorted_by_key(|item| item.slot) {
             round.items.sort_by_key(|item| item.slot);
         }
-        let mut runs = Runs::default();
+        let mut runs = std::mem::take(&mut round.runs);
         let mut items = std::mem::take(&mut round.items);
         let mut done = 0;
         for routes in items.chunk_by(|a, b| a.slot == b.slot) {
@@ -135,8 +136,7 @@ impl<F: TableFamily> Table<F> {
             let to = round.slots[item.slot as usize].to;
             self.owing.add(&mut self.destinations, item.destination, to);
         }
-        round.items = items;
-        runs
+        (round.items, round.runs) = (items, runs);
     }
 
     /// Routes of a bucket that are encoded before it is looked again whether the arena is full.
@@ -338,15 +338,14 @@ impl<F: TableFamily> Table<F> {
         let key = |item: &Item| &self.destinations.at(item.destination).key;
         for (group, peers) in groups {
             let group = self.group(*group);
-            let out = &mut runs.arena;
-            let start = out.len();
+            let start = runs.count();
             if bucket == NONE {
-                group.pack_unreach::<F, _>(routes, key, out);
+                group.pack_unreach::<F, _>(routes, key, runs);
             } else {
                 let (bucket, attributes) = (self.buckets.at(bucket), &mut round.attributes);
                 let next_hop = group.write_attributes(bucket, ourselves, F::AFI_SAFI, attributes);
                 let look_up = |item: &Item| (key(item), &self.paths.at(item.path).data);
-                group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, out);
+                group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, runs);
             }
             runs.add(peers, start);
         }

@@ -7,7 +7,6 @@ use bgp_wire::{
     AfiSafi, Evpn, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, Route, Rtc, Update, VpnV4,
     VpnV6, Withdrawal, for_each_family,
 };
-use bytes::Bytes;
 
 use crate::arena::{Batch, Full, Sink};
 use crate::bucket::{Said, Source, as_sent_inside};
@@ -437,13 +436,13 @@ fn flush_table<F: TableFamily>(
     }
     for _ in 0..pace.rounds {
         table.advance_walks(world, pace.walk);
-        let runs = table.pack(world, round, pace);
+        table.pack(world, round, pace);
         let mut failed = Vec::new();
-        for (peer, batch) in runs.batches() {
+        round.runs.hand_out(|peer, batch| {
             if push(world, sink, peer, batch).is_err() {
                 failed.push(peer);
             }
-        }
+        });
         table.settle_round(round, &failed);
         if !table.has_work(world) {
             break;
@@ -451,8 +450,8 @@ fn flush_table<F: TableFamily>(
     }
     for peer in table.complete(world) {
         let end_of_rib = vec![F::AFI_SAFI];
-        let batch = Batch { arena: Bytes::new(), ranges: Vec::new(), end_of_rib };
-        if push(world, sink, peer, batch).is_ok() {
+        let batch = Batch { messages: None, end_of_rib };
+        if push(world, sink, peer, &batch).is_ok() {
             table.end_of_rib_due.retain(|other| *other != peer);
         }
     }
@@ -461,8 +460,8 @@ fn flush_table<F: TableFamily>(
 
 /// Hands over a batch. A full queue blocks the peer; then it is tried once more, since the queue may
 /// have drained between its refusal and its promise to say so.
-fn push(world: &mut World, sink: &mut impl Sink, peer: PeerIx, batch: Batch) -> Result<(), Full> {
-    if sink.push(peer, batch.clone()).is_ok() {
+fn push(world: &mut World, sink: &mut impl Sink, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
+    if sink.push(peer, batch).is_ok() {
         return Ok(());
     }
     world.block(peer);

@@ -31,12 +31,12 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         if self.full.contains(&peer) {
             return Err(Full);
         }
         for octets in batch.slices() {
-            let mut rest = &octets[..];
+            let mut rest = octets;
             while let Some(length) = frame::length(rest, 65_535).unwrap() {
                 let (message, others) = rest.split_at(length);
                 rest = others;
@@ -47,7 +47,7 @@ impl Sink for Heard {
                 }
             }
         }
-        self.ends.extend(batch.end_of_rib.into_iter().map(|family| (peer, family)));
+        self.ends.extend(batch.end_of_rib.iter().map(|family| (peer, *family)));
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //! - [`Update`] holds routes by family ([`Routes`]) beside their [`PathAttributes`].
 //! - [`Family`] is what a table, a reader and a writer need to know of one address family. The key
 //!   of a route never holds its label: labels and the like are [`Family::Data`].
+//! - [`Messages`] are encoded ones that many queues share.
 //! - [`WireError`] names the part and the octet; [`ErrorAction`] is what RFC 7606 makes of it.
 
 pub mod afi_safi;
@@ -18,6 +19,7 @@ pub mod error;
 pub mod frame;
 pub mod label;
 pub mod message;
+pub mod messages;
 pub mod negotiated;
 pub mod next_hop;
 pub mod nlri;
@@ -39,6 +41,7 @@ pub use community::ExtendedCommunity;
 pub use error::{ErrorAction, WireError};
 pub use label::Label;
 pub use message::Message;
+pub use messages::Messages;
 pub use negotiated::Negotiated;
 pub use next_hop::NextHop;
 pub use nlri::{

@@ -8,11 +8,10 @@ use std::time::Duration;
 use arcus_vrouter_agent::agent::{self, Settings};
 use arcus_vrouter_agent::node::Node;
 use arcus_vrouter_agent::running;
-use bgp_peer::{Batch, Listener, Mode, Peer, PeerConfig, PeerEvent, Push, Writer};
+use bgp_peer::{Listener, Mode, Peer, PeerConfig, PeerEvent, Push, Writer};
 use bgp_session::SessionConfig;
 use bgp_wire::capability::GracefulRestart;
-use bgp_wire::{AfiSafi, Update};
-use bytes::Bytes;
+use bgp_wire::{AfiSafi, Messages, Update};
 use daemon::Supervisor;
 use dataplane::{
     Counters, Dataplane, DataplaneError, Desired, Found, Memory, Op, Result as PlaneResult,
@@ -228,11 +227,9 @@ impl Control {
     }
 
     pub(crate) fn say(&self, messages: Vec<u8>) {
-        let end = u32::try_from(messages.len()).expect("short");
-        let batch =
-            Batch { arena: Bytes::from(messages), ranges: std::iter::once(0..end).collect() };
+        let messages = Arc::new(Messages::all(messages.into()));
         let writer = self.writer.as_ref().expect("a session");
-        writer.try_push(Push::Messages(batch)).expect("room");
+        writer.try_push(Push::Messages(messages)).expect("room");
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_peer::{
-    Batch, Established, Incoming, Listener, Mode, Peer, PeerConfig, PeerEvent, Push, Writer, spawn,
+    Established, Incoming, Listener, Mode, Peer, PeerConfig, PeerEvent, Push, Writer, spawn,
 };
 use bgp_session::{SessionConfig, negotiate};
 use bgp_wire::capability::GracefulRestart;
-use bgp_wire::{AfiSafi, Message, Negotiated, Notification, frame};
+use bgp_wire::{AfiSafi, Message, Messages, Negotiated, Notification, frame};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -135,9 +135,7 @@ pub(crate) fn end_of_rib(family: AfiSafi) -> Vec<u8> {
 
 /// A batch of one message, `times` over, in one range.
 pub(crate) fn batch(message: &[u8], times: usize) -> Push {
-    let arena = message.repeat(times);
-    let end = u32::try_from(arena.len()).unwrap();
-    Push::Messages(Batch { arena: arena.into(), ranges: std::iter::once(0..end).collect() })
+    Push::Messages(Arc::new(Messages::all(message.repeat(times).into())))
 }
 
 /// The other side by hand.

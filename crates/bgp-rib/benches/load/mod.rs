@@ -26,11 +26,11 @@ pub(crate) struct Counter {
 }
 
 impl Sink for Counter {
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         self.batches += 1;
-        self.octets += batch.len() as u64;
+        self.octets += batch.octets() as u64;
         if peer == PeerIx(SENDERS) {
-            self.messages += batch.slices().map(|slice| messages(&slice)).sum::<u64>();
+            self.messages += batch.slices().map(|slice| messages(slice)).sum::<u64>();
         }
         Ok(())
     }

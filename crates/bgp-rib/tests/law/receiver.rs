@@ -32,7 +32,7 @@ pub(crate) struct Queues {
 }
 
 impl Sink for Queues {
-    fn push(&mut self, peer: PeerIx, batch: Batch) -> Result<(), Full> {
+    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         if let Some(credit) = self.credit.get_mut(&peer) {
             if *credit == 0 {
                 self.refused.insert((self.shard, peer));
@@ -43,10 +43,10 @@ impl Sink for Queues {
         let receiver = self.receivers.get_mut(&peer).expect("only peers that are up are told");
         assert!(!batch.is_empty(), "an empty batch");
         for octets in batch.slices() {
-            receiver.read(&octets);
+            receiver.read(octets);
         }
-        for family in batch.end_of_rib {
-            *receiver.ends.entry((family, self.shard)).or_default() += 1;
+        for family in &batch.end_of_rib {
+            *receiver.ends.entry((*family, self.shard)).or_default() += 1;
         }
         Ok(())
     }

@@ -206,6 +206,7 @@ pub(crate) fn view(peer: u16, manner: &Manner) -> PeerView {
         extended_messages: bit(1),
         add_path_receive: if bit(2) { families.clone() } else { Vec::new() },
         add_path_send: if bit(3) { families.clone() } else { Vec::new() },
+        extended_next_hop: Vec::new(),
         families,
     };
     let local = IpAddr::V4(Ipv4Addr::new(10, 0, 1, if bit(4) { 1 } else { 2 }));
