@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_peer::{Push, PushError, Writer};
-use bgp_rib::{Answer, Batch, Full, Input, Output, PeerIx, PeerView, Query, Shard, Sink};
+use bgp_rib::{Answer, Batch, Full, Input, Mark, Output, PeerIx, PeerView, Query, Shard, Sink};
 use bgp_wire::AfiSafi;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
@@ -233,10 +233,14 @@ impl Sink for Writers {
         {
             return Err(Full);
         }
-        if batch.end_of_rib.is_empty() && queue.marks.is_empty() {
+        if batch.marks.is_empty() && queue.marks.is_empty() {
             return Ok(());
         }
-        queue.marks.extend(&batch.end_of_rib);
+        queue.marks.extend(batch.marks.iter().filter_map(|mark| match mark {
+            Mark::EndOfRib(family) => Some(*family),
+            // No view asks for them: the sessions do not negotiate RFC 7313.
+            Mark::RefreshBegin(_) | Mark::RefreshEnd(_) => None,
+        }));
         queue.push_marks(shard, withhold);
         Ok(())
     }

@@ -17,13 +17,21 @@ pub enum Push {
     /// All routes of the family that this shard had to tell at first are in the queue before this mark.
     /// The End-of-RIB goes out when all shards have marked.
     EndOfRib { family: AfiSafi, shard: u16 },
+    /// Where the answer of this shard to a request for our routes begins or ends (RFC 7313 §4), told only
+    /// where both sides said that they mark it. `subtype` is [`RouteRefresh::BEGIN`] or
+    /// [`RouteRefresh::END`]: the first beginning and the last end of all shards go out. The peer's next
+    /// request for the family is not handed over before that.
+    ///
+    /// [`RouteRefresh::BEGIN`]: bgp_wire::RouteRefresh::BEGIN
+    /// [`RouteRefresh::END`]: bgp_wire::RouteRefresh::END
+    Refresh { family: AfiSafi, subtype: u8, shard: u16 },
 }
 
 impl Push {
     fn octets(&self) -> usize {
         match self {
             Self::Messages(messages) => messages.octets(),
-            Self::EndOfRib { .. } => 0,
+            Self::EndOfRib { .. } | Self::Refresh { .. } => 0,
         }
     }
 
@@ -158,7 +166,7 @@ mod tests {
     use super::*;
 
     fn batch(octets: usize) -> Push {
-        Push::Messages(Arc::new(Messages::all(vec![0; octets as usize].into())))
+        Push::Messages(Arc::new(Messages::all(vec![0; octets].into())))
     }
 
     #[test]

@@ -3,24 +3,25 @@
 //! Messages of the session itself have a lane of their own and go before what is queued, between two
 //! messages. A batch stays shared with other peers until the kernel has taken its octets.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_wire::update::write_end_of_rib;
-use bgp_wire::{AfiSafi, Messages};
+use bgp_wire::{Message, Messages, Negotiated, RouteRefresh};
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::marks::Marks;
 use crate::outgoing::Outgoing;
 use crate::reading;
 use crate::status::Counters;
+use crate::tidings::Tidings;
 use crate::writer::{Gauge, Push};
 
 /// How long the last words may take.
@@ -53,8 +54,7 @@ pub(crate) struct Writing {
     pub(crate) lane: mpsc::Receiver<Box<Lane>>,
     pub(crate) queue: mpsc::UnboundedReceiver<Push>,
     pub(crate) gauge: Arc<Gauge>,
-    /// Tells the session that a full queue has drained.
-    pub(crate) drained: Arc<Notify>,
+    pub(crate) tidings: Arc<Tidings>,
     /// The last word of the session: a NOTIFICATION, or nothing.
     pub(crate) parting: oneshot::Receiver<Option<Bytes>>,
     pub(crate) shards: u16,
@@ -64,7 +64,7 @@ pub(crate) struct Writing {
 /// Writes until the session parts or the socket dies.
 pub(crate) async fn run(mut task: Writing) -> WriteEnd {
     let mut out = Outgoing::default();
-    let mut marks = Marks { shards: task.shards, seen: BTreeSet::new() };
+    let mut marks = Marks::new(task.shards);
     let mut send_hold = None;
     let mut progress = Instant::now();
     let mut more = true;
@@ -84,7 +84,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             task.take(push, &mut marks, &mut out);
         }
         if task.gauge.take_drained() {
-            task.drained.notify_one();
+            task.tidings.drained.notify_one();
         }
         if out.is_empty() {
             tokio::select! {
@@ -147,13 +147,27 @@ impl Writing {
         match push {
             Push::Messages(messages) => out.queue(messages, charge, &self.gauge),
             Push::EndOfRib { family, shard } => {
-                if marks.mark(family, shard) {
+                if marks.end_of_rib(family, shard) {
                     let mut octets = Vec::new();
                     write_end_of_rib(family, &mut octets);
                     let mark = Arc::new(Messages::all(octets.into()));
                     out.queue(mark, charge, &self.gauge);
                 } else {
                     self.gauge.leave(charge);
+                }
+            }
+            Push::Refresh { family, subtype, shard } => {
+                let refreshed = marks.refresh(family, subtype, shard);
+                if refreshed.goes_out {
+                    let mut octets = Vec::new();
+                    Message::RouteRefresh(RouteRefresh { family, subtype })
+                        .encode(&Negotiated::nothing(), &mut octets);
+                    out.queue(Arc::new(Messages::all(octets.into())), charge, &self.gauge);
+                } else {
+                    self.gauge.leave(charge);
+                }
+                if refreshed.is_complete {
+                    self.tidings.has_answered(family);
                 }
             }
         }
@@ -213,23 +227,4 @@ impl Writing {
 /// The type octet of an encoded message (RFC 4271 §4.1).
 fn kind_of(message: &[u8]) -> u8 {
     message.get(18).copied().unwrap_or_default()
-}
-
-/// Which shards have marked the End-of-RIB of which family.
-#[derive(Debug)]
-struct Marks {
-    shards: u16,
-    seen: BTreeSet<(AfiSafi, u16)>,
-}
-
-impl Marks {
-    /// Whether this was the last mark that was missing. The next round starts anew.
-    fn mark(&mut self, family: AfiSafi, shard: u16) -> bool {
-        self.seen.insert((family, shard));
-        let complete = (0..self.shards).all(|shard| self.seen.contains(&(family, shard)));
-        if complete {
-            self.seen.retain(|(marked, _)| *marked != family);
-        }
-        complete
-    }
 }

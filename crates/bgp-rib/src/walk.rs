@@ -10,7 +10,8 @@ use crate::bucket::BucketIx;
 use crate::chunked::NONE;
 use crate::family::TableFamily;
 use crate::interest::Wanted;
-use crate::peer::PeerIx;
+use crate::peer::{PeerIx, PeerView};
+use crate::policy;
 use crate::registry::World;
 use crate::table::{Path, Table};
 
@@ -148,6 +149,25 @@ impl<F: TableFamily> Table<F> {
         for bucket in self.buckets_wanted(wanted) {
             let carries = self.buckets.at(bucket).len > 0;
             if carries && !self.is_due(world, bucket, peer) {
+                self.owe_best_of(bucket, peer);
+            }
+        }
+    }
+
+    /// Policy towards a peer is another one: it is owed what it may be told and might not before, and
+    /// the other way round. At once, as in [`Self::retract`]. Memberships, which one shard tells, are
+    /// left out.
+    pub(crate) fn owe_what_may_go_differently(
+        &mut self,
+        world: &World,
+        peer: PeerIx,
+        before: &PeerView,
+    ) {
+        let Some(now) = world.up(peer).filter(|_| !Self::CHOSEN_PER_PEER) else { return };
+        for bucket in 0..self.buckets.end() {
+            let known = self.buckets.at(bucket);
+            let may_go = |view| policy::may_go(&world.config, known, peer, view);
+            if known.len > 0 && may_go(before) != may_go(&now.view) {
                 self.owe_best_of(bucket, peer);
             }
         }

@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use bgp_wire::capability::{AddPath, Capability, GracefulRestart};
+use bgp_wire::capability::{AddPath, Capability, GracefulRestart, LongLived, Role};
 use bgp_wire::notification::open_error;
-use bgp_wire::{AfiSafi, Negotiated, Notification, Open};
+use bgp_wire::{Afi, AfiSafi, Negotiated, Notification, Open};
 
 use crate::cease;
 use crate::collision::Speaker;
@@ -27,6 +27,23 @@ impl PeerInfo {
     pub const fn speaker(&self) -> Speaker {
         Speaker { id: self.router_id, asn: self.asn }
     }
+
+    /// What it calls itself, as `host.domain` or `host`; `None` where it does not say.
+    pub fn host_name(&self) -> Option<String> {
+        self.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::Fqdn { host, domain } if domain.is_empty() => Some(host.clone()),
+            Capability::Fqdn { host, domain } => Some(format!("{host}.{domain}")),
+            _ => None,
+        })
+    }
+
+    /// Its software and version, in its own words; `None` where it does not say.
+    pub fn software_version(&self) -> Option<&str> {
+        self.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::SoftwareVersion(version) => Some(version.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// What both OPENs together mean.
@@ -41,26 +58,43 @@ pub struct Agreement {
     pub route_refresh: bool,
     /// Both mark the beginning and the end of such an answer (RFC 7313).
     pub enhanced_route_refresh: bool,
+    /// Our role, where the peer said the one that belongs to it (RFC 9234).
+    pub role: Option<Role>,
     /// What outlives the session; `None` where nothing does.
     pub restart: Option<RestartAgreement>,
+    /// Families that may outlive it for longer still, with the time by the peer's own word (RFC 9494).
+    /// Empty unless both sides restart gracefully.
+    pub long_lived: Vec<LongLived>,
 }
 
 /// The OPEN that we send.
 pub fn open(config: &SessionConfig) -> Open {
     let mut capabilities: Vec<_> =
         config.families.iter().copied().map(Capability::Multiprotocol).collect();
-    capabilities.extend([
-        Capability::RouteRefresh,
-        Capability::ExtendedMessage,
-        Capability::FourOctetAs(config.local_asn),
-    ]);
-    if config.enhanced_route_refresh {
-        capabilities.push(Capability::EnhancedRouteRefresh);
+    let mut offer = |offered: bool, capability: Capability| {
+        if offered {
+            capabilities.push(capability);
+        }
+    };
+    offer(config.route_refresh, Capability::RouteRefresh);
+    offer(config.extended_messages, Capability::ExtendedMessage);
+    offer(config.four_octet_as, Capability::FourOctetAs(config.local_asn));
+    offer(config.enhanced_route_refresh, Capability::EnhancedRouteRefresh);
+    let next_hops = &config.extended_next_hop;
+    offer(!next_hops.is_empty(), Capability::ExtendedNextHop(next_hops.clone()));
+    offer(!config.add_path.is_empty(), Capability::AddPath(config.add_path.clone()));
+    capabilities.extend(config.role().map(Capability::Role));
+    if let Some(restart) = &config.restart {
+        capabilities.push(Capability::GracefulRestart(restart.clone()));
+        if !config.long_lived.is_empty() {
+            capabilities.push(Capability::LongLivedGracefulRestart(config.long_lived.clone()));
+        }
     }
-    capabilities.extend(config.restart.clone().map(Capability::GracefulRestart));
-    if !config.add_path.is_empty() {
-        capabilities.push(Capability::AddPath(config.add_path.clone()));
-    }
+    capabilities.extend(config.host_name.as_ref().map(|name| {
+        let (host, domain) = name.split_once('.').unwrap_or((name, ""));
+        Capability::Fqdn { host: host.to_owned(), domain: domain.to_owned() }
+    }));
+    capabilities.extend(config.software_version.clone().map(Capability::SoftwareVersion));
     Open {
         asn: config.local_asn,
         hold_time: config.hold_time.secs(),
@@ -90,21 +124,27 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
     if common.is_empty() {
         return Err(cease::unsupported_capability(&config.families));
     }
+    let role = role(config, &open.capabilities)?;
     let said = |wanted: &Capability| open.capabilities.contains(wanted);
+    let restart = RestartAgreement::of(config.restart.as_ref(), restart(&open), &common);
     let (add_path_receive, add_path_send) = add_path(config, &open.capabilities, &common);
     Ok(Agreement {
-        restart: RestartAgreement::of(config.restart.as_ref(), restart(&open), &common),
+        role,
+        long_lived: long_lived(config, &open.capabilities, restart.as_ref()),
+        restart,
         route_refresh: said(&Capability::RouteRefresh) || said(&Capability::EnhancedRouteRefresh),
         enhanced_route_refresh: config.enhanced_route_refresh
             && said(&Capability::EnhancedRouteRefresh),
         hold_time: hold_time.min(config.hold_time),
         negotiated: Negotiated {
             internal: config.is_internal(),
-            four_octet_as: open
-                .capabilities
-                .iter()
-                .any(|capability| matches!(capability, Capability::FourOctetAs(_))),
-            extended_messages: said(&Capability::ExtendedMessage),
+            four_octet_as: config.four_octet_as
+                && open
+                    .capabilities
+                    .iter()
+                    .any(|capability| matches!(capability, Capability::FourOctetAs(_))),
+            extended_messages: config.extended_messages && said(&Capability::ExtendedMessage),
+            extended_next_hop: extended_next_hop(config, &open.capabilities, &common),
             families: common,
             add_path_receive,
             add_path_send,
@@ -136,6 +176,60 @@ fn restart(open: &Open) -> Option<&GracefulRestart> {
         Capability::GracefulRestart(restart) => Some(restart),
         _ => None,
     })
+}
+
+/// Compares the roles (RFC 9234 §4.2). `None` where one side has none.
+fn role(config: &SessionConfig, capabilities: &[Capability]) -> Result<Option<Role>, Notification> {
+    let Some(ours) = config.role() else { return Ok(None) };
+    let mut said = capabilities.iter().filter_map(|capability| match capability {
+        Capability::Role(role) => Some(Some(*role)),
+        // One that the registry does not name is a role all the same, and pairs with none.
+        Capability::Unknown { code: Capability::ROLE, value } if value.len() == 1 => Some(None),
+        _ => None,
+    });
+    let pairs = match said.next() {
+        Some(first) => {
+            first.is_some_and(|role| ours.pairs_with(role)) && said.all(|role| role == first)
+        }
+        None if config.role_strict => false,
+        None => return Ok(None),
+    };
+    if pairs { Ok(Some(ours)) } else { Err(Notification::open_error(open_error::ROLE_MISMATCH)) }
+}
+
+/// What the peer says of the families that we, too, would keep for long. It counts only beside graceful
+/// restart (RFC 9494 §4.1), and of several capabilities the last.
+fn long_lived(
+    config: &SessionConfig,
+    capabilities: &[Capability],
+    restart: Option<&RestartAgreement>,
+) -> Vec<LongLived> {
+    let said = capabilities.iter().rev().find_map(|capability| match capability {
+        Capability::LongLivedGracefulRestart(entries) => Some(entries),
+        _ => None,
+    });
+    let (Some(said), Some(restart)) = (said, restart) else { return Vec::new() };
+    let is_ours = |family| config.long_lived.iter().any(|ours| ours.family == family);
+    said.iter()
+        .filter(|entry| is_ours(entry.family) && restart.families.contains(&entry.family))
+        .copied()
+        .collect()
+}
+
+/// Next hops of another address family that both sides take (RFC 8950 §4).
+fn extended_next_hop(
+    config: &SessionConfig,
+    capabilities: &[Capability],
+    common: &[AfiSafi],
+) -> Vec<(AfiSafi, Afi)> {
+    let is_peers = |entry: &(AfiSafi, Afi)| {
+        capabilities.iter().any(|capability| match capability {
+            Capability::ExtendedNextHop(entries) => entries.contains(entry),
+            _ => false,
+        })
+    };
+    let ours = config.extended_next_hop.iter().filter(|(family, _)| common.contains(family));
+    ours.filter(|entry| is_peers(entry)).copied().collect()
 }
 
 /// Families in which path identifiers are (received, sent): one side sends, the other receives (RFC

@@ -73,7 +73,7 @@ pub enum State {
 /// One connection's state machine.
 #[derive(Debug)]
 pub struct Session {
-    config: SessionConfig,
+    config: Arc<SessionConfig>,
     phase: Phase,
 }
 
@@ -95,8 +95,8 @@ struct Live {
 }
 
 impl Session {
-    pub const fn new(config: SessionConfig) -> Self {
-        Self { config, phase: Phase::Idle }
+    pub fn new(config: impl Into<Arc<SessionConfig>>) -> Self {
+        Self { config: config.into(), phase: Phase::Idle }
     }
 
     /// Takes one input and appends what the driver must do, in order. Never blocks, reads no clock.
@@ -208,7 +208,7 @@ impl Session {
         self.agreement().map_or(&NOTHING, |agreement| &agreement.negotiated)
     }
 
-    pub const fn config(&self) -> &SessionConfig {
+    pub fn config(&self) -> &SessionConfig {
         &self.config
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bgp_rib::{Batch, Full, PeerIx, PeerView, Sink};
+use bgp_rib::{Batch, Full, Mark, PeerIx, PeerView, Sink};
 use bgp_wire::{
     AfiSafi, Family, Message, Negotiated, NextHop, PathAttributes, PathId, Route, Withdrawal,
     for_each_family, frame,
@@ -45,8 +45,10 @@ impl Sink for Queues {
         for octets in batch.slices() {
             receiver.read(octets);
         }
-        for family in &batch.end_of_rib {
-            *receiver.ends.entry((*family, self.shard)).or_default() += 1;
+        for mark in &batch.marks {
+            if let Mark::EndOfRib(family) = mark {
+                *receiver.ends.entry((*family, self.shard)).or_default() += 1;
+            }
         }
         Ok(())
     }
@@ -58,6 +60,8 @@ impl Receiver {
         let negotiated = Negotiated {
             add_path_receive: sent.add_path_send.clone(),
             add_path_send: Vec::new(),
+            // Else it would not see what must not be said to it.
+            internal: true,
             ..sent.clone()
         };
         Self { negotiated, knows: BTreeMap::new(), ends: BTreeMap::new() }
