@@ -24,6 +24,13 @@ pub(crate) const INBOX: usize = 1024;
 /// Inputs taken in one turn. More amortises wake-ups, fewer answers queries sooner.
 const TURN: usize = 256;
 
+/// Peers to whom a flush writes by itself what is short, when there is little to do. Few are told
+/// sooner that way; for many it is better to let all processors write.
+const WRITES: usize = 32;
+
+/// Inputs up to which there is little to do. In a flood of them, queues gather what then is one write.
+const CALM: usize = 2;
+
 /// How soon to try again when the control task had no room for an event.
 const EVENTS_RETRY: Duration = Duration::from_millis(20);
 
@@ -68,12 +75,14 @@ impl ShardThread {
         let mut unsaid = VecDeque::new();
         let mut turn = Vec::with_capacity(TURN);
         while self.take(&mut turn, !unsaid.is_empty()) {
+            let inputs = turn.len();
             for input in turn.drain(..) {
                 self.handle(input, &mut writers)?;
             }
             if let Some(journal) = &mut self.journal {
                 journal.flush()?;
             }
+            writers.writes = if inputs <= CALM && self.inbox.is_empty() { WRITES } else { 0 };
             self.shard.flush(&mut writers);
             unsaid.extend(self.shard.take_outputs());
             self.tell(&mut unsaid);
@@ -159,6 +168,8 @@ struct Writers {
     /// Before the initial convergence End-of-RIB is withheld: a peer that kept our routes over our
     /// restart would drop those that we are still to learn (RFC 4724 §4.1).
     withhold: bool,
+    /// Peers to whom this flush may still write by itself.
+    writes: usize,
 }
 
 struct Queue {
@@ -170,7 +181,7 @@ struct Queue {
 
 impl Writers {
     fn new(shard: u16) -> Self {
-        Self { shard, by_peer: Vec::new(), withhold: true }
+        Self { shard, by_peer: Vec::new(), withhold: true, writes: 0 }
     }
 
     fn of(&mut self, peer: PeerIx) -> Option<&mut Queue> {
@@ -226,12 +237,17 @@ impl Queue {
 impl Sink for Writers {
     fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         let (shard, withhold) = (self.shard, self.withhold);
+        let may_write = self.writes > 0;
+        self.writes = self.writes.saturating_sub(1);
         // A peer without a queue is one whose end the shard is about to hear of.
         let Some(queue) = self.of(peer) else { return Ok(()) };
-        if let Some(messages) = &batch.messages
-            && queue.writer.try_push(Push::Messages(Arc::clone(messages))) == Err(PushError::Full)
-        {
-            return Err(Full);
+        if let Some(messages) = &batch.messages {
+            let push = Push::Messages(Arc::clone(messages));
+            let pushed =
+                if may_write { queue.writer.try_write(push) } else { queue.writer.try_push(push) };
+            if pushed == Err(PushError::Full) {
+                return Err(Full);
+            }
         }
         if batch.marks.is_empty() && queue.marks.is_empty() {
             return Ok(());

@@ -20,6 +20,7 @@ use tokio::time::sleep_until;
 
 use crate::config::PeerConfig;
 use crate::event::PeerEvent;
+use crate::queue::Queue;
 use crate::reading;
 use crate::status::Counters;
 use crate::tidings::Tidings;
@@ -93,15 +94,14 @@ impl Connection {
             transport::accepted(&stream, config)?;
         }
         let stream = Arc::new(stream);
-        let (writer, queue, gauge) = Writer::new(config.queue_octets);
+        let queue = Arc::new(Queue::new(config.queue_octets));
         let (lane, lane_end) = mpsc::channel(LANE);
         let (parting, parting_end) = oneshot::channel();
         let tidings = Arc::new(Tidings::default());
         let task = tokio::spawn(writing::run(Writing {
             stream: Arc::clone(&stream),
             lane: lane_end,
-            queue,
-            gauge,
+            queue: Arc::clone(&queue),
             tidings: Arc::clone(&tidings),
             parting: parting_end,
             shards: config.shards.max(1),
@@ -116,7 +116,7 @@ impl Connection {
             events: VecDeque::new(),
             down: None,
             yields: false,
-            writer,
+            writer: Writer { queue, stream: Arc::clone(&stream), counters: Arc::clone(counters) },
             tidings,
             answering: Vec::new(),
             ended: Vec::new(),
@@ -191,7 +191,7 @@ impl Connection {
                     self.up = Some(agreement);
                 }
                 Action::Down(reason) => {
-                    self.writer.close();
+                    self.writer.queue.close();
                     if let Some(parting) = self.parting.take() {
                         // An error means that the writer has ended before.
                         drop(parting.send(self.last_word.take()));
