@@ -8,7 +8,12 @@ mod attributes;
 mod bed;
 mod cases;
 mod heard;
+mod memberships;
 mod octets;
+mod reflection;
+mod refresh;
+mod restart;
+mod routes;
 mod speaker;
 mod watcher;
 
