@@ -199,6 +199,18 @@ impl Bed {
         speaker.end(RTC)
     }
 
+    /// Likewise, of an external peer whose AS numbers have two octets.
+    pub(crate) fn asks_for_all_short(&self, speaker: &mut Speaker) -> Result<()> {
+        let [_, _, high, low] = FAR.to_be_bytes();
+        let attributes = [
+            octets::origin(0),
+            octets::attribute(octets::WELL_KNOWN, 2, &[2, 1, high, low]),
+            octets::reach(RTC, &speaker.local.octets(), &octets::DEFAULT_TARGET),
+        ];
+        speaker.send(&octets::update(&[], &attributes, &[]))?;
+        speaker.end(RTC)
+    }
+
     /// One that listens for all cases, in a thread of its own.
     pub(crate) fn watcher(&self, sort: Sort) -> Result<&Watcher> {
         let watcher = self.watchers[sort as usize].get_or_init(|| {

@@ -8,6 +8,7 @@ mod attributes;
 mod bed;
 mod cases;
 mod heard;
+mod load;
 mod memberships;
 mod octets;
 mod reflection;
@@ -18,5 +19,6 @@ mod speaker;
 mod watcher;
 
 mod headers;
+mod old_controllers;
 mod opens;
 mod states;
