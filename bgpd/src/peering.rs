@@ -95,13 +95,16 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
     let exact = |targets: &BTreeSet<_>| -> BTreeSet<RtMembership> {
         targets.iter().map(|target| RtMembership::exact(identity.asn, *target)).collect()
     };
-    let base = PeerView::new(
-        kind,
-        agreement.peer.router_id,
-        session.remote.ip().to_canonical(),
-        session.local.ip().to_canonical(),
-        agreement.negotiated.clone(),
-    );
+    let base = PeerView {
+        enhanced_refresh: agreement.enhanced_route_refresh,
+        ..PeerView::new(
+            kind,
+            agreement.peer.router_id,
+            session.remote.ip().to_canonical(),
+            session.local.ip().to_canonical(),
+            agreement.negotiated.clone(),
+        )
+    };
     let limits = limits(spec);
     let asked = if speaks_rtc { InterestMode::FromRtc } else { InterestMode::Everything };
     match &spec.role {
@@ -186,7 +189,7 @@ mod tests {
             Identity { asn: 64_512, address: us.into(), router_id: us, cluster_id: us, shards: 1 };
         let said = |role, restarting| {
             let config = session(&identity, &spec(role), us.into(), restarting);
-            let restart = config.session.restart.unwrap();
+            let restart = config.session.restart.as_ref().unwrap();
             (restart.notification, restart.restarted)
         };
         assert_eq!(said(PeerRole::Sibling, true), (true, true));
