@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bgp_wire::AfiSafi;
-use bgp_wire::capability::{AddPath, GracefulRestart};
+use bgp_wire::capability::{AddPath, GracefulRestart, LongLived, Role};
+use bgp_wire::{Afi, AfiSafi};
 
 use crate::collision::Speaker;
 
@@ -63,8 +63,12 @@ impl TryFrom<u16> for HoldTime {
 #[error("a hold time is 0 or at least 3 seconds")]
 pub struct HoldTimeError;
 
+/// What the twelve bits of a restart time hold (RFC 4724 §3).
+const LONGEST_RESTART: u16 = 4095;
+
 /// What we say in our OPEN, and what we accept in the peer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability that is offered or not")]
 pub struct SessionConfig {
     /// Our AS number towards this peer.
     pub local_asn: u32,
@@ -74,13 +78,41 @@ pub struct SessionConfig {
     pub peer_asn: u32,
     /// What we offer; the smaller of both offers counts.
     pub hold_time: HoldTime,
+    /// Time between two of our KEEPALIVEs, at least 1 s; `None` is a third of the agreed hold time, and
+    /// so is what is longer than that.
+    pub keepalive: Option<Duration>,
+    /// How long the peer may read nothing of what we have for it; `None` follows the hold time
+    /// ([`HoldTime::send_hold`], RFC 9687 §4).
+    pub send_hold: Option<Duration>,
     /// Families we offer. At least one must be offered by the peer too.
     pub families: Vec<AfiSafi>,
     /// Families in which we would send or receive path identifiers (RFC 7911).
     pub add_path: Vec<AddPath>,
+    /// Families and the address families of next hops that we take in them beside their own (RFC 8950).
+    pub extended_next_hop: Vec<(AfiSafi, Afi)>,
+    /// Whether AS numbers of four octets are offered (RFC 6793); off for what cannot bear the offer.
+    pub four_octet_as: bool,
+    /// Whether we say that we answer requests for our routes (RFC 2918).
+    pub route_refresh: bool,
     /// Whether we say that we mark the beginning and the end of what we send again (RFC 7313). Whoever
     /// says it must do it; off at first.
     pub enhanced_route_refresh: bool,
+    /// Whether messages of up to 65,535 octets are offered (RFC 8654).
+    pub extended_messages: bool,
+    /// What we are to the peer (RFC 9234 §4.1). Said, and compared with what the peer says, between two
+    /// AS only.
+    pub role: Option<Role>,
+    /// Refuses a peer that says no role (RFC 9234 §4.2).
+    pub role_strict: bool,
+    /// Seconds for which the routes of a peer that restarts are kept at most, whatever it asks for.
+    pub longest_restart: u16,
+    /// The long-lived graceful restart capability as we send it (RFC 9494); empty sends none. Counts
+    /// only beside `restart`.
+    pub long_lived: Vec<LongLived>,
+    /// Our host name as the peer's operator is to see it; at most 255 octets are said.
+    pub host_name: Option<String>,
+    /// Our software and its version, for the same reader; at most 255 octets are said.
+    pub software_version: Option<String>,
     /// The graceful restart capability as we send it (RFC 4724, RFC 8538); `None` sends none, and
     /// then nothing of the peer's is kept either. `restarted` is said until the first session is up.
     pub restart: Option<GracefulRestart>,
@@ -99,16 +131,33 @@ impl SessionConfig {
             local_id,
             peer_asn,
             hold_time: HoldTime::DEFAULT,
+            keepalive: None,
+            send_hold: None,
             families: vec![AfiSafi::VPNV4, AfiSafi::RTC],
             add_path: Vec::new(),
+            extended_next_hop: Vec::new(),
+            four_octet_as: true,
+            route_refresh: true,
             enhanced_route_refresh: false,
+            extended_messages: true,
+            role: None,
+            role_strict: false,
             restart: None,
+            longest_restart: LONGEST_RESTART,
+            long_lived: Vec::new(),
+            host_name: None,
+            software_version: None,
         }
     }
 
     /// Us, as [`crate::collision::winner`] sees us.
     pub const fn speaker(&self) -> Speaker {
         Speaker { id: self.local_id, asn: self.local_asn }
+    }
+
+    /// Our role towards the peer; between speakers of one AS there is none (RFC 9234 §4.1).
+    pub fn role(&self) -> Option<Role> {
+        self.role.filter(|_| !self.is_internal())
     }
 
     /// Whether both sides are of one AS.

@@ -1,15 +1,20 @@
 //! Our OPEN, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492; RFC 6286).
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use bgp_wire::capability::{AddPath, Capability, GracefulRestart};
+use bgp_wire::capability::{Capability, LongLived, Role};
 use bgp_wire::notification::open_error;
-use bgp_wire::{AfiSafi, Negotiated, Notification, Open};
+use bgp_wire::{Negotiated, Notification, Open};
 
+use crate::capabilities;
 use crate::cease;
 use crate::collision::Speaker;
 use crate::config::{HoldTime, SessionConfig};
 use crate::restart::RestartAgreement;
+
+/// RFC 4271 §4.4: not more than one a second.
+const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// Who the peer is, by its own OPEN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,23 @@ impl PeerInfo {
     pub const fn speaker(&self) -> Speaker {
         Speaker { id: self.router_id, asn: self.asn }
     }
+
+    /// What it calls itself, as `host.domain` or `host`; `None` where it does not say.
+    pub fn host_name(&self) -> Option<String> {
+        self.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::Fqdn { host, domain } if domain.is_empty() => Some(host.clone()),
+            Capability::Fqdn { host, domain } => Some(format!("{host}.{domain}")),
+            _ => None,
+        })
+    }
+
+    /// Its software and version, in its own words; `None` where it does not say.
+    pub fn software_version(&self) -> Option<&str> {
+        self.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::SoftwareVersion(version) => Some(version.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// What both OPENs together mean.
@@ -37,30 +59,51 @@ pub struct Agreement {
     pub negotiated: Negotiated,
     /// The smaller of both offers.
     pub hold_time: HoldTime,
+    /// Time between two of our KEEPALIVEs; `None` when none are sent.
+    pub keepalive: Option<Duration>,
+    /// How long the peer may read nothing (RFC 9687); `None` when it may for ever.
+    pub send_hold: Option<Duration>,
     /// The peer answers a request for its routes (RFC 2918).
     pub route_refresh: bool,
     /// Both mark the beginning and the end of such an answer (RFC 7313).
     pub enhanced_route_refresh: bool,
+    /// Our role, where the peer said the one that belongs to it (RFC 9234).
+    pub role: Option<Role>,
     /// What outlives the session; `None` where nothing does.
     pub restart: Option<RestartAgreement>,
+    /// Families that may outlive it for longer still, with the time by the peer's own word (RFC 9494).
+    /// Empty unless both sides restart gracefully.
+    pub long_lived: Vec<LongLived>,
 }
 
 /// The OPEN that we send.
 pub fn open(config: &SessionConfig) -> Open {
     let mut capabilities: Vec<_> =
         config.families.iter().copied().map(Capability::Multiprotocol).collect();
-    capabilities.extend([
-        Capability::RouteRefresh,
-        Capability::ExtendedMessage,
-        Capability::FourOctetAs(config.local_asn),
-    ]);
-    if config.enhanced_route_refresh {
-        capabilities.push(Capability::EnhancedRouteRefresh);
+    let mut offer = |offered: bool, capability: Capability| {
+        if offered {
+            capabilities.push(capability);
+        }
+    };
+    offer(config.route_refresh, Capability::RouteRefresh);
+    offer(config.extended_messages, Capability::ExtendedMessage);
+    offer(config.four_octet_as, Capability::FourOctetAs(config.local_asn));
+    offer(config.enhanced_route_refresh, Capability::EnhancedRouteRefresh);
+    let next_hops = &config.extended_next_hop;
+    offer(!next_hops.is_empty(), Capability::ExtendedNextHop(next_hops.clone()));
+    offer(!config.add_path.is_empty(), Capability::AddPath(config.add_path.clone()));
+    capabilities.extend(config.role().map(Capability::Role));
+    if let Some(restart) = &config.restart {
+        capabilities.push(Capability::GracefulRestart(restart.clone()));
+        if !config.long_lived.is_empty() {
+            capabilities.push(Capability::LongLivedGracefulRestart(config.long_lived.clone()));
+        }
     }
-    capabilities.extend(config.restart.clone().map(Capability::GracefulRestart));
-    if !config.add_path.is_empty() {
-        capabilities.push(Capability::AddPath(config.add_path.clone()));
-    }
+    capabilities.extend(config.host_name.as_ref().map(|name| {
+        let (host, domain) = name.split_once('.').unwrap_or((name, ""));
+        Capability::Fqdn { host: host.to_owned(), domain: domain.to_owned() }
+    }));
+    capabilities.extend(config.software_version.clone().map(Capability::SoftwareVersion));
     Open {
         asn: config.local_asn,
         hold_time: config.hold_time.secs(),
@@ -84,27 +127,39 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
     if open.router_id.is_unspecified() || is_ours {
         return Err(Notification::open_error(open_error::BAD_BGP_IDENTIFIER));
     }
-    let offered = families(&open.capabilities);
+    let offered = capabilities::families(&open.capabilities);
     let common: Vec<_> =
         config.families.iter().copied().filter(|family| offered.contains(family)).collect();
     if common.is_empty() {
         return Err(cease::unsupported_capability(&config.families));
     }
+    let role = capabilities::role(config, &open.capabilities)?;
+    let agreed_hold_time = hold_time.min(config.hold_time);
     let said = |wanted: &Capability| open.capabilities.contains(wanted);
-    let (add_path_receive, add_path_send) = add_path(config, &open.capabilities, &common);
+    let restart = RestartAgreement::of(config, capabilities::restart(&open.capabilities), &common);
+    let (add_path_receive, add_path_send) =
+        capabilities::add_path(config, &open.capabilities, &common);
     Ok(Agreement {
-        restart: RestartAgreement::of(config.restart.as_ref(), restart(&open), &common),
+        role,
+        long_lived: capabilities::long_lived(config, &open.capabilities, restart.as_ref()),
+        restart,
         route_refresh: said(&Capability::RouteRefresh) || said(&Capability::EnhancedRouteRefresh),
         enhanced_route_refresh: config.enhanced_route_refresh
             && said(&Capability::EnhancedRouteRefresh),
-        hold_time: hold_time.min(config.hold_time),
+        hold_time: agreed_hold_time,
+        keepalive: agreed_hold_time.keepalive().map(|third| {
+            config.keepalive.map_or(third, |ours| ours.max(SHORTEST_KEEPALIVE).min(third))
+        }),
+        send_hold: config.send_hold.or_else(|| agreed_hold_time.send_hold()),
         negotiated: Negotiated {
             internal: config.is_internal(),
-            four_octet_as: open
-                .capabilities
-                .iter()
-                .any(|capability| matches!(capability, Capability::FourOctetAs(_))),
-            extended_messages: said(&Capability::ExtendedMessage),
+            four_octet_as: config.four_octet_as
+                && open
+                    .capabilities
+                    .iter()
+                    .any(|capability| matches!(capability, Capability::FourOctetAs(_))),
+            extended_messages: config.extended_messages && said(&Capability::ExtendedMessage),
+            extended_next_hop: capabilities::extended_next_hop(config, &open.capabilities, &common),
             families: common,
             add_path_receive,
             add_path_send,
@@ -118,56 +173,10 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
     })
 }
 
-/// The families of an OPEN. A speaker that names none at all means IPv4 unicast (RFC 4760 §8).
-fn families(capabilities: &[Capability]) -> Vec<AfiSafi> {
-    let named: Vec<_> = capabilities
-        .iter()
-        .filter_map(|capability| match capability {
-            Capability::Multiprotocol(family) => Some(*family),
-            _ => None,
-        })
-        .collect();
-    if named.is_empty() { vec![AfiSafi::IPV4_UNICAST] } else { named }
-}
-
-/// Of several instances only the last counts (RFC 4724 §3).
-fn restart(open: &Open) -> Option<&GracefulRestart> {
-    open.capabilities.iter().rev().find_map(|capability| match capability {
-        Capability::GracefulRestart(restart) => Some(restart),
-        _ => None,
-    })
-}
-
-/// Families in which path identifiers are (received, sent): one side sends, the other receives (RFC
-/// 7911 §4).
-fn add_path(
-    config: &SessionConfig,
-    capabilities: &[Capability],
-    common: &[AfiSafi],
-) -> (Vec<AfiSafi>, Vec<AfiSafi>) {
-    let peers: Vec<AddPath> = capabilities
-        .iter()
-        .filter_map(|capability| match capability {
-            Capability::AddPath(entries) => Some(entries),
-            _ => None,
-        })
-        .flatten()
-        .copied()
-        .collect();
-    let both = |agrees: fn(&AddPath, &AddPath) -> bool| {
-        config
-            .add_path
-            .iter()
-            .filter(|ours| common.contains(&ours.family))
-            .filter(|ours| peers.iter().any(|p| p.family == ours.family && agrees(ours, p)))
-            .map(|ours| ours.family)
-            .collect()
-    };
-    (both(|ours, peer| ours.receive && peer.send), both(|ours, peer| ours.send && peer.receive))
-}
-
 #[cfg(test)]
 mod tests {
+    use bgp_wire::AfiSafi;
+
     use super::*;
 
     const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -239,16 +248,58 @@ mod tests {
     }
 
     #[test]
-    fn path_identifiers_go_where_one_sends_and_the_other_receives() {
-        let entry = |receive, send| vec![AddPath { family: AfiSafi::VPNV4, receive, send }];
-        let config = SessionConfig { add_path: entry(true, true), ..ours() };
-        let peer = SessionConfig { add_path: entry(true, false), ..theirs() };
-        let agreed = accept(&config, open(&peer)).unwrap().negotiated;
-        assert_eq!(agreed.add_path_send, [AfiSafi::VPNV4]);
-        assert!(agreed.add_path_receive.is_empty());
-        let agreed = accept(&peer, open(&config)).unwrap().negotiated;
-        assert_eq!(agreed.add_path_receive, [AfiSafi::VPNV4]);
-        assert!(agreed.add_path_send.is_empty());
+    fn what_a_speaker_cannot_bear_is_not_said_and_not_used() {
+        let config = SessionConfig {
+            four_octet_as: false,
+            route_refresh: false,
+            extended_messages: false,
+            ..ours()
+        };
+        let said = open(&config).capabilities;
+        assert!(said.iter().all(|c| matches!(c, Capability::Multiprotocol(_))), "{said:?}");
+        let agreed = accept(&config, open(&theirs())).unwrap();
+        assert!(!agreed.negotiated.four_octet_as);
+        assert_eq!(agreed.negotiated.max_message(), 4096);
+    }
+
+    #[test]
+    fn each_side_is_known_by_its_name_and_version() {
+        let peer = SessionConfig {
+            host_name: Some("mx1.lab.example".into()),
+            software_version: Some("arcus-bgpd 0.1".into()),
+            ..theirs()
+        };
+        let agreed = accept(&ours(), open(&peer)).unwrap();
+        assert_eq!(agreed.peer.host_name().as_deref(), Some("mx1.lab.example"));
+        assert_eq!(agreed.peer.software_version(), Some("arcus-bgpd 0.1"));
+        let agreed = accept(&peer, open(&ours())).unwrap();
+        assert_eq!((agreed.peer.host_name(), agreed.peer.software_version()), (None, None));
+    }
+
+    /// (hold time, keepalive asked for, keepalive and send hold that follow), in seconds
+    #[test]
+    fn timers_follow_the_hold_time_and_what_is_asked_for() {
+        for (hold, asked, keepalive, send_hold) in [
+            (90, None, Some(30), Some(480)),
+            (90, Some(10), Some(10), Some(480)),
+            (90, Some(60), Some(30), Some(480)),
+            (3, Some(0), Some(1), Some(480)),
+            (600, None, Some(200), Some(1200)),
+            (0, Some(10), None, None),
+        ] {
+            let config = SessionConfig {
+                hold_time: HoldTime::try_from(hold).unwrap(),
+                keepalive: asked.map(Duration::from_secs),
+                ..ours()
+            };
+            let peer = SessionConfig { hold_time: HoldTime::try_from(1000).unwrap(), ..theirs() };
+            let agreed = accept(&config, open(&peer)).unwrap();
+            assert_eq!(agreed.keepalive.map(|time| time.as_secs()), keepalive, "{hold} {asked:?}");
+            assert_eq!(agreed.send_hold.map(|time| time.as_secs()), send_hold, "{hold} {asked:?}");
+            let hasty = SessionConfig { send_hold: Some(Duration::from_secs(7)), ..config };
+            let agreed = accept(&hasty, open(&peer)).unwrap();
+            assert_eq!(agreed.send_hold, Some(Duration::from_secs(7)));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What two speakers agreed on in their OPEN messages, as far as reading and writing depend on it.
 
-use crate::afi_safi::AfiSafi;
+use crate::afi_safi::{Afi, AfiSafi};
 
 /// All that the octets of a message depend on beside the message itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Negotiated {
     pub add_path_receive: Vec<AfiSafi>,
     /// Families in which we send path identifiers.
     pub add_path_send: Vec<AfiSafi>,
+    /// Families in which both sides take next hops of this other address family (RFC 8950).
+    pub extended_next_hop: Vec<(AfiSafi, Afi)>,
 }
 
 impl Negotiated {
@@ -29,6 +31,7 @@ impl Negotiated {
             families: Vec::new(),
             add_path_receive: Vec::new(),
             add_path_send: Vec::new(),
+            extended_next_hop: Vec::new(),
         }
     }
 
@@ -41,6 +44,7 @@ impl Negotiated {
             families: AfiSafi::NAMED.iter().map(|(family, _)| *family).collect(),
             add_path_receive: Vec::new(),
             add_path_send: Vec::new(),
+            extended_next_hop: Vec::new(),
         }
     }
 

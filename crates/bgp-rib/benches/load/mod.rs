@@ -31,7 +31,7 @@ impl Sink for Counter {
         self.batches += 1;
         self.octets += batch.octets() as u64;
         if peer == PeerIx(SENDERS) {
-            self.messages += batch.slices().map(|slice| messages(slice)).sum::<u64>();
+            self.messages += batch.slices().map(messages).sum::<u64>();
         }
         Ok(())
     }
@@ -60,6 +60,8 @@ fn shard(shard: u16, shards: u16, senders: PeerKind, clients: u16) -> Shard {
         local_as: 64_512,
         router_id: Ipv4Addr::new(10, 0, 0, 1),
         cluster_id: Ipv4Addr::new(10, 0, 0, 1),
+        decision: bgp_rib::DecisionOptions::default(),
+        client_to_client: true,
         hash_seed: 1,
     });
     for peer in 0..SENDERS + clients {
