@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bgp_wire::{
-    AfiSafi, Evpn, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, Route, Rtc, Update, VpnV4,
-    VpnV6, Withdrawal, for_each_family,
+    AfiSafi, Evpn, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, NextHop, PathAttributes,
+    Route, Rtc, Update, VpnV4, VpnV6, Withdrawal, for_each_family,
 };
 
 use crate::arena::{Batch, Full, Mark, Sink};
@@ -88,6 +88,8 @@ pub enum Output {
 pub(crate) struct Tables {
     pub(crate) ipv4: Table<Ipv4Unicast>,
     pub(crate) ipv6: Table<Ipv6Unicast>,
+    pub(crate) ipv4_labeled: Table<Ipv4Labeled>,
+    pub(crate) ipv6_labeled: Table<Ipv6Labeled>,
     pub(crate) vpnv4: Table<VpnV4>,
     pub(crate) vpnv6: Table<VpnV6>,
     pub(crate) evpn: Table<Evpn>,
@@ -107,6 +109,14 @@ macro_rules! for_each_table {
         }
         {
             let $table = &mut $tables.ipv6;
+            $body;
+        }
+        {
+            let $table = &mut $tables.ipv4_labeled;
+            $body;
+        }
+        {
+            let $table = &mut $tables.ipv6_labeled;
             $body;
         }
         {
@@ -154,6 +164,14 @@ macro_rules! with_table {
                 let $table = &$tables.ipv6;
                 Some($body)
             }
+            AfiSafi::IPV4_LABELED => {
+                let $table = &$tables.ipv4_labeled;
+                Some($body)
+            }
+            AfiSafi::IPV6_LABELED => {
+                let $table = &$tables.ipv6_labeled;
+                Some($body)
+            }
             AfiSafi::VPNV4 => {
                 let $table = &$tables.vpnv4;
                 Some($body)
@@ -190,7 +208,8 @@ macro_rules! held {
         })*
     };
 }
-held!(Ipv4Unicast in ipv4, Ipv6Unicast in ipv6, VpnV4 in vpnv4, VpnV6 in vpnv6, Evpn in evpn, Rtc in rtc);
+held!(Ipv4Unicast in ipv4, Ipv6Unicast in ipv6, Ipv4Labeled in ipv4_labeled,
+    Ipv6Labeled in ipv6_labeled, VpnV4 in vpnv4, VpnV6 in vpnv6, Evpn in evpn, Rtc in rtc);
 
 /// One shard of the tables.
 #[derive(Debug)]
@@ -232,6 +251,8 @@ impl Shard {
             tables: Tables {
                 ipv4: Table::new(seed),
                 ipv6: Table::new(seed),
+                ipv4_labeled: Table::new(seed),
+                ipv6_labeled: Table::new(seed),
                 vpnv4: Table::new(seed),
                 vpnv6: Table::new(seed),
                 evpn: Table::new(seed),
@@ -377,6 +398,8 @@ impl Shard {
         let view = Arc::clone(&known.view);
         self.check_limit::<Ipv4Unicast>(peer, &view);
         self.check_limit::<Ipv6Unicast>(peer, &view);
+        self.check_limit::<Ipv4Labeled>(peer, &view);
+        self.check_limit::<Ipv6Labeled>(peer, &view);
         self.check_limit::<VpnV4>(peer, &view);
         self.check_limit::<VpnV6>(peer, &view);
         self.check_limit::<Evpn>(peer, &view);
