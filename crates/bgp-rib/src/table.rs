@@ -395,7 +395,7 @@ impl<F: TableFamily> Table<F> {
         let bucket = self.buckets.at(path.bucket);
         let unspecified = std::net::Ipv4Addr::UNSPECIFIED.into();
         let address = world.peer(bucket.peer).map_or(unspecified, |peer| peer.view.address);
-        Candidate { rank: bucket.rank, address, path_id: path.id }
+        Candidate::new(bucket.rank, address, path.id)
     }
 
     /// Gives back the place of a destination without paths about which nobody has to be told.
@@ -456,7 +456,7 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// What was told of a destination, before something about it changes.
-    fn before(&self, world: &World, destination: u32) -> Before {
+    pub(crate) fn before(&self, world: &World, destination: u32) -> Before {
         if Self::CHOSEN_PER_PEER {
             return Before::PerPeer(self.choices(world, destination));
         }
@@ -468,7 +468,13 @@ impl<F: TableFamily> Table<F> {
 
     /// Something about a destination has changed: decides anew, and owes it to all to whom that
     /// makes a difference. `touched` is the path that is new, different or gone.
-    fn settle(&mut self, world: &World, destination: u32, before: &Before, touched: u32) {
+    pub(crate) fn settle(
+        &mut self,
+        world: &World,
+        destination: u32,
+        before: &Before,
+        touched: u32,
+    ) {
         self.decide(world, destination);
         match before {
             Before::Best { path, bucket, many } => {
@@ -584,7 +590,7 @@ impl<F: TableFamily> Table<F> {
 }
 
 /// See [`Table::before`].
-enum Before {
+pub(crate) enum Before {
     Best { path: u32, bucket: BucketIx, many: Option<Box<Box<[Told]>>> },
     PerPeer(Vec<crate::memberships::Choice>),
 }
