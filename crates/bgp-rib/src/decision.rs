@@ -17,6 +17,7 @@ pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
 /// The outcome never depends on the order in which paths came: MED is compared within each
 /// neighbouring AS before the later steps are looked at ("deterministic MED" elsewhere).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that people know by name")]
 pub struct DecisionOptions {
     /// Compare MED also between paths of different neighbouring ASes.
     pub always_compare_med: bool,
