@@ -4,13 +4,13 @@
 //! takes a lock. The thread waits for inputs only: peers whose queue is full are left behind, and
 //! events for the control task that find no room wait here.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_peer::{Push, PushError, Writer};
 use bgp_rib::{Answer, Batch, Full, Input, Mark, Output, PeerIx, PeerView, Query, Shard, Sink};
-use bgp_wire::AfiSafi;
+use bgp_wire::{AfiSafi, RouteRefresh};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
@@ -164,8 +164,9 @@ struct Writers {
 struct Queue {
     session: u64,
     writer: Writer,
-    /// Marks that could not be pushed yet, or may not.
-    marks: BTreeSet<AfiSafi>,
+    /// Marks that could not be pushed yet, or may not, in their order. There are few: a shard marks the
+    /// end of a family once for a session, and the peer's next request for it waits for our answer.
+    marks: Vec<Mark>,
 }
 
 impl Writers {
@@ -182,7 +183,7 @@ impl Writers {
         if self.by_peer.len() <= at {
             self.by_peer.resize_with(at + 1, || None);
         }
-        self.by_peer[at] = Some(Queue { session, writer, marks: BTreeSet::new() });
+        self.by_peer[at] = Some(Queue { session, writer, marks: Vec::new() });
     }
 
     fn is_up(&mut self, peer: PeerIx, session: u64) -> bool {
@@ -211,14 +212,21 @@ impl Writers {
 }
 
 impl Queue {
-    /// Pushes the marks that may go. One that finds no room stays: the queue says when it has drained.
+    /// Pushes the marks that may go. One that finds no room stays, and all behind it: the queue says
+    /// when it has drained, and has no room for routes before.
     fn push_marks(&mut self, shard: u16, withhold: bool) {
-        let writer = &self.writer;
-        self.marks.retain(|family| {
-            // Memberships are never withheld: peers wait for them before they tell us anything.
-            let may_go = !withhold || *family == AfiSafi::RTC;
-            let push = Push::EndOfRib { family: *family, shard };
-            !may_go || writer.try_push(push) == Err(PushError::Full)
+        let (writer, mut is_full) = (&self.writer, false);
+        self.marks.retain(|mark| {
+            let refresh = |family, subtype| Push::Refresh { family, subtype, shard };
+            let push = match *mark {
+                // Memberships are never withheld: peers wait for them before they tell us anything.
+                Mark::EndOfRib(family) if withhold && family != AfiSafi::RTC => return true,
+                Mark::EndOfRib(family) => Push::EndOfRib { family, shard },
+                Mark::RefreshBegin(family) => refresh(family, RouteRefresh::BEGIN),
+                Mark::RefreshEnd(family) => refresh(family, RouteRefresh::END),
+            };
+            is_full = is_full || writer.try_push(push) == Err(PushError::Full);
+            is_full
         });
     }
 }
@@ -236,11 +244,7 @@ impl Sink for Writers {
         if batch.marks.is_empty() && queue.marks.is_empty() {
             return Ok(());
         }
-        queue.marks.extend(batch.marks.iter().filter_map(|mark| match mark {
-            Mark::EndOfRib(family) => Some(*family),
-            // No view asks for them: the sessions do not negotiate RFC 7313.
-            Mark::RefreshBegin(_) | Mark::RefreshEnd(_) => None,
-        }));
+        queue.marks.extend(&batch.marks);
         queue.push_marks(shard, withhold);
         Ok(())
     }
