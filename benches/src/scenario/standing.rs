@@ -71,7 +71,7 @@ fn with_clients(place: &Place<'_>, clients: u16, has_deaf: bool) -> Result<Metri
     let rig = Rig::new(place, Kind::VpnV4, routes, false)?;
     let deaf = has_deaf.then(|| rig.deaf_client(clients)).transpose()?;
     let clients = rig.clients(0..clients)?;
-    let feeds = rig.senders(rig.encoded(4))?;
+    let feeds = rig.senders(rig.encoded())?;
     rig.up(clients.iter().chain(feeds.iter().map(|(peer, _)| peer)).chain(&deaf))?;
     let mark = rig.mark()?;
     feed::send_all(&feeds)?;

@@ -52,9 +52,19 @@ impl Subject {
         matches!(self, Self::Floor | Self::Relay)
     }
 
+    /// Whether it is a daemon of others.
+    pub(crate) const fn is_rival(self) -> bool {
+        !self.is_bare() && !matches!(self, Self::Arcus)
+    }
+
     /// Whether it adds `ORIGINATOR_ID` and `CLUSTER_LIST`.
     pub(crate) const fn is_reflector(self) -> bool {
         !matches!(self, Self::Relay)
+    }
+
+    /// Whether what it passes on may have a MED of 0 that was not there.
+    pub(crate) const fn adds_med(self) -> bool {
+        matches!(self, Self::Frr)
     }
 
     /// Whether it sends by route target membership (RFC 4684).
@@ -65,16 +75,14 @@ impl Subject {
     /// Whether it reflects this family to its clients.
     pub(crate) const fn speaks(self, kind: Kind) -> bool {
         match self {
-            // The topology file offers overlay families only to nodes.
-            Self::Arcus => !matches!(kind, Kind::Ipv4Unicast),
             // BIRD 2 has no EVPN, and OpenBGPD of Debian 12 none either.
             Self::Bird | Self::Openbgpd => !matches!(kind, Kind::Evpn),
             _ => true,
         }
     }
 
-    /// Whether a sender keeps what others sent away from itself by asking for no target. With others
-    /// it is a peer that is no client.
+    /// Whether senders are clients like all others, who keep what others sent away from themselves by
+    /// asking for no target. With other subjects a sender is a peer that is no client.
     pub(crate) const fn senders_are_clients(self) -> bool {
         matches!(self, Self::Arcus)
     }
@@ -115,7 +123,7 @@ impl Subject {
             Self::Floor | Self::Relay => {
                 vec!["bare".to_owned(), self.name().to_owned(), plan::TARGET.to_string()]
             }
-            Self::Arcus => arcus::configure(directory)?,
+            Self::Arcus => arcus::configure(directory, wanted)?,
             Self::Frr => frr::configure(directory, wanted)?,
             Self::Bird => bird::configure(directory, wanted)?,
             Self::Gobgp => gobgp::configure(directory, wanted)?,

@@ -97,7 +97,7 @@ fn is_ipv4(family: AfiSafi) -> bool {
     family.afi == Afi::IPV4 && family != AfiSafi::RTC
 }
 
-const fn role(role: Role) -> capability::Role {
+pub(super) const fn role(role: Role) -> capability::Role {
     match role {
         Role::Provider => capability::Role::Provider,
         Role::RouteServer => capability::Role::RouteServer,

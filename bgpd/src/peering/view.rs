@@ -13,6 +13,7 @@ use bgp_session::Agreement;
 use bgp_wire::capability::Capability;
 use bgp_wire::{AfiSafi, RouteTarget, RtMembership};
 
+use super::session::role;
 use super::{Asked, Identity, Terms};
 
 /// What the shards are told of a peer whose session is up.
@@ -125,6 +126,8 @@ fn policy(terms: &Terms, agreement: &Agreement) -> PeerPolicy {
         enforce_first_as: options.first_as.unwrap_or(true),
         default_local_pref: options.default_local_pref,
         max_as_path: options.max_as_path,
+        // Ours counts also where the peer does not say its own (RFC 9234 §4.2).
+        role: options.role.map(role),
     }
 }
 

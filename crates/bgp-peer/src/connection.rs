@@ -11,7 +11,7 @@ use std::time::Instant;
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
-use bgp_wire::{AfiSafi, Message, Open, RouteRefresh, Update, frame};
+use bgp_wire::{AfiSafi, Message, Open, RouteRefresh, Update, WireError, frame};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use tokio::time::sleep_until;
 
 use crate::config::PeerConfig;
 use crate::event::PeerEvent;
+use crate::queue::Queue;
 use crate::reading;
 use crate::status::Counters;
 use crate::tidings::Tidings;
@@ -93,15 +94,14 @@ impl Connection {
             transport::accepted(&stream, config)?;
         }
         let stream = Arc::new(stream);
-        let (writer, queue, gauge) = Writer::new(config.queue_octets);
+        let queue = Arc::new(Queue::new(config.queue_octets));
         let (lane, lane_end) = mpsc::channel(LANE);
         let (parting, parting_end) = oneshot::channel();
         let tidings = Arc::new(Tidings::default());
         let task = tokio::spawn(writing::run(Writing {
             stream: Arc::clone(&stream),
             lane: lane_end,
-            queue,
-            gauge,
+            queue: Arc::clone(&queue),
             tidings: Arc::clone(&tidings),
             parting: parting_end,
             shards: config.shards.max(1),
@@ -116,7 +116,7 @@ impl Connection {
             events: VecDeque::new(),
             down: None,
             yields: false,
-            writer,
+            writer: Writer { queue, stream: Arc::clone(&stream), counters: Arc::clone(counters) },
             tidings,
             answering: Vec::new(),
             ended: Vec::new(),
@@ -185,13 +185,13 @@ impl Connection {
                 Action::Deliver(update) => self.deliver(update),
                 Action::Refresh(refresh) => self.refresh(refresh),
                 Action::Up(agreement) => {
-                    if let Some(hold) = agreement.hold_time.send_hold() {
+                    if let Some(hold) = agreement.send_hold {
                         self.hand(Lane::SendHold(hold));
                     }
                     self.up = Some(agreement);
                 }
                 Action::Down(reason) => {
-                    self.writer.close();
+                    self.writer.queue.close();
                     if let Some(parting) = self.parting.take() {
                         // An error means that the writer has ended before.
                         drop(parting.send(self.last_word.take()));
@@ -331,7 +331,7 @@ impl Connection {
                     None => break,
                 },
                 Ok(None) => break,
-                Err(error) => self.malformed(now, error),
+                Err(error) => self.malformed(now, &error, rest),
             }
         }
         used
@@ -349,7 +349,7 @@ impl Connection {
                 self.step(now, Input::Cease(Cease::Collision, String::new()));
             }
             Ok(message) => self.step(now, Input::Message(message)),
-            Err(error) => self.malformed(now, error),
+            Err(error) => self.malformed(now, &error, octets),
         }
     }
 
@@ -360,9 +360,9 @@ impl Connection {
             && collision::winner(self.session.config().speaker(), peer) != self.initiator
     }
 
-    fn malformed(&mut self, now: Instant, error: bgp_wire::WireError) {
+    fn malformed(&mut self, now: Instant, error: &WireError, octets: &[u8]) {
         tracing::warn!(%error, "malformed message");
-        self.step(now, Input::Malformed(error));
+        self.step(now, Input::Malformed(error.notification_for(octets)));
     }
 }
 

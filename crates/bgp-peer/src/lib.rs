@@ -17,6 +17,7 @@ mod live;
 mod marks;
 mod outgoing;
 mod peer;
+mod queue;
 mod reading;
 mod security;
 mod sockopt;

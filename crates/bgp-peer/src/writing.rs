@@ -19,10 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::marks::Marks;
 use crate::outgoing::Outgoing;
+use crate::queue::{Item, Queue, Taken};
 use crate::reading;
 use crate::status::Counters;
 use crate::tidings::Tidings;
-use crate::writer::{Gauge, Push};
+use crate::writer::Push;
 
 /// How long the last words may take.
 const PARTING: Duration = Duration::from_secs(2);
@@ -52,8 +53,7 @@ pub(crate) enum WriteEnd {
 pub(crate) struct Writing {
     pub(crate) stream: Arc<TcpStream>,
     pub(crate) lane: mpsc::Receiver<Box<Lane>>,
-    pub(crate) queue: mpsc::UnboundedReceiver<Push>,
-    pub(crate) gauge: Arc<Gauge>,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) tidings: Arc<Tidings>,
     /// The last word of the session: a NOTIFICATION, or nothing.
     pub(crate) parting: oneshot::Receiver<Option<Bytes>>,
@@ -67,35 +67,26 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
     let mut marks = Marks::new(task.shards);
     let mut send_hold = None;
     let mut progress = Instant::now();
-    let mut more = true;
     loop {
         consume_budget().await;
         match task.parting.try_recv() {
-            Ok(last) => return task.part(out, last).await,
+            Ok(last) => return task.part(marks, out, last).await,
             Err(oneshot::error::TryRecvError::Closed) => return WriteEnd::Parted,
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         while let Ok(lane) = task.lane.try_recv() {
             hear(*lane, &mut out, &mut send_hold);
         }
-        while !out.is_plenty()
-            && let Ok(push) = task.queue.try_recv()
-        {
-            task.take(push, &mut marks, &mut out);
-        }
-        if task.gauge.take_drained() {
+        task.take(&mut marks, &mut out);
+        if task.queue.take_drained() {
             task.tidings.drained.notify_one();
         }
         if out.is_empty() {
             tokio::select! {
                 biased;
-                last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
+                last = &mut task.parting => return task.part(marks, out, last.ok().flatten()).await,
                 Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
-                push = task.queue.recv(), if more => match push {
-                    Some(push) => task.take(push, &mut marks, &mut out),
-                    None => more = false,
-                },
-                () = task.gauge.looked_for() => {}
+                () = task.queue.changed() => {}
             }
             progress = Instant::now();
             continue;
@@ -103,13 +94,13 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
         match task.stream.try_write_vectored(&out.pieces()) {
             Ok(0) => return WriteEnd::Broken,
             Ok(written) => {
-                out.advance(written, &task.gauge, &task.counters);
+                out.advance(written, &task.queue, &task.counters);
                 progress = Instant::now();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tokio::select! {
                     biased;
-                    last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
+                    last = &mut task.parting => return task.part(marks, out, last.ok().flatten()).await,
                     Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
                     // An error shows in the next write.
                     _ = task.stream.writable() => {}
@@ -142,18 +133,36 @@ async fn until(deadline: Option<Instant>) {
 }
 
 impl Writing {
-    fn take(&self, push: Push, marks: &mut Marks, out: &mut Outgoing) {
-        let charge = push.charge();
+    /// Takes what waits, as far as there is room for it.
+    fn take(&self, marks: &mut Marks, out: &mut Outgoing) {
+        self.queue.take(|item| {
+            if let Some(item) = item {
+                self.take_one(item, marks, out);
+            }
+            if out.is_plenty() {
+                Taken::Enough
+            } else if out.is_empty() {
+                Taken::Nothing
+            } else {
+                Taken::Something
+            }
+        });
+    }
+
+    fn take_one(&self, item: Item, marks: &mut Marks, out: &mut Outgoing) {
+        let Item { push, charge, written } = item;
         match push {
-            Push::Messages(messages) => out.queue(messages, charge, &self.gauge),
+            Push::Messages(messages) => {
+                out.queue(messages, charge, written, &self.queue, &self.counters);
+            }
             Push::EndOfRib { family, shard } => {
                 if marks.end_of_rib(family, shard) {
                     let mut octets = Vec::new();
                     write_end_of_rib(family, &mut octets);
                     let mark = Arc::new(Messages::all(octets.into()));
-                    out.queue(mark, charge, &self.gauge);
+                    out.queue(mark, charge, 0, &self.queue, &self.counters);
                 } else {
-                    self.gauge.leave(charge);
+                    self.queue.leave(charge);
                 }
             }
             Push::Refresh { family, subtype, shard } => {
@@ -162,9 +171,10 @@ impl Writing {
                     let mut octets = Vec::new();
                     Message::RouteRefresh(RouteRefresh { family, subtype })
                         .encode(&Negotiated::nothing(), &mut octets);
-                    out.queue(Arc::new(Messages::all(octets.into())), charge, &self.gauge);
+                    let mark = Arc::new(Messages::all(octets.into()));
+                    out.queue(mark, charge, 0, &self.queue, &self.counters);
                 } else {
-                    self.gauge.leave(charge);
+                    self.queue.leave(charge);
                 }
                 if refreshed.is_complete {
                     self.tidings.has_answered(family);
@@ -174,7 +184,9 @@ impl Writing {
     }
 
     /// Ends the message that is under way, says the last word, and gives the peer time to read it.
-    async fn part(self, mut out: Outgoing, last: Option<Bytes>) -> WriteEnd {
+    async fn part(self, mut marks: Marks, mut out: Outgoing, last: Option<Bytes>) -> WriteEnd {
+        // Somebody may have begun a message that waits for its end.
+        self.take(&mut marks, &mut out);
         out.keep_only_what_is_under_way();
         let waits_for_peer = last.is_some();
         if let Some(last) = last {
@@ -194,7 +206,7 @@ impl Writing {
         while !out.is_empty() {
             self.stream.writable().await?;
             match self.stream.try_write_vectored(&out.pieces()) {
-                Ok(written) => out.advance(written, &self.gauge, &self.counters),
+                Ok(written) => out.advance(written, &self.queue, &self.counters),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
