@@ -17,6 +17,7 @@ pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
 /// The outcome never depends on the order in which paths came: MED is compared within each
 /// neighbouring AS before the later steps are looked at ("deterministic MED" elsewhere).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that people know by name")]
 pub struct DecisionOptions {
     /// Compare MED also between paths of different neighbouring ASes.
     pub always_compare_med: bool,
@@ -24,17 +25,30 @@ pub struct DecisionOptions {
     pub missing_med_is_worst: bool,
     /// Compare AIGP where it is there (RFC 7311 §4.1).
     pub aigp: bool,
+    /// Use only routes whose next hop is reached, the nearer one first (RFC 4271 §9.1.2.1, §9.1.2.2 e):
+    /// see [`crate::Output::NextHopWanted`].
+    pub track_next_hops: bool,
 }
+
+/// The cost of a next hop that is not reached.
+pub(crate) const UNREACHABLE: u32 = u32::MAX;
 
 impl Default for DecisionOptions {
     fn default() -> Self {
-        Self { always_compare_med: false, missing_med_is_worst: false, aigp: true }
+        Self {
+            always_compare_med: false,
+            missing_med_is_worst: false,
+            aigp: true,
+            track_next_hops: false,
+        }
     }
 }
 
 /// The step that told two paths apart, in the order they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// Its next hop is reached (RFC 4271 §9.1.2.1).
+    Reachable,
     /// Not long-lived stale before long-lived stale (RFC 9494 §4.3).
     LongLivedStale,
     /// Of EVPN: the address of a default gateway before others (RFC 7432 §10.1).
@@ -55,6 +69,8 @@ pub enum Step {
     Med,
     /// External before internal.
     External,
+    /// Lower cost of the way to the next hop.
+    NextHopCost,
     /// Lower ORIGINATOR_ID, or router id of the sender.
     RouterId,
     /// Shorter CLUSTER_LIST.
@@ -69,6 +85,7 @@ impl Step {
     /// Name in answers.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Reachable => "reachable",
             Self::LongLivedStale => "long-lived-stale",
             Self::DefaultGateway => "default-gateway",
             Self::StickyMac => "sticky-mac",
@@ -79,6 +96,7 @@ impl Step {
             Self::Origin => "origin",
             Self::Med => "med",
             Self::External => "external",
+            Self::NextHopCost => "next-hop-cost",
             Self::RouterId => "router-id",
             Self::ClusterListLength => "cluster-list-length",
             Self::PeerAddress => "peer-address",
@@ -96,6 +114,8 @@ impl fmt::Display for Step {
 /// What of an attribute set the decision looks at. Made once per bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
+    /// Of the way to the next hop; 0 where that is not looked at.
+    cost: u32,
     /// The steps before MED.
     pub(crate) worth: Worth,
     /// Missing counts as 0, the best (RFC 4271 §9.1.2.2 c), or as asked for.
@@ -121,6 +141,7 @@ impl Rank {
         let neighbor_as = attributes.as_path.first().unwrap_or(0);
         let missing_med = if options.missing_med_is_worst { u32::MAX } else { 0 };
         Self {
+            cost: 0,
             worth: Worth::of(attributes, family, options),
             med: attributes.med.unwrap_or(missing_med),
             neighbor_as: if options.always_compare_med { 0 } else { neighbor_as },
@@ -131,9 +152,21 @@ impl Rank {
     }
 }
 
+impl Rank {
+    /// Of the way to the next hop; [`UNREACHABLE`] is none.
+    pub(crate) const fn cost(&self) -> u32 {
+        self.cost
+    }
+
+    pub(crate) const fn set_cost(&mut self, cost: u32) {
+        self.cost = cost;
+        self.worth.set(Worth::LOST, cost == UNREACHABLE);
+    }
+}
+
 /// The steps before MED, put together so that the lowest is best and few paths need a second look.
 ///
-/// - long-lived stale; not of a default gateway; not sticky; complement of the mobility sequence number
+/// - next hop not reached; long-lived stale; not of a default gateway; not sticky; complement of the mobility sequence number
 ///   (32 bits). A missing number is 0 (RFC 7432 §7.7), and in other families than EVPN nothing counts
 /// - complement of LOCAL_PREF; without AIGP
 /// - AIGP
@@ -142,6 +175,7 @@ impl Rank {
 pub(crate) struct Worth([u64; 4]);
 
 impl Worth {
+    const LOST: u64 = 1 << 35;
     const STALE: u64 = 1 << 34;
     const NO_GATEWAY: u64 = 1 << 33;
     const NOT_STICKY: u64 = 1 << 32;
@@ -171,9 +205,12 @@ impl Worth {
         self.0[0] & Self::STALE != 0
     }
 
-    pub(crate) const fn long_lived_stale(self) -> Self {
-        let [first, preference, aigp, path] = self.0;
-        Self([first | Self::STALE, preference, aigp, path])
+    pub(crate) const fn set_long_lived_stale(&mut self) {
+        self.set(Self::STALE, true);
+    }
+
+    const fn set(&mut self, bit: u64, on: bool) {
+        self.0[0] = if on { self.0[0] | bit } else { self.0[0] & !bit };
     }
 
     /// The step that tells two apart, if one does.
@@ -181,6 +218,7 @@ impl Worth {
         let [mobility, preference, aigp, path] =
             std::array::from_fn(|word| self.0[word] ^ other.0[word]);
         [
+            (Step::Reachable, mobility & Self::LOST),
             (Step::LongLivedStale, mobility & Self::STALE),
             (Step::DefaultGateway, mobility & Self::NO_GATEWAY),
             (Step::StickyMac, mobility & Self::NOT_STICKY),
@@ -206,9 +244,9 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// Steps after MED; lowest is best.
-    fn after_med(&self) -> (Reverse<bool>, Ipv4Addr, u32, IpAddr, PathId) {
-        let Rank { external, router_id, cluster_list_length, .. } = self.rank;
-        (Reverse(external), router_id, cluster_list_length, self.address, self.path_id)
+    fn after_med(&self) -> (Reverse<bool>, u32, Ipv4Addr, u32, IpAddr, PathId) {
+        let Rank { external, cost, router_id, cluster_list_length, .. } = self.rank;
+        (Reverse(external), cost, router_id, cluster_list_length, self.address, self.path_id)
     }
 }
 
@@ -232,9 +270,12 @@ pub(crate) fn best(candidates: &[Candidate]) -> Option<usize> {
 /// The candidates that only the router id and what comes after it tell from the best: over all of
 /// them traffic may be spread.
 pub(crate) fn multipath(candidates: &[Candidate]) -> Vec<usize> {
-    let external = |nth: &usize| candidates[*nth].rank.external;
-    let any_external = undecided_by_med(candidates).any(|nth| external(&nth));
-    undecided_by_med(candidates).filter(|nth| external(nth) == any_external).collect()
+    let key = |nth: &usize| {
+        let Rank { external, cost, .. } = candidates[*nth].rank;
+        (Reverse(external), cost)
+    };
+    let best = undecided_by_med(candidates).map(|nth| key(&nth)).min();
+    undecided_by_med(candidates).filter(|nth| Some(key(nth)) == best).collect()
 }
 
 /// The candidates that no step up to MED takes out.
@@ -270,6 +311,7 @@ pub(crate) fn step_between(a: &Candidate, b: &Candidate) -> Step {
     [
         (Step::Med, same_neighbor && x.med != y.med),
         (Step::External, x.external != y.external),
+        (Step::NextHopCost, x.cost != y.cost),
         (Step::RouterId, x.router_id != y.router_id),
         (Step::ClusterListLength, x.cluster_list_length != y.cluster_list_length),
         (Step::PeerAddress, a.address != b.address),
@@ -319,6 +361,7 @@ mod tests {
         let plain = candidate(|_| {});
         let path = || AsPath(vec![Segment::Set(vec![1])]);
         let cases = [
+            (Step::Reachable, plain, candidate(|c| c.rank.set_cost(UNREACHABLE))),
             (Step::LongLivedStale, plain, says(&|a| a.communities = vec![Community::LLGR_STALE])),
             (Step::DefaultGateway, says(&community([3, 13, 0, 0, 0, 0, 0, 0])), plain),
             (Step::StickyMac, says(&community([6, 0, 1, 0, 0, 0, 0, 0])), plain),
@@ -334,6 +377,7 @@ mod tests {
             (Step::Origin, plain, says(&|a| a.origin = Origin::Egp)),
             (Step::Med, candidate(|c| c.rank.med = 3), plain),
             (Step::External, candidate(|c| c.rank.external = true), plain),
+            (Step::NextHopCost, plain, candidate(|c| c.rank.set_cost(9))),
             (Step::RouterId, candidate(|c| c.rank.router_id = low), plain),
             (Step::ClusterListLength, plain, candidate(|c| c.rank.cluster_list_length = 2)),
             (Step::PeerAddress, candidate(|c| c.address = low.into()), plain),
@@ -345,7 +389,7 @@ mod tests {
             assert_eq!(step_between(&better, &worse), step);
         }
         // What decides earlier decides alone.
-        for pair in cases[1..6].windows(2) {
+        for pair in cases[2..7].windows(2) {
             let [(earlier, better, _), (later, worse, _)] = pair else { unreachable!() };
             assert_eq!(best(&[*worse, *better]), Some(1), "{earlier} before {later}");
         }

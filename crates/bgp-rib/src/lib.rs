@@ -33,6 +33,7 @@ mod owing;
 mod peer_policy;
 mod peer_set;
 mod peering;
+mod reach;
 mod registry;
 mod round;
 mod stale;

@@ -34,8 +34,8 @@ pub(crate) struct Many {
     numbers: HashMap<u32, Vec<u32>, FixedState>,
     /// The numbers that are owed, of an owed destination; all, where there is no entry.
     owed: BTreeMap<(u32, PeerIx), BTreeSet<u32>>,
-    /// What they are told of a destination that is about to change.
-    before: Box<[Told]>,
+    /// What they are told of destinations that are about to change.
+    before: BTreeMap<u32, Box<[Told]>>,
 }
 
 /// The paths that one peer is told, with the attributes they have.
@@ -48,7 +48,7 @@ pub(crate) struct Told {
 impl Many {
     pub(crate) fn new(seed: u64) -> Self {
         let numbers = HashMap::with_hasher(FixedState::with_seed(seed));
-        Self { peers: Vec::new(), numbers, owed: BTreeMap::new(), before: Box::default() }
+        Self { peers: Vec::new(), numbers, owed: BTreeMap::new(), before: BTreeMap::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -117,7 +117,8 @@ impl<F: TableFamily> Table<F> {
     #[cold]
     #[inline(never)]
     pub(crate) fn remember_many(&mut self, world: &World, destination: u32) {
-        self.many.before = self.told_many(world, destination);
+        let told = self.told_many(world, destination);
+        self.many.before.insert(destination, told);
     }
 
     /// What each peer that is told several paths is told of a destination now.
@@ -170,7 +171,7 @@ impl<F: TableFamily> Table<F> {
     #[cold]
     #[inline(never)]
     pub(crate) fn settle_many(&mut self, world: &World, destination: u32, touched: u32) {
-        let before = std::mem::take(&mut self.many.before);
+        let before = self.many.before.remove(&destination).unwrap_or_default();
         let after = self.told_many(world, destination);
         for (then, now) in before.iter().zip(&after) {
             let gone = |(path, _): &&(u32, _)| !now.paths.iter().any(|(other, _)| other == path);

@@ -46,7 +46,13 @@ impl Shard {
                 }
             }
         });
-        for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST, AfiSafi::RTC] {
+        for family in [
+            AfiSafi::IPV4_UNICAST,
+            AfiSafi::IPV6_UNICAST,
+            AfiSafi::IPV4_LABELED,
+            AfiSafi::IPV6_LABELED,
+            AfiSafi::RTC,
+        ] {
             self.refresh(peer, family);
         }
         for membership in originate {

@@ -456,7 +456,7 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// What was told of a destination, before something about it changes.
-    fn before(&mut self, world: &World, destination: u32) -> Before {
+    pub(crate) fn before(&mut self, world: &World, destination: u32) -> Before {
         if Self::CHOSEN_PER_PEER {
             return Before::PerPeer(self.choices(world, destination));
         }
@@ -470,7 +470,13 @@ impl<F: TableFamily> Table<F> {
 
     /// Something about a destination has changed: decides anew, and owes it to all to whom that
     /// makes a difference. `touched` is the path that is new, different or gone.
-    fn settle(&mut self, world: &World, destination: u32, before: &Before, touched: u32) {
+    pub(crate) fn settle(
+        &mut self,
+        world: &World,
+        destination: u32,
+        before: &Before,
+        touched: u32,
+    ) {
         self.decide(world, destination);
         match before {
             Before::Best { path, bucket } => {
@@ -586,7 +592,7 @@ impl<F: TableFamily> Table<F> {
 }
 
 /// See [`Table::before`].
-enum Before {
+pub(crate) enum Before {
     /// What those are told that are told several paths is remembered apart.
     Best {
         path: u32,

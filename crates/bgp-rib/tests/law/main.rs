@@ -32,6 +32,8 @@ struct Bench {
     queues: Queues,
     oracle: Oracle,
     journals: Vec<Writer<Vec<u8>>>,
+    /// Of each shard, those that nobody took.
+    outputs: Vec<Vec<Output>>,
     pace: Pace,
 }
 
@@ -59,6 +61,7 @@ impl Bench {
             shards: (0..shards).map(shard).collect(),
             queues: Queues::default(),
             oracle: Oracle::new(rules),
+            outputs: vec![Vec::new(); shards.into()],
             pace,
         }
     }
@@ -73,6 +76,15 @@ impl Bench {
         let number = usize::from(number);
         self.journals[number].record(&input).expect("memory");
         self.shards[number].handle(input);
+        for output in self.shards[number].take_outputs() {
+            match output {
+                Output::NextHopWanted { next_hop, wanted: true } => {
+                    let cost = self.oracle.cost(next_hop);
+                    self.one(number.try_into().unwrap(), Input::NextHop { next_hop, cost });
+                }
+                output => self.outputs[number].push(output),
+            }
+        }
     }
 
     fn run(&mut self, op: &Op) {
@@ -101,9 +113,9 @@ impl Bench {
                 self.queues.receivers.remove(&PeerIx(*peer));
                 self.all(&Input::PeerGone { peer: PeerIx(*peer) });
                 self.oracle.gone(*peer);
-                for shard in &mut self.shards {
+                for outputs in &mut self.outputs {
                     let gone = Output::Gone { peer: PeerIx(*peer) };
-                    assert!(shard.take_outputs().contains(&gone));
+                    assert!(std::mem::take(outputs).contains(&gone));
                 }
             }
             Op::Changed(peer, policy) => {
@@ -138,17 +150,7 @@ impl Bench {
                 self.all(&Input::RtcTimeout { peer: PeerIx(*peer) });
                 self.oracle.attach(*peer);
             }
-            Op::Refresh(peer, family) => {
-                let family = script::FAMILIES[*family];
-                // It asks because it has forgotten.
-                let marks = self.oracle.view(*peer).is_some_and(|view| view.enhanced_refresh);
-                if let Some(receiver) =
-                    self.queues.receivers.get_mut(&PeerIx(*peer)).filter(|_| !marks)
-                {
-                    receiver.knows.retain(|((of, _), _), _| *of != family);
-                }
-                self.all(&Input::RouteRefresh { peer: PeerIx(*peer), family });
-            }
+            Op::Refresh(peer, family) => self.refresh(*peer, script::FAMILIES[*family]),
             Op::Sweep(peer, family) => {
                 let family = script::FAMILIES[*family];
                 self.all(&Input::StaleSweep { peer: PeerIx(*peer), family });
@@ -158,6 +160,14 @@ impl Bench {
                 let family = script::FAMILIES[*family];
                 self.all(&Input::LongLived { peer: PeerIx(*peer), family });
                 self.oracle.long_lived(*peer, family);
+            }
+            Op::NextHop(number, cost) => {
+                let (v4, v6) = script::next_hops_by(*number);
+                for next_hop in [v4, v6].into_iter().filter_map(NextHop::address) {
+                    let cost = (*cost > 0).then_some((*cost).into());
+                    self.oracle.next_hop(next_hop, cost);
+                    self.all(&Input::NextHop { next_hop, cost });
+                }
             }
             Op::Mark(peer, family, begin) => {
                 let family = script::FAMILIES[*family];
@@ -171,6 +181,15 @@ impl Bench {
             Op::Flush => self.flush(),
             Op::Check => self.check(),
         }
+    }
+
+    fn refresh(&mut self, peer: u16, family: AfiSafi) {
+        let marks = self.oracle.view(peer).is_some_and(|view| view.enhanced_refresh);
+        if let Some(receiver) = self.queues.receivers.get_mut(&PeerIx(peer)).filter(|_| !marks) {
+            // It asks because it has forgotten.
+            receiver.knows.retain(|((of, _), _), _| *of != family);
+        }
+        self.all(&Input::RouteRefresh { peer: PeerIx(peer), family });
     }
 
     fn unblock(&mut self, peer: PeerIx) {
@@ -457,12 +476,12 @@ fn pages(shard: &Shard, peer: PeerIx, family: AfiSafi) -> Vec<Advertised> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (any::<[bool; 3]>(), proptest::bool::weighted(0.8)).prop_map(
-        |([always_compare_med, missing_med_is_worst, aigp], client_to_client)| Rules {
-            decision: DecisionOptions { always_compare_med, missing_med_is_worst, aigp },
-            client_to_client,
-        },
-    )
+    (any::<[bool; 4]>(), proptest::bool::weighted(0.8)).prop_map(|(options, client_to_client)| {
+        let [always_compare_med, missing_med_is_worst, aigp, track_next_hops] = options;
+        let decision =
+            DecisionOptions { always_compare_med, missing_med_is_worst, aigp, track_next_hops };
+        Rules { decision, client_to_client }
+    })
 }
 
 fn pace() -> impl Strategy<Value = Pace> {

@@ -2,7 +2,7 @@
 //! for each peer, computed from scratch. Written from the RFCs, not from the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_rib::{
     DecisionOptions, InterestMode, MembershipsOut, PeerKind, PeerView, RemovePrivate,
@@ -59,12 +59,30 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 pub(crate) struct Oracle {
     rules: Rules,
+    /// Of the ways to next hops; what is not here costs 5.
+    costs: BTreeMap<IpAddr, Option<u32>>,
     peers: BTreeMap<u16, Peer>,
 }
 
 impl Oracle {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, peers: BTreeMap::new() }
+        Self { rules, costs: BTreeMap::new(), peers: BTreeMap::new() }
+    }
+
+    pub(crate) fn next_hop(&mut self, next_hop: IpAddr, cost: Option<u32>) {
+        self.costs.insert(next_hop, cost);
+    }
+
+    pub(crate) fn cost(&self, next_hop: IpAddr) -> Option<u32> {
+        self.costs.get(&next_hop).copied().unwrap_or(Some(5))
+    }
+
+    /// The cost of the way to the next hop, where it counts.
+    fn way(&self, family: AfiSafi, heard: &Heard) -> Option<u32> {
+        if !self.rules.decision.track_next_hops || family == AfiSafi::RTC {
+            return Some(0);
+        }
+        heard.next_hop.address().and_then(|next_hop| self.cost(next_hop))
     }
 
     pub(crate) fn is_up(&self, peer: u16) -> bool {
@@ -266,12 +284,16 @@ impl Oracle {
                 *from != peer && may_go(self.rules, family, &known.view, heard, &to.view)
             });
         }
+        // RFC 4271 section 9.1.2.1.
+        paths.retain(|(_, _, _, heard)| self.way(family, heard).is_some());
         // RFC 7911: the best of all, or the best of those that may go to it.
         let mut told = Vec::new();
         let mut left = if to.several.contains_key(&family) { paths.len() } else { 1 };
         while left > 0 && !paths.is_empty() {
             left -= 1;
-            let chosen = best(self.rules.decision, family, paths.clone()).unwrap();
+            let chosen =
+                best(self.rules.decision, |heard| self.way(family, heard), family, paths.clone())
+                    .unwrap();
             let (from, known, id, heard) = chosen;
             paths.retain(|(other, _, other_id, _)| (*other, *other_id) != (from, id));
             let due = from != peer
@@ -454,6 +476,7 @@ fn rewrite(attributes: &mut PathAttributes, targets: &BTreeMap<RouteTarget, Rout
 /// RFC 4271 section 9.1.2.2 and RFC 4456 section 9: losers are struck out step by step.
 fn best<'a>(
     options: DecisionOptions,
+    cost: impl Fn(&Heard) -> Option<u32>,
     family: AfiSafi,
     mut paths: Vec<(u16, &'a Peer, u32, &'a Heard)>,
 ) -> Option<(u16, &'a Peer, u32, &'a Heard)> {
@@ -500,6 +523,7 @@ fn best<'a>(
         !all.iter().any(|q| comparable(q) && med(q) < med(p))
     });
     keep_least(&mut paths, |p| !external(p));
+    keep_least(&mut paths, |p| cost(p.3));
     keep_least(&mut paths, |p| p.3.attributes.originator_id.unwrap_or(p.1.view.router_id));
     keep_least(&mut paths, |p| p.3.attributes.cluster_list.len());
     keep_least(&mut paths, |p| p.1.view.address);

@@ -100,6 +100,8 @@ pub(crate) enum Op {
     Refresh(u16, usize),
     Sweep(u16, usize),
     LongLived(u16, usize),
+    /// The way to one of the next hops costs so much now; 0: there is none.
+    NextHop(u8, u8),
     /// The peer begins (`true`) or ends to repeat itself.
     Mark(u16, usize, bool),
     /// After so many more batches, the queue of the peer is full.
@@ -262,6 +264,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Refresh(peer, family)),
         1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Sweep(peer, family)),
         2 => (peer(), family()).prop_map(|(peer, family)| Op::LongLived(peer, family)),
+        2 => (0u8..3, 0u8..3).prop_map(|(number, cost)| Op::NextHop(number, cost)),
         2 => (peer(), family(), any::<bool>())
             .prop_map(|(peer, family, begin)| Op::Mark(peer, family, begin)),
         3 => (peer(), 0u8..3).prop_map(|(peer, credit)| Op::Block(peer, credit)),
@@ -425,7 +428,11 @@ fn otc(choice: u8) -> Option<RawAttribute> {
 }
 
 pub(crate) fn next_hops(chosen: &Attributes) -> (NextHop, NextHop) {
-    let last = 1 + chosen.next_hop;
+    next_hops_by(chosen.next_hop)
+}
+
+pub(crate) fn next_hops_by(number: u8) -> (NextHop, NextHop) {
+    let last = 1 + number;
     let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into());
     (NextHop::V4(Ipv4Addr::new(192, 0, 2, last)), NextHop::V6(v6))
 }
