@@ -2,6 +2,7 @@
 
 mod connections;
 mod limits;
+mod paths;
 mod reload;
 mod sessions;
 
@@ -20,6 +21,7 @@ use crate::convergence::{Convergence, Standing};
 use crate::deliver::{SessionEvent, ToShards};
 use crate::lanes::Lanes;
 use crate::neighbor::NeighborState;
+use crate::paths::{PathLost, Paths};
 use crate::peer_table::{Ending, Entry, PeerTable};
 use crate::peering::{Terms, session};
 use crate::running::{Running, seconds};
@@ -40,6 +42,7 @@ pub(crate) struct Inboxes {
     pub(crate) sessions: mpsc::Receiver<SessionEvent>,
     pub(crate) shards: mpsc::Receiver<Output>,
     pub(crate) removed: mpsc::Receiver<PeerIx>,
+    pub(crate) lost: mpsc::Receiver<PathLost>,
 }
 
 /// What the control task and the sessions it starts send to.
@@ -48,6 +51,7 @@ pub(crate) struct Outboxes {
     pub(crate) sessions: mpsc::Sender<SessionEvent>,
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
     pub(crate) removed: mpsc::Sender<PeerIx>,
+    pub(crate) paths: Paths,
 }
 
 pub(crate) struct Control {
@@ -92,6 +96,7 @@ impl Control {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                Some(lost) = inboxes.lost.recv() => self.path_lost(lost),
                 Some(output) = inboxes.shards.recv() => self.shard_output(&output),
                 Some(peer) = inboxes.removed.recv() => {
                     self.lanes.send_all(|| ShardInput::Rib(Input::PeerGone { peer }));
@@ -165,8 +170,10 @@ impl Control {
             last_seen: Instant::now(),
             away_until: Instant::now(),
             unsaid: None,
+            path: None,
         };
         self.peers.insert(number, entry);
+        self.watch_path(number);
         if is_shut_down {
             self.end(number, Ending::shutdown());
         }
@@ -175,7 +182,11 @@ impl Control {
 
     /// Takes a peer out: its session ends, then the shards forget it, then its number is free.
     fn remove(&mut self, number: PeerIx) {
-        let Some(entry) = self.peers.remove(number, self.running.identity().shards) else { return };
+        let Some(mut entry) = self.peers.remove(number, self.running.identity().shards) else {
+            return;
+        };
+        // Before somebody else has the address.
+        entry.path = None;
         let removed = self.outboxes.removed.clone();
         tokio::spawn(async move {
             entry.peer.remove().await;

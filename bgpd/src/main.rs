@@ -13,6 +13,7 @@ mod http;
 mod journal;
 mod lanes;
 mod neighbor;
+mod paths;
 mod peer_table;
 mod peering;
 mod running;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use bfd::socket::Driver;
 use bgp_peer::Listener;
 use bgp_rib::{Output, Shard, ShardConfig};
 use clap::Parser;
@@ -40,6 +42,7 @@ use crate::args::Args;
 use crate::control::{Command, Control, Inboxes, Outboxes};
 use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
+use crate::paths::Paths;
 use crate::peering::Identity;
 use crate::running::Running;
 use crate::shard_thread::{INBOX, ShardThread};
@@ -104,14 +107,19 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let (removed, removed_inbox) = mpsc::channel(CONTROL_INBOX);
     let (commands, command_inbox) = mpsc::channel(CONTROL_INBOX);
     let (connections, connection_inbox) = mpsc::channel(CONTROL_INBOX);
-    let control =
-        Control::new(running, Outboxes { sessions, shards: Arc::clone(&shards), removed });
+    let (lost, lost_inbox) = mpsc::channel(CONTROL_INBOX);
+    let (paths, driver) = Paths::new(lost);
+    let ending = shutdown.clone();
+    supervisor.spawn_thread("bfd", move || watch_paths(driver, ending.cancelled()))?;
+    let shards_of = Arc::clone(&shards);
+    let control = Control::new(running, Outboxes { sessions, shards: shards_of, removed, paths });
     let inboxes = Inboxes {
         commands: command_inbox,
         connections: connection_inbox,
         sessions: session_inbox,
         shards: shard_inbox,
         removed: removed_inbox,
+        lost: lost_inbox,
     };
     let ending = shutdown.clone();
     supervisor.spawn("control", control.run(inboxes, async move { ending.cancelled().await }));
@@ -165,6 +173,13 @@ async fn serve(
     };
     notifier.stopping();
     outcome
+}
+
+/// On a thread of its own: whatever else the daemon does, packets go out in time.
+fn watch_paths(driver: Driver, ending: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(driver.run(ending));
+    Ok(())
 }
 
 fn spawn_shards(

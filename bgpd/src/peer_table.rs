@@ -13,6 +13,7 @@ use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
 use tokio::sync::watch;
 
+use crate::paths::WatchedPath;
 use crate::peering::Terms;
 
 /// One peer, configured or accepted from a prefix.
@@ -41,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) away_until: Instant,
     /// How its session is to end, when it was too busy to be told.
     pub(crate) unsaid: Option<Ending>,
+    /// Where its path is watched.
+    pub(crate) path: Option<WatchedPath>,
 }
 
 /// How we end a session.

@@ -109,6 +109,7 @@ impl Control {
                     },
                 );
             }
+            self.watch_path(number);
             self.retell(number);
         }
     }
