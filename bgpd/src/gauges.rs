@@ -104,6 +104,9 @@ pub(crate) struct NeighborGauges {
     updates_received: Family<NeighborLabel, Gauge>,
     updates_sent: Family<NeighborLabel, Gauge>,
     faulty_updates: Family<NeighborLabel, Gauge>,
+    /// Of those with a watched path only, as the next.
+    path_up: Family<NeighborLabel, Gauge>,
+    path_failures: Family<NeighborLabel, Gauge>,
 }
 
 impl NeighborGauges {
@@ -121,6 +124,8 @@ impl NeighborGauges {
                 "UPDATEs with faults that RFC 7606 lets pass",
                 &gauges.faulty_updates,
             ),
+            ("bfd_up", "1 while BFD says that the path carries packets", &gauges.path_up),
+            ("bfd_failures", "Paths lost since the start, as BFD saw it", &gauges.path_failures),
         ];
         for (name, help, gauge) in all {
             registry.register(name, help, gauge.clone());
@@ -136,10 +141,12 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
+            path_up,
+            path_failures,
         } = self;
         let all =
             [established, flaps, queued_octets, updates_received, updates_sent, faulty_updates];
-        for gauge in all {
+        for gauge in all.into_iter().chain([path_up, path_failures]) {
             gauge.clear();
         }
         for neighbor in neighbors {
@@ -155,6 +162,12 @@ impl NeighborGauges {
             for (gauge, value) in all.into_iter().zip(values) {
                 let label = NeighborLabel { neighbor: neighbor.address.to_string() };
                 gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+            if let Some(path) = &neighbor.path {
+                let label = NeighborLabel { neighbor: neighbor.address.to_string() };
+                path_up.get_or_create(&label).set(i64::from(path.is_up()));
+                let failures = i64::try_from(path.failures()).unwrap_or(i64::MAX);
+                path_failures.get_or_create(&label).set(failures);
             }
         }
     }
