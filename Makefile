@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop lint bench cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop lint bench bench-against bench-full bench-smoke flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -64,6 +64,7 @@ deny: ## licences, duplicate versions and registries of all dependencies
 RIVALS ?=
 # For example: --full --runs 5 --only vpnv4-1m,churn
 BENCH ?=
+SMOKE := vpnv4-1m,unicast-1m,evpn-400k,all-at-once,late-joiner,sender-loss,churn,rtc-100x10,rtc-1000-clients,never-reads
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -71,8 +72,36 @@ space := $(empty) $(empty)
 bench: setup ## what a route costs, beside a floor; RIVALS="frr bird gobgp openbgpd" BENCH=--full
 	@scripts/rivals.sh $(RIVALS)
 	cargo build --release -p arcus-bgpd -p arcus-bench
-	target/release/arcus-bench run --json target/bench.json --svg target/bench.svg \
+	target/release/arcus-bench run --json target/bench.json \
 	  $(if $(strip $(RIVALS)),--rivals $(subst $(space),$(comma),$(strip $(RIVALS)))) $(BENCH)
+	target/release/arcus-bench report target/bench.json --svg target/bench.svg
+
+bench-full: ## measure docs/performance.md anew, at full size: ours three times, RIVALS once; wants a quiet machine
+	$(MAKE) bench RIVALS="$(or $(strip $(RIVALS)),frr bird openbgpd)" BENCH="--full --runs 3 --rival-runs 1 $(BENCH)"
+	target/release/arcus-bench report target/bench.json --page docs/performance.md --svg docs/performance.svg
+
+# The commit to be compared with what is here, as in `make bench-against COMMIT=main BENCH=--full`.
+COMMIT ?= main
+bench-against: setup ## what is here beside another COMMIT of it, in turn: which is faster
+	rm -rf target/before && git worktree prune && git worktree add --detach target/before $(COMMIT)
+	cd target/before && cargo build --release --target-dir ../before-build -p arcus-bgpd
+	git worktree remove --force target/before
+	cargo build --release -p arcus-bgpd -p arcus-bench
+	target/release/arcus-bench run --before target/before-build/release/arcus-bgpd --json target/bench-against.json $(BENCH)
+
+# No times: exact counts, checked content, and costs far beyond any aim.
+bench-smoke: setup ## the benchmark, small and once: fails on wrong counts and content, and on gross cost
+	cargo build --release -p arcus-bgpd -p arcus-bench
+	target/release/arcus-bench run --runs 1 --scale 0.05 --within 3 --json target/bench-smoke.json --only $(SMOKE)
+
+# With frame pointers, so that perf sees who called whom; in a directory of its own, since all is built anew.
+flame: setup ## where the time goes: docs/flame.svg from perf, over the load of vpnv4-1m
+	@command -v perf >/dev/null || { echo "make flame needs perf: apt-get install linux-perf"; exit 1; }
+	RUSTFLAGS="-C force-frame-pointers=yes" cargo build --release --target-dir target/flame -p arcus-bgpd
+	cargo build --release -p arcus-bench
+	perf record -q -F 4999 -g -o target/perf.data -- target/release/arcus-bench run --full --runs 3 \
+	  --only vpnv4-1m --bgpd target/flame/release/arcus-bgpd
+	perf script --no-inline -F comm,ip,sym -i target/perf.data | target/release/arcus-bench flame docs/flame.svg
 
 install: setup ## release build, installed below DESTDIR (default /)
 	cargo build --workspace --bins --release

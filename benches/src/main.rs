@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a command line that prints its results")]
 
 mod bare;
+mod flame;
 mod load;
 mod plan;
 mod report;
@@ -22,12 +23,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Namespace};
 
-use crate::report::{Results, chart, compare, table};
+use crate::report::{Results, aims, chart, compare, page, table};
 use crate::scenario::{ALL, Place, Scenario};
 use crate::subject::Subject;
+use crate::usage::Others;
 
 /// Measures BGP route reflectors side by side.
 #[derive(Debug, Parser)]
@@ -43,6 +46,10 @@ enum Command {
     Run(Run),
     /// Compare the JSON files of two runs.
     Compare { old: PathBuf, new: PathBuf },
+    /// Write the results of a run into the documentation.
+    Report(Report),
+    /// Draw a flame graph of what `perf script -F comm,ip,sym` prints into the standard input.
+    Flame { svg: PathBuf },
     /// List the scenarios.
     List,
     /// Be one of the bare programs, until killed.
@@ -61,6 +68,9 @@ struct Run {
     /// How often everything is run; medians are shown.
     #[arg(long, default_value_t = 3)]
     runs: u32,
+    /// In how many of these runs rivals take part, who take most of the time; all, if not said.
+    #[arg(long)]
+    rival_runs: Option<u32>,
     /// Only these scenarios.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -70,9 +80,25 @@ struct Run {
     /// Our daemon; a release build, or the numbers mean nothing.
     #[arg(long, default_value = "target/release/arcus-bgpd")]
     bgpd: PathBuf,
+    /// Our daemon of another commit, to run beside this one, in turn.
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// Write the results here, to compare with those of another commit.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Fail when ours costs more than so many times what it aims at, in multiples of the floor, or
+    /// says things twice.
+    #[arg(long, value_name = "TIMES")]
+    within: Option<f64>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Report {
+    /// What `run --json` has written.
+    json: PathBuf,
+    /// Put tables between the marks of this page.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
     /// Draw CPU time as multiples of the floor here.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -87,6 +113,12 @@ fn main() -> Result<ExitCode> {
         Command::Compare { old, new } => {
             print!("{}", compare::compare(&Results::read(&old)?, &Results::read(&new)?));
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Report(args) => report(&args).map(|()| ExitCode::SUCCESS),
+        Command::Flame { svg } => {
+            let (picture, table) = flame::draw(std::io::stdin().lock())?;
+            print!("{table}");
+            write(&svg, picture).map(|()| ExitCode::SUCCESS)
         }
         Command::List => {
             for scenario in ALL {
@@ -103,10 +135,12 @@ fn run(args: &Run) -> Result<ExitCode> {
     let scale = if args.full { 1.0 } else { args.scale };
     ensure!(scale > 0.0 && scale <= 1.0, "a scale is above 0 and at most 1");
     let mut subjects = vec![Subject::Floor, Subject::Relay, Subject::Arcus];
+    subjects.extend(args.before.is_some().then_some(Subject::Before));
     subjects.extend(
         args.rivals.iter().filter(|rival| !subjects.contains(rival)).copied().collect::<Vec<_>>(),
     );
 
+    raise_descriptors()?;
     let bed = Bed::fresh(KIND)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let namespace = runtime.block_on(async {
@@ -127,7 +161,36 @@ fn run(args: &Run) -> Result<ExitCode> {
     });
     let results = measured??;
     print!("{}", table::table(&results));
-    Ok(if results.has_failed(Subject::Arcus) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let excesses = args.within.map_or_else(Vec::new, |slack| aims::excesses(&results, slack));
+    for excess in &excesses {
+        println!("{excess}");
+    }
+    let is_good = excesses.is_empty() && !results.has_failed(Subject::Arcus);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn report(args: &Report) -> Result<()> {
+    let results = Results::read(&args.json)?;
+    if let Some(path) = &args.page {
+        let page = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        write(path, page::replace(&page, &results).with_context(|| path.display().to_string())?)?;
+    }
+    if let Some(path) = &args.svg {
+        write(path, chart::chart(&results))?;
+    }
+    Ok(())
+}
+
+/// Every session is a descriptor here and one in the daemon, which inherits the limit.
+fn raise_descriptors() -> Result<()> {
+    /// Sessions of the largest scenario and what both need beside them.
+    const ENOUGH: u64 = 6_000;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < ENOUGH) {
+        let current = Some(maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).context("RLIMIT_NOFILE")?;
+    }
+    Ok(())
 }
 
 /// Runs everything, in the namespace that this thread is in.
@@ -140,18 +203,24 @@ fn measure(
     namespace: &Namespace,
 ) -> Result<Results> {
     let mut results = Results::new(scale, args.runs);
+    let began = Others::now()?;
     for run in 0..args.runs {
+        let takes_part =
+            |subject: &&Subject| !subject.is_rival() || run < args.rival_runs.unwrap_or(args.runs);
         for scenario in scenarios {
-            for subject in subjects.iter().filter(|subject| scenario.admits(**subject)) {
+            let admitted = subjects.iter().filter(|subject| scenario.admits(**subject));
+            for subject in admitted.filter(takes_part) {
                 // What took too long once is not waited for again.
-                let is_hopeless = *subject != Subject::Arcus
+                let is_hopeless = !subject.is_ours()
                     && results
                         .row(scenario.name, *subject)
                         .is_some_and(|row| !row.failures.is_empty());
                 if is_hopeless {
                     continue;
                 }
-                let place = Place { bed, namespace, arcus: &args.bgpd, subject: *subject, scale };
+                let before = args.before.as_deref().filter(|_| *subject == Subject::Before);
+                let arcus = before.unwrap_or(&args.bgpd);
+                let place = Place { bed, namespace, arcus, subject: *subject, scale };
                 let (number, name) = (run + 1, subject.name());
                 eprintln!("run {number} of {}: {} {name}", args.runs, scenario.name);
                 let outcome = (scenario.run)(&place);
@@ -161,23 +230,17 @@ fn measure(
                 results.add(scenario.name, *subject, outcome);
             }
         }
+        results.others_percent = Others::now()?.percent_since(&began);
         // What there is so far: a long run may be ended by hand.
-        write(&results, args)?;
+        if let Some(path) = &args.json {
+            write(path, serde_json::to_string_pretty(&results)? + "\n")?;
+        }
     }
     Ok(results)
 }
 
-fn write(results: &Results, args: &Run) -> Result<()> {
-    let to = |path: &Path, text: String| {
-        std::fs::write(path, text).with_context(|| path.display().to_string())
-    };
-    if let Some(path) = &args.json {
-        to(path, serde_json::to_string_pretty(results)? + "\n")?;
-    }
-    if let Some(path) = &args.svg {
-        to(path, chart::chart(results))?;
-    }
-    Ok(())
+fn write(path: &Path, text: String) -> Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {

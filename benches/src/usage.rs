@@ -51,10 +51,49 @@ impl Usage {
     }
 }
 
+/// What all cores have done so far, and what of it was done by us and by processes that we ran.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Others {
+    /// Ticks, of all cores together.
+    all: u64,
+    busy: u64,
+    ours: u64,
+}
+
+impl Others {
+    pub(crate) fn now() -> Result<Self> {
+        let stat = fs::read_to_string("/proc/stat")?;
+        let of_machine = machine(&stat).context("/proc/stat has no line of all cores")?;
+        let own = fs::read_to_string("/proc/self/stat")?;
+        let Fields { user, system, of_children, .. } = fields(&own).context("/proc/self/stat")?;
+        let (all, busy) = of_machine;
+        Ok(Self { all, busy, ours: user + system + of_children })
+    }
+
+    /// The part of the cores' time that others took since then, other machines on the same cores
+    /// included.
+    #[expect(clippy::cast_precision_loss, reason = "ticks of some hours")]
+    pub(crate) fn percent_since(&self, before: &Self) -> f64 {
+        let others = (self.busy - before.busy).saturating_sub(self.ours - before.ours);
+        100.0 * others as f64 / (self.all - before.all).max(1) as f64
+    }
+}
+
+/// All ticks and the busy ones: user, nice, system, idle, iowait, irq, softirq, steal.
+fn machine(stat: &str) -> Option<(u64, u64)> {
+    let words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let ticks: Vec<u64> = words.take(8).map_while(|word| word.parse().ok()).collect();
+    let all = ticks.iter().sum::<u64>();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some((all, all - idle))
+}
+
 struct Fields {
     group: u32,
     user: u64,
     system: u64,
+    /// Of processes that have ended and been waited for, user and system time.
+    of_children: u64,
 }
 
 /// The fields behind the name, which may itself hold spaces and parentheses.
@@ -63,8 +102,9 @@ fn fields(stat: &str) -> Option<Fields> {
     let mut words = rest.split_whitespace();
     let group = words.nth(2)?.parse().ok()?;
     let user = words.nth(8)?.parse().ok()?;
-    let system = words.next()?.parse().ok()?;
-    Some(Fields { group, user, system })
+    let mut next = || words.next()?.parse::<u64>().ok();
+    let (system, children_user, children_system) = (next()?, next()?, next()?);
+    Some(Fields { group, user, system, of_children: children_user + children_system })
 }
 
 /// What the scheduler counted for each thread (`/proc/PID/task/TID/schedstat`).
@@ -97,6 +137,12 @@ mod tests {
         let stat = "77 (a) b (c) S 1 4711 4711 0 -1 4194560 5 0 0 0 12 34 0 0 20 0 3 0";
         let fields = fields(stat).expect("a line of proc");
         assert_eq!((fields.group, fields.user, fields.system), (4_711, 12, 34));
+    }
+
+    #[test]
+    fn what_waits_is_not_busy() {
+        let stat = "cpu  10 1 5 100 20 0 2 7 0 0\ncpu0 1 1 1 1\n";
+        assert_eq!(machine(stat), Some((145, 25)));
     }
 
     #[test]

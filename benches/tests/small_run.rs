@@ -11,7 +11,7 @@ fn a_small_run_of_the_scenarios_ends_well() {
     let bgpd = bench.with_file_name("arcus-bgpd");
     let directory = tempfile::tempdir().expect("a directory");
     let json = directory.path().join("bench.json");
-    let scenarios = "vpnv4-1m,evpn-400k,all-at-once,late-joiner,sender-loss,churn,rtc-100x10,\
+    let scenarios = "vpnv4-1m,unicast-1m,evpn-400k,all-at-once,late-joiner,sender-loss,churn,rtc-100x10,\
                      rtc-1000-clients,never-reads";
     let output = Command::new(bench)
         .args(["run", "--runs", "1", "--scale", "0.002", "--only", scenarios, "--bgpd"])

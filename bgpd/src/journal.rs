@@ -121,6 +121,8 @@ mod tests {
             local_as: 64512,
             router_id: Ipv4Addr::new(192, 0, 2, 200),
             cluster_id: Ipv4Addr::new(192, 0, 2, 200),
+            decision: bgp_rib::DecisionOptions::default(),
+            client_to_client: true,
             hash_seed: 1,
         };
         let key = VpnKey { rd: "65000:7".parse().unwrap(), net: "10.0.100.0/24".parse().unwrap() };

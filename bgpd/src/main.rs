@@ -184,6 +184,8 @@ fn spawn_shards(
             local_as: identity.asn,
             router_id: identity.router_id,
             cluster_id: identity.cluster_id,
+            decision: bgp_rib::DecisionOptions::default(),
+            client_to_client: true,
             hash_seed,
         };
         let journal =

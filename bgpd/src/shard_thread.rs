@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_peer::{Push, PushError, Writer};
-use bgp_rib::{Answer, Batch, Full, Input, Output, PeerIx, PeerView, Query, Shard, Sink};
-use bgp_wire::AfiSafi;
+use bgp_rib::{Answer, Batch, Full, Input, Mark, Output, PeerIx, PeerView, Query, Shard, Sink};
+use bgp_wire::{AfiSafi, RouteRefresh};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +23,13 @@ pub(crate) const INBOX: usize = 1024;
 
 /// Inputs taken in one turn. More amortises wake-ups, fewer answers queries sooner.
 const TURN: usize = 256;
+
+/// Peers to whom a flush writes by itself what is short, when there is little to do. Few are told
+/// sooner that way; for many it is better to let all processors write.
+const WRITES: usize = 32;
+
+/// Inputs up to which there is little to do. In a flood of them, queues gather what then is one write.
+const CALM: usize = 2;
 
 /// How soon to try again when the control task had no room for an event.
 const EVENTS_RETRY: Duration = Duration::from_millis(20);
@@ -68,12 +75,14 @@ impl ShardThread {
         let mut unsaid = VecDeque::new();
         let mut turn = Vec::with_capacity(TURN);
         while self.take(&mut turn, !unsaid.is_empty()) {
+            let inputs = turn.len();
             for input in turn.drain(..) {
                 self.handle(input, &mut writers)?;
             }
             if let Some(journal) = &mut self.journal {
                 journal.flush()?;
             }
+            writers.writes = if inputs <= CALM && self.inbox.is_empty() { WRITES } else { 0 };
             self.shard.flush(&mut writers);
             unsaid.extend(self.shard.take_outputs());
             self.tell(&mut unsaid);
@@ -159,18 +168,20 @@ struct Writers {
     /// Before the initial convergence End-of-RIB is withheld: a peer that kept our routes over our
     /// restart would drop those that we are still to learn (RFC 4724 §4.1).
     withhold: bool,
+    /// Peers to whom this flush may still write by itself.
+    writes: usize,
 }
 
 struct Queue {
     session: u64,
     writer: Writer,
     /// Marks that could not be pushed yet, or may not.
-    marks: BTreeSet<AfiSafi>,
+    marks: BTreeSet<Mark>,
 }
 
 impl Writers {
     fn new(shard: u16) -> Self {
-        Self { shard, by_peer: Vec::new(), withhold: true }
+        Self { shard, by_peer: Vec::new(), withhold: true, writes: 0 }
     }
 
     fn of(&mut self, peer: PeerIx) -> Option<&mut Queue> {
@@ -214,29 +225,49 @@ impl Queue {
     /// Pushes the marks that may go. One that finds no room stays: the queue says when it has drained.
     fn push_marks(&mut self, shard: u16, withhold: bool) {
         let writer = &self.writer;
-        self.marks.retain(|family| {
+        self.marks.retain(|mark| {
             // Memberships are never withheld: peers wait for them before they tell us anything.
-            let may_go = !withhold || *family == AfiSafi::RTC;
-            let push = Push::EndOfRib { family: *family, shard };
-            !may_go || writer.try_push(push) == Err(PushError::Full)
+            let may_go = !withhold || !matches!(mark, Mark::EndOfRib(of) if *of != AfiSafi::RTC);
+            !may_go || writer.try_push(as_push(*mark, shard)) == Err(PushError::Full)
         });
+    }
+}
+
+fn as_push(mark: Mark, shard: u16) -> Push {
+    let refresh = |family, subtype| Push::Refresh { family, subtype, shard };
+    match mark {
+        Mark::EndOfRib(family) => Push::EndOfRib { family, shard },
+        Mark::RefreshBegin(family) => refresh(family, RouteRefresh::BEGIN),
+        Mark::RefreshEnd(family) => refresh(family, RouteRefresh::END),
     }
 }
 
 impl Sink for Writers {
     fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
         let (shard, withhold) = (self.shard, self.withhold);
+        let may_write = self.writes > 0;
+        self.writes = self.writes.saturating_sub(1);
         // A peer without a queue is one whose end the shard is about to hear of.
         let Some(queue) = self.of(peer) else { return Ok(()) };
-        if let Some(messages) = &batch.messages
-            && queue.writer.try_push(Push::Messages(Arc::clone(messages))) == Err(PushError::Full)
-        {
-            return Err(Full);
+        if let Some(messages) = &batch.messages {
+            let push = Push::Messages(Arc::clone(messages));
+            let pushed =
+                if may_write { queue.writer.try_write(push) } else { queue.writer.try_push(push) };
+            if pushed == Err(PushError::Full) {
+                return Err(Full);
+            }
         }
-        if batch.end_of_rib.is_empty() && queue.marks.is_empty() {
+        if batch.marks.is_empty() && queue.marks.is_empty() {
             return Ok(());
         }
-        queue.marks.extend(&batch.end_of_rib);
+        for mark in &batch.marks {
+            if !matches!(mark, Mark::RefreshBegin(_)) {
+                queue.marks.insert(*mark);
+            } else if queue.writer.try_push(as_push(*mark, shard)) == Err(PushError::Full) {
+                // It goes before what follows, or not at all.
+                return Err(Full);
+            }
+        }
         queue.push_marks(shard, withhold);
         Ok(())
     }

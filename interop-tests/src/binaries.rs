@@ -20,10 +20,7 @@ pub struct Binaries {
 impl Binaries {
     /// Looks in `$ARCUS_BIN_DIR`, else beside this program, where cargo puts all of a workspace.
     pub fn find() -> Result<Self> {
-        let directory = match env::var_os(DIRECTORY_ENV) {
-            Some(directory) => directory.into(),
-            None => beside(&env::current_exe()?)?,
-        };
+        let directory = Self::directory()?;
         let find = |name: &str| {
             let path = directory.join(name);
             ensure!(
@@ -39,6 +36,14 @@ impl Binaries {
             arcus: find("arcus")?,
             demo: find("arcus-demo")?,
         })
+    }
+
+    /// Where [`Binaries::find`] looks; a program of the build may be missing there.
+    pub fn directory() -> Result<PathBuf> {
+        match env::var_os(DIRECTORY_ENV) {
+            Some(directory) => Ok(directory.into()),
+            None => beside(&env::current_exe()?),
+        }
     }
 }
 

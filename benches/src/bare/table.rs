@@ -161,26 +161,27 @@ fn each(family: FamilyCode, mut list: &[u8], mut see: impl FnMut(Key, [u8; 3])) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::look::Expect;
     use crate::load::routes::{self, Kind};
+    use crate::load::tally::Tally;
 
     #[test]
     fn what_the_floor_says_is_what_it_was_told_and_reflected() {
         for kind in [Kind::Ipv4Unicast, Kind::VpnV4, Kind::Evpn] {
+            let routes = 10 * u32::from(kind.senders());
             let mut table = Table::new(Ipv4Addr::new(9, 9, 9, 9));
             let mut log = Log::default();
             for set in [[0, 1], [10, 11], [2, 3]] {
                 let message = routes::announce(kind, &set);
                 let parts = wire::parts(&message).expect("a good message");
-                table.update(&message, &parts, Ipv4Addr::LOCALHOST, &mut log).expect("taken");
+                table
+                    .update(&message, &parts, kind.sender_of(set[0], routes), &mut log)
+                    .expect("taken");
             }
             assert_eq!((table.routes.len(), table.encoded.len()), (6, 2), "{kind:?}");
-            let mut tally = crate::load::tally::Tally::new(crate::load::tally::Expect {
-                kind,
-                routes: 20,
-                is_reflected: true,
-                targets: None,
-                sent: None,
-            });
+            let expect =
+                Expect { kind, routes, is_reflected: true, may_have_med: false, targets: None };
+            let mut tally = Tally::new(expect, 0);
             let octets = log.after(&mut super::super::Cursor::default()).expect("output").to_vec();
             let mut rest = octets.as_slice();
             while let Some(&[high, low]) = rest.get(16..18) {

@@ -13,8 +13,9 @@ use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use super::latency::Sent;
+use super::look::Expect;
 use super::routes::ASN;
-use super::tally::{Expect, Tally};
+use super::tally::Tally;
 use super::wire::{self, FamilyCode, HEADER};
 
 /// What our OPENs ask for, in seconds.
@@ -133,7 +134,8 @@ impl Crowd {
         epoll::add(&self.shared.epoll, &peer.stream, data, epoll::EventFlags::IN)?;
         members.push(Some(Member {
             peer: Arc::clone(&peer),
-            tally: Tally::new(opening.expect.clone()),
+            // Only to tell them apart: it may repeat.
+            tally: Tally::new(opening.expect.clone(), u16::try_from(key).unwrap_or_default()),
             opening,
             state: State::OpenSent,
             partial: Vec::new(),
@@ -171,6 +173,13 @@ impl Crowd {
     /// UPDATEs that all sessions together were sent.
     pub(crate) fn updates(&self) -> u64 {
         lock(&self.shared.members).iter().flatten().map(|member| member.tally.updates).sum()
+    }
+
+    /// Routes that each of these was told and that were compared octet for octet; the fewest of all.
+    pub(crate) fn looked_at(&self, peers: &[Arc<Peer>]) -> u64 {
+        let members = lock(&self.shared.members);
+        let of = |peer: &Arc<Peer>| Some(members.get(peer.key)?.as_ref()?.tally.looked_at);
+        peers.iter().map(|peer| of(peer).unwrap_or_default()).min().unwrap_or_default()
     }
 
     pub(crate) fn start(&self) -> Instant {

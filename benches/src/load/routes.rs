@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::wire::{self, FamilyCode, OPTIONAL, TRANSITIVE};
+use crate::plan;
 
 /// The AS of everyone in a run: all sessions are iBGP.
 pub(crate) const ASN: u16 = 64_512;
@@ -30,6 +31,46 @@ impl Kind {
             Self::VpnV4 => (1, 128),
             Self::Evpn => (25, 70),
         }
+    }
+
+    /// How many share the routes of a run, each an equal part in turn.
+    pub(crate) const fn senders(self) -> u16 {
+        match self {
+            Self::Ipv4Unicast => 10,
+            Self::VpnV4 | Self::Evpn => 4,
+        }
+    }
+
+    /// Who sends route `n` of a run of so many.
+    pub(crate) fn sender_of(self, n: u32, routes: u32) -> Ipv4Addr {
+        let each = (routes / u32::from(self.senders())).max(1);
+        plan::sender(u16::try_from(n / each).unwrap_or(u16::MAX - 1))
+    }
+
+    /// Where the label stands in a route.
+    pub(crate) const fn label_at(self) -> Option<usize> {
+        match self {
+            Self::Ipv4Unicast => None,
+            Self::VpnV4 => Some(1),
+            Self::Evpn => Some(36),
+        }
+    }
+
+    /// What stands before the routes in `MP_REACH_NLRI`: family, next hop, reserved octet.
+    pub(crate) fn reach_head(self, hop: [u8; 4]) -> Vec<u8> {
+        let (afi, safi) = self.family();
+        let mut head = afi.to_be_bytes().to_vec();
+        head.push(safi);
+        if self == Self::VpnV4 {
+            // A VPN next hop has a route distinguisher of zero (RFC 4364 section 4.3.2).
+            head.push(12);
+            head.extend([0; 8]);
+        } else {
+            head.push(4);
+        }
+        head.extend(hop);
+        head.push(0);
+        head
     }
 
     /// The number of the route at the start of `routes`, and the octets behind it. `None` if none of
@@ -122,6 +163,13 @@ fn distinguisher(set: u32) -> [u8; 8] {
     [0, 1, a, b, c, d, e, f]
 }
 
+/// Route `n` as it stands in an announcement.
+pub(crate) fn announced(kind: Kind, n: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    kind.write(n, false, &mut out);
+    out
+}
+
 /// An UPDATE that announces these routes, which must be of one attribute set.
 pub(crate) fn announce(kind: Kind, routes: &[u32]) -> Vec<u8> {
     let Some(&first) = routes.first() else { return Vec::new() };
@@ -132,22 +180,11 @@ pub(crate) fn announce(kind: Kind, routes: &[u32]) -> Vec<u8> {
     }
     let hop = next_hop(set).octets();
     let mut attributes = Vec::new();
-    let (mut reach, mut nlri) = (Vec::new(), Vec::new());
+    let mut nlri = Vec::new();
     if kind == Kind::Ipv4Unicast {
         nlri = list;
     } else {
-        let (afi, safi) = kind.family();
-        reach.extend(afi.to_be_bytes());
-        reach.push(safi);
-        if kind == Kind::VpnV4 {
-            // A VPN next hop has a route distinguisher of zero (RFC 4364 section 4.3.2).
-            reach.push(12);
-            reach.extend([0; 8]);
-        } else {
-            reach.push(4);
-        }
-        reach.extend(hop);
-        reach.push(0);
+        let mut reach = kind.reach_head(hop);
         reach.extend(list);
         wire::attribute(OPTIONAL, 14, &reach, &mut attributes);
     }

@@ -13,7 +13,7 @@ pub(crate) const KEEPALIVE: u8 = 4;
 /// Optional transitive, optional non-transitive, well-known.
 pub(crate) const OPTIONAL: u8 = 0x80;
 pub(crate) const TRANSITIVE: u8 = 0x40;
-const EXTENDED_LENGTH: u8 = 0x10;
+pub(crate) const EXTENDED_LENGTH: u8 = 0x10;
 
 /// AFI and SAFI as they stand in a multiprotocol attribute.
 pub(crate) type FamilyCode = (u16, u8);
@@ -113,13 +113,8 @@ pub(crate) fn parts(message: &[u8]) -> Option<Parts<'_>> {
         ..Parts::default()
     };
     let mut rest = attributes;
-    while let [flags, code, more @ ..] = rest {
-        let (value, next) = if flags & EXTENDED_LENGTH == 0 {
-            let (length, more) = more.split_first()?;
-            more.split_at_checked(usize::from(*length))?
-        } else {
-            counted(more)?
-        };
+    while !rest.is_empty() {
+        let ((_, code, value), next) = first_attribute(rest)?;
         rest = next;
         match (code, value) {
             (14, [high, low, safi, next_hop, ..]) => {
@@ -135,6 +130,29 @@ pub(crate) fn parts(message: &[u8]) -> Option<Parts<'_>> {
         }
     }
     Some(parts)
+}
+
+/// Flags, code, value.
+type Attribute<'a> = (u8, u8, &'a [u8]);
+
+/// The attributes of [`Parts::attributes`].
+pub(crate) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
+    std::iter::from_fn(move || {
+        let (attribute, next) = first_attribute(rest)?;
+        rest = next;
+        Some(attribute)
+    })
+}
+
+fn first_attribute(octets: &[u8]) -> Option<(Attribute<'_>, &[u8])> {
+    let [flags, code, more @ ..] = octets else { return None };
+    let (value, rest) = if flags & EXTENDED_LENGTH == 0 {
+        let (length, more) = more.split_first()?;
+        more.split_at_checked(usize::from(*length))?
+    } else {
+        counted(more)?
+    };
+    Some(((*flags, *code, value), rest))
 }
 
 /// A field of two octets of length and so many octets, and what follows it.

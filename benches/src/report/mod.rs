@@ -1,7 +1,9 @@
 //! What came out of a run.
 
+pub(crate) mod aims;
 pub(crate) mod chart;
 pub(crate) mod compare;
+pub(crate) mod page;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,16 @@ pub(crate) struct Results {
     pub(crate) cpu: String,
     pub(crate) cores: usize,
     pub(crate) kernel: String,
+    /// The day, as `2026-01-31`.
+    #[serde(default)]
+    pub(crate) day: String,
+    /// Runnable tasks in the minute before.
+    #[serde(default)]
+    pub(crate) load_before: f64,
+    /// Percent of all cores' time that other programs, or other machines on the same cores, took
+    /// while this ran.
+    #[serde(default)]
+    pub(crate) others_percent: f64,
     pub(crate) scale: f64,
     pub(crate) runs: u32,
     pub(crate) rows: Vec<Row>,
@@ -52,6 +64,10 @@ impl Row {
         Some((*sorted.first()?, *sorted.last()?))
     }
 
+    pub(crate) fn has(&self, metric: &str) -> bool {
+        self.metrics.get(metric).is_some_and(|values| !values.is_empty())
+    }
+
     fn sorted(&self, metric: &str) -> Option<Vec<f64>> {
         let mut values = self.metrics.get(metric).filter(|values| !values.is_empty())?.clone();
         values.sort_by(f64::total_cmp);
@@ -65,10 +81,18 @@ impl Results {
         let cpu = read("/proc/cpuinfo");
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
         Self {
-            commit: commit().unwrap_or_else(|| "unknown".to_owned()),
+            commit: output("git", &["describe", "--always", "--dirty", "--abbrev=12"])
+                .unwrap_or_else(|| "unknown".to_owned()),
             cpu: model.unwrap_or_default().trim_start_matches([' ', '\t', ':']).to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            day: output("date", &["-u", "+%F"]).unwrap_or_default(),
+            load_before: read("/proc/loadavg")
+                .split(' ')
+                .next()
+                .and_then(|number| number.parse().ok())
+                .unwrap_or_default(),
+            others_percent: 0.0,
             scale,
             runs,
             rows: Vec::new(),
@@ -121,18 +145,30 @@ impl Results {
         names
     }
 
+    /// The subjects, in the order in which they ran.
+    pub(crate) fn subjects(&self) -> Vec<Subject> {
+        let mut subjects: Vec<Subject> = self.rows.iter().map(|row| row.subject).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        subjects
+    }
+
     /// How much of the floor's a subject's number is, in the same run.
     pub(crate) fn to_floor(&self, row: &Row, metric: &str) -> Option<f64> {
-        let floor = self.row(&row.scenario, Subject::Floor)?.median(metric)?;
-        Some(row.median(metric)? / floor).filter(|ratio| ratio.is_finite())
+        self.to(Subject::Floor, row, metric)
+    }
+
+    /// How much of another subject's a number is, in the same run.
+    pub(crate) fn to(&self, other: Subject, row: &Row, metric: &str) -> Option<f64> {
+        let other = self.row(&row.scenario, other)?.median(metric)?;
+        // A difference that is below what can be measured may come out as nothing, or less.
+        (other > 0.0).then_some(row.median(metric)? / other)
     }
 }
 
-fn commit() -> Option<String> {
-    let output = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--abbrev=12"])
-        .output()
-        .ok()?;
+/// What a program prints, if it is there and ends well.
+fn output(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    Some(text.trim().to_owned()).filter(|text| output.status.success() && !text.is_empty())
 }

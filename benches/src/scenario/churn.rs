@@ -31,7 +31,7 @@ pub(super) fn churn(place: &Place<'_>) -> Result<Metrics> {
     let routes = place.sized(1_000_000, 4 * PER_SET);
     let rig = Rig::new(place, Kind::VpnV4, routes, false)?;
     let clients = rig.clients(0..CLIENTS)?;
-    let feeds = rig.senders(rig.encoded(4))?;
+    let feeds = rig.senders(rig.encoded())?;
     rig.up(clients.iter().chain(feeds.iter().map(|(peer, _)| peer)))?;
     feed::send_all(&feeds)?;
     rig.have(&clients, routes)?;

@@ -26,7 +26,7 @@ fn load(place: &Place<'_>, full: u32, clients: u32) -> Result<Metrics> {
     let routes = place.sized(full, STEP);
     let rig = Rig::new(place, Kind::VpnV4, routes, true)?;
     let clients = constrained(&rig, place.sized(clients, 1))?;
-    let feeds = rig.senders(rig.encoded(4))?;
+    let feeds = rig.senders(rig.encoded())?;
     rig.up(clients.iter().chain(feeds.iter().map(|(peer, _)| peer)))?;
     let mark = rig.mark()?;
     feed::send_all(&feeds)?;
@@ -35,16 +35,24 @@ fn load(place: &Place<'_>, full: u32, clients: u32) -> Result<Metrics> {
     Ok(per_route(metrics, routes))
 }
 
-pub(super) fn clients_come_up(place: &Place<'_>) -> Result<Metrics> {
+pub(super) fn clients_1000(place: &Place<'_>) -> Result<Metrics> {
+    come_up(place, 1_000)
+}
+
+pub(super) fn clients_5000(place: &Place<'_>) -> Result<Metrics> {
+    come_up(place, 5_000)
+}
+
+fn come_up(place: &Place<'_>, clients: u32) -> Result<Metrics> {
     let routes = place.sized(40_000, STEP);
     let rig = Rig::new(place, Kind::VpnV4, routes, true)?;
     let witness = rig.clients(u16::MAX - 1..u16::MAX)?;
-    let feeds = rig.senders(rig.encoded(4))?;
+    let feeds = rig.senders(rig.encoded())?;
     rig.up(witness.iter().chain(feeds.iter().map(|(peer, _)| peer)))?;
     feed::send_all(&feeds)?;
     rig.have(&witness, routes)?;
     let mark = rig.mark()?;
-    let count = place.sized(1_000, 1);
+    let count = place.sized(clients, 1);
     let clients = constrained(&rig, count)?;
     rig.have(&clients, routes / TARGETS * 10)?;
     let mut metrics = rig.since(&mark, &clients)?;

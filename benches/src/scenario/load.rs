@@ -12,22 +12,22 @@ use crate::load::routes::{Kind, PER_SET};
 const CLIENTS: u16 = 10;
 
 pub(super) fn vpnv4(place: &Place<'_>) -> Result<Metrics> {
-    load(place, Kind::VpnV4, 1_000_000, 4)
+    load(place, Kind::VpnV4, 1_000_000)
 }
 
 pub(super) fn unicast(place: &Place<'_>) -> Result<Metrics> {
-    load(place, Kind::Ipv4Unicast, 1_000_000, 10)
+    load(place, Kind::Ipv4Unicast, 1_000_000)
 }
 
 pub(super) fn evpn(place: &Place<'_>) -> Result<Metrics> {
-    load(place, Kind::Evpn, 400_000, 4)
+    load(place, Kind::Evpn, 400_000)
 }
 
-fn load(place: &Place<'_>, kind: Kind, full: u32, senders: u16) -> Result<Metrics> {
-    let routes = place.sized(full, u32::from(senders) * PER_SET);
+fn load(place: &Place<'_>, kind: Kind, full: u32) -> Result<Metrics> {
+    let routes = place.sized(full, u32::from(kind.senders()) * PER_SET);
     let rig = Rig::new(place, kind, routes, false)?;
     let clients = rig.clients(0..CLIENTS)?;
-    let feeds = rig.senders(rig.encoded(senders))?;
+    let feeds = rig.senders(rig.encoded())?;
     rig.up(clients.iter().chain(feeds.iter().map(|(peer, _)| peer)))?;
     let mark = rig.mark()?;
     feed::send_all(&feeds)?;
@@ -49,7 +49,7 @@ fn loaded(place: &Place<'_>) -> Result<(Rig, Vec<Feed>, Vec<Client>)> {
     let routes = place.sized(1_000_000, 4 * PER_SET);
     let rig = Rig::new(place, Kind::VpnV4, routes, false)?;
     let clients = rig.clients(0..CLIENTS)?;
-    let feeds = rig.senders(rig.encoded(4))?;
+    let feeds = rig.senders(rig.encoded())?;
     rig.up(clients.iter().chain(feeds.iter().map(|(peer, _)| peer)))?;
     feed::send_all(&feeds)?;
     rig.have(&clients, routes)?;
@@ -62,7 +62,7 @@ type Feed = (Client, Vec<u8>);
 pub(super) fn all_at_once(place: &Place<'_>) -> Result<Metrics> {
     let routes = place.sized(1_000_000, 4 * PER_SET);
     let rig = Rig::new(place, Kind::VpnV4, routes, false)?;
-    let encoded = rig.encoded(4);
+    let encoded = rig.encoded();
     let mark = rig.mark()?;
     let feeds = rig.senders(encoded)?;
     let clients = thread::scope(|scope| -> Result<_> {

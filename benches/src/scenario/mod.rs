@@ -50,7 +50,47 @@ pub(crate) enum Field {
     Daemons(Kind),
     /// Daemons that send by route target membership.
     Constrained,
+    /// Ours and the bare programs: of others it would take longer than all else together.
+    OursAndBare,
+    /// Ours only, for the same reason.
+    Ours,
 }
+
+/// A number that ours is to stay below.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Aim {
+    pub(crate) metric: &'static str,
+    pub(crate) most: f64,
+    pub(crate) of: Of,
+}
+
+/// What a number of ours is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The limit is the number itself, in its unit.
+    Itself,
+    /// The limit is a multiple of the floor's number in the same run.
+    Floor,
+    /// The same of the bare relay's.
+    Relay,
+}
+
+/// At most so much, in the unit of the metric.
+const fn at_most(most: f64, metric: &'static str) -> Aim {
+    Aim { metric, most, of: Of::Itself }
+}
+
+/// At most so many times the floor's CPU time.
+const fn of_floor(most: f64) -> Aim {
+    Aim { metric: "cpu_s", most, of: Of::Floor }
+}
+
+/// At most so many times the bare relay's.
+const fn of_relay(most: f64, metric: &'static str) -> Aim {
+    Aim { metric, most, of: Of::Relay }
+}
+
+const KIB: f64 = 1_024.0;
 
 /// One line of the benchmark.
 pub(crate) struct Scenario {
@@ -58,15 +98,23 @@ pub(crate) struct Scenario {
     /// What it is, at scale 1.
     pub(crate) about: &'static str,
     pub(crate) field: Field,
+    /// What ours shall not exceed, at full size.
+    pub(crate) aims: &'static [Aim],
     pub(crate) run: fn(&Place<'_>) -> Result<Metrics>,
 }
 
 impl Scenario {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|scenario| scenario.name == name)
+    }
+
     pub(crate) fn admits(&self, subject: Subject) -> bool {
         match self.field {
             Field::Everyone(kind) => subject.speaks(kind),
             Field::Daemons(kind) => !subject.is_bare() && subject.speaks(kind),
             Field::Constrained => subject.has_constraint(),
+            Field::OursAndBare => !subject.is_rival(),
+            Field::Ours => subject.is_ours(),
         }
     }
 }
@@ -77,78 +125,98 @@ pub(crate) const ALL: &[Scenario] = &[
         name: "vpnv4-1m",
         about: "1M VPNv4 routes of 4 senders to 10 clients",
         field: Field::Everyone(Kind::VpnV4),
+        aims: &[of_floor(4.0), at_most(1.5, "wall_s"), at_most(200.0, "peak_bytes_per_route")],
         run: load::vpnv4,
     },
     Scenario {
         name: "unicast-1m",
         about: "1M IPv4 unicast routes of 10 senders to 10 clients",
         field: Field::Everyone(Kind::Ipv4Unicast),
+        aims: &[of_floor(4.0), at_most(130.0, "peak_bytes_per_route")],
         run: load::unicast,
     },
     Scenario {
         name: "evpn-400k",
         about: "400k EVPN type 2 routes of 4 senders to 10 clients",
         field: Field::Everyone(Kind::Evpn),
+        aims: &[of_floor(5.0)],
         run: load::evpn,
     },
     Scenario {
         name: "all-at-once",
         about: "vpnv4-1m, with everyone connecting at the same time",
         field: Field::Everyone(Kind::VpnV4),
+        aims: &[of_floor(4.0), at_most(1.5, "wall_s"), at_most(200.0, "peak_bytes_per_route")],
         run: load::all_at_once,
     },
     Scenario {
         name: "late-joiner",
         about: "one more client on the table of vpnv4-1m",
         field: Field::Everyone(Kind::VpnV4),
+        aims: &[at_most(0.2, "wall_s")],
         run: load::late_joiner,
     },
     Scenario {
         name: "sender-loss",
         about: "loss of a sender of 250k of 1M routes, until 10 clients have all withdrawals",
         field: Field::Daemons(Kind::VpnV4),
+        aims: &[at_most(0.3, "wall_s"), at_most(0.3, "cpu_s")],
         run: load::sender_loss,
     },
     Scenario {
         name: "churn",
         about: "5,000 routes/s withdrawn and announced 200 ms later, 11 clients, 1M routes",
         field: Field::Everyone(Kind::VpnV4),
+        aims: &[of_relay(1.5, "p99_us"), at_most(30.0, "core_percent")],
         run: churn::churn,
     },
     Scenario {
         name: "rtc-100x10",
         about: "40k routes to 100 clients with 10 of 1,000 targets each",
         field: Field::Constrained,
+        aims: &[at_most(0.2, "cpu_s")],
         run: constraint::clients_100,
     },
     Scenario {
         name: "rtc-200x200k",
         about: "200k routes to 200 clients with 10 of 1,000 targets each",
         field: Field::Constrained,
+        aims: &[at_most(1.0, "wall_s")],
         run: constraint::clients_200,
     },
     Scenario {
         name: "rtc-1000-clients",
         about: "1,000 clients with 10 of 1,000 targets each come up on 40k routes",
         field: Field::Constrained,
-        run: constraint::clients_come_up,
+        aims: &[at_most(1.0, "wall_s"), at_most(1.0, "cpu_s")],
+        run: constraint::clients_1000,
+    },
+    Scenario {
+        name: "rtc-5000-clients",
+        about: "5,000 clients with 10 of 1,000 targets each come up on 40k routes",
+        field: Field::Constrained,
+        aims: &[at_most(10.0, "wall_s"), at_most(16.0 * KIB, "peak_bytes_per_client")],
+        run: constraint::clients_5000,
     },
     Scenario {
         name: "idle",
         about: "1,000 sessions on which nothing happens",
         field: Field::Daemons(Kind::VpnV4),
+        aims: &[at_most(16.0 * KIB, "bytes_per_session"), at_most(0.5, "core_percent")],
         run: standing::idle,
     },
     Scenario {
         name: "per-client-slope",
         about: "vpnv4-1m with 40 clients against 10: what one more costs",
-        field: Field::Everyone(Kind::VpnV4),
+        field: Field::OursAndBare,
+        aims: &[of_relay(2.0, "cpu_s"), at_most(1.0, "peak_bytes_per_route")],
         run: standing::slope,
     },
     Scenario {
         name: "never-reads",
         about: "vpnv4-1m with one more client that never reads, against the same without it",
-        field: Field::Daemons(Kind::VpnV4),
+        field: Field::Ours,
+        aims: &[at_most(1.05, "cpu_ratio"), at_most(16.0 * KIB * KIB, "more_peak_bytes")],
         run: standing::never_reads,
     },
 ];

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use testbed::Process;
 
 use super::{Metrics, Place};
 use crate::load::crowd::{Crowd, Opening, Peer};
 use crate::load::feed;
+use crate::load::look::Expect;
 use crate::load::routes::{Kind, TARGETS, memberships};
-use crate::load::tally::Expect;
 use crate::load::wire;
 use crate::plan;
 use crate::subject::{Subject, Wanted};
@@ -56,13 +56,14 @@ impl Rig {
             kind: self.kind,
             routes: self.routes,
             is_reflected: self.subject.is_reflector(),
+            may_have_med: self.subject.adds_med() && self.kind != Kind::Ipv4Unicast,
             targets: None,
-            sent: None,
         }
     }
 
-    /// What each of `count` senders has to say, who share the routes equally.
-    pub(super) fn encoded(&self, count: u16) -> Vec<Vec<u8>> {
+    /// What each of the senders has to say, who share the routes equally.
+    pub(super) fn encoded(&self) -> Vec<Vec<u8>> {
+        let count = self.kind.senders();
         let each = self.routes / u32::from(count);
         let first = |number: u16| u32::from(number) * each;
         (0..count).map(|n| feed::encode(self.kind, first(n)..first(n) + each)).collect()
@@ -73,7 +74,8 @@ impl Rig {
         let join = |(number, octets)| {
             let from = plan::sender(number);
             let (mut families, mut hello) = (vec![self.kind.family()], Vec::new());
-            if self.subject.senders_are_clients() {
+            // There are no targets in unicast: there such a sender is told what the others send.
+            if self.subject.senders_are_clients() && self.kind != Kind::Ipv4Unicast {
                 families.push(wire::RTC);
                 hello = memberships(&[], from);
             }
@@ -158,9 +160,17 @@ impl Rig {
 
     /// What it took from the mark until these clients had what they have now.
     pub(super) fn since(&self, mark: &Mark, clients: &[Arc<Peer>]) -> Result<Metrics> {
+        let have: Vec<u32> = clients.iter().map(|client| client.present()).collect();
         // What is left to do behind the last route counts too.
         self.rest(Duration::from_secs(5))?;
         let now = self.usage()?;
+        self.crowd.check()?;
+        ensure!(
+            clients.iter().map(|client| client.present()).eq(have),
+            "a client was told something else behind what it was due"
+        );
+        let looked_at = self.crowd.looked_at(clients);
+        ensure!(looked_at > 0, "of what a client was told, nothing was looked at");
         let last = clients
             .iter()
             .map(|client| client.status.changed.load(std::sync::atomic::Ordering::Relaxed))
@@ -176,6 +186,7 @@ impl Rig {
             ("system_s", system.as_secs_f64()),
             ("peak_bytes", now.peak.saturating_sub(mark.usage.resident) as f64),
             ("updates_out", (self.crowd.updates() - mark.updates) as f64),
+            ("looked_at_least", looked_at as f64),
         ];
         Ok(metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }

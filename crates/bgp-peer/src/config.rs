@@ -1,8 +1,12 @@
 //! What a peer is told before it starts.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bgp_session::SessionConfig;
+
+use crate::security::Security;
 
 /// Where BGP listens (RFC 4271 §8.2.1).
 const BGP_PORT: u16 = 179;
@@ -21,15 +25,23 @@ pub enum Mode {
 /// One peer: how to reach it and what to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerConfig {
-    pub session: SessionConfig,
+    /// Shared with its sessions.
+    pub session: Arc<SessionConfig>,
     pub remote: IpAddr,
     /// Where the peer listens.
     pub port: u16,
     /// Our address; `None` leaves it to the routing table.
     pub local: Option<IpAddr>,
+    /// The interface that packets must leave and enter by, by its name; `None` leaves it to the routing
+    /// table. Needs `CAP_NET_RAW`, or Linux 5.7.
+    pub local_interface: Option<String>,
     pub mode: Mode,
-    /// Time to live of what we send, 1..=255.
+    /// Time to live of what we send, 1..=255. With [`Security::ttl_security`] it is 255 whatever is here.
     pub ttl: u8,
+    /// Wait after the first failed attempt; it doubles twice. `None` is one second.
+    pub connect_retry: Option<Duration>,
+    /// How strangers are kept out.
+    pub security: Security,
     /// Octets that may wait for the peer to read them. One push of each shard may go beyond.
     pub queue_octets: usize,
     /// How many shards write: each marks its End-of-RIB, and the last mark sends it. At least 1.
@@ -38,14 +50,17 @@ pub struct PeerConfig {
 
 impl PeerConfig {
     /// Port 179, both sides may connect, any number of hops, 1 MiB of queue, one shard.
-    pub const fn new(session: SessionConfig, remote: IpAddr) -> Self {
+    pub fn new(session: impl Into<Arc<SessionConfig>>, remote: IpAddr) -> Self {
         Self {
-            session,
+            session: session.into(),
             remote,
             port: BGP_PORT,
             local: None,
+            local_interface: None,
             mode: Mode::Both,
             ttl: 255,
+            connect_retry: None,
+            security: Security::OPEN,
             queue_octets: 1 << 20,
             shards: 1,
         }

@@ -11,18 +11,20 @@ use std::time::Instant;
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
-use bgp_wire::{Message, Open, RouteRefresh, Update, frame};
+use bgp_wire::{AfiSafi, Message, Open, RouteRefresh, Update, WireError, frame};
 use bytes::Bytes;
-use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use crate::config::PeerConfig;
 use crate::event::PeerEvent;
+use crate::queue::Queue;
 use crate::reading;
 use crate::status::Counters;
+use crate::tidings::Tidings;
+use crate::transport;
 use crate::writer::Writer;
 use crate::writing::{self, Lane, WriteEnd, Writing};
 
@@ -54,8 +56,12 @@ pub(crate) struct Connection {
     /// OPEN ends this one. After our KEEPALIVE it would be too late, the peer could be up.
     pub(crate) yields: bool,
     pub(crate) writer: Writer,
-    /// The writer has drained a queue that had been full.
-    pub(crate) drained: Arc<Notify>,
+    pub(crate) tidings: Arc<Tidings>,
+    /// Families of which the peer has asked for our routes and not all are told yet, where the answer is
+    /// marked; and whether it has asked again. One that asks all the time gets one answer after another.
+    answering: Vec<(AfiSafi, bool)>,
+    /// Families whose End-of-RIB the peer has sent.
+    ended: Vec<AfiSafi>,
     session: Session,
     stream: Arc<TcpStream>,
     /// The beginning of a message whose rest has not come yet.
@@ -84,18 +90,19 @@ impl Connection {
     ) -> io::Result<Box<Self>> {
         stream.set_nodelay(true)?;
         let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
-        set_ttl(&stream, remote, config.ttl)?;
+        if initiator == Initiator::Peer {
+            transport::accepted(&stream, config)?;
+        }
         let stream = Arc::new(stream);
-        let (writer, queue, gauge) = Writer::new(config.queue_octets);
+        let queue = Arc::new(Queue::new(config.queue_octets));
         let (lane, lane_end) = mpsc::channel(LANE);
         let (parting, parting_end) = oneshot::channel();
-        let drained = Arc::new(Notify::new());
+        let tidings = Arc::new(Tidings::default());
         let task = tokio::spawn(writing::run(Writing {
             stream: Arc::clone(&stream),
             lane: lane_end,
-            queue,
-            gauge,
-            drained: Arc::clone(&drained),
+            queue: Arc::clone(&queue),
+            tidings: Arc::clone(&tidings),
             parting: parting_end,
             shards: config.shards.max(1),
             counters: Arc::clone(counters),
@@ -109,9 +116,11 @@ impl Connection {
             events: VecDeque::new(),
             down: None,
             yields: false,
-            writer,
-            drained,
-            session: Session::new(config.session.clone()),
+            writer: Writer { queue, stream: Arc::clone(&stream), counters: Arc::clone(counters) },
+            tidings,
+            answering: Vec::new(),
+            ended: Vec::new(),
+            session: Session::new(Arc::clone(&config.session)),
             stream,
             carried: Vec::new(),
             lane,
@@ -174,15 +183,15 @@ impl Connection {
             match action {
                 Action::Send(message) => self.send(&message),
                 Action::Deliver(update) => self.deliver(update),
-                Action::Refresh(refresh) => self.events.push_back(PeerEvent::Refresh(refresh)),
+                Action::Refresh(refresh) => self.refresh(refresh),
                 Action::Up(agreement) => {
-                    if let Some(hold) = agreement.hold_time.send_hold() {
+                    if let Some(hold) = agreement.send_hold {
                         self.hand(Lane::SendHold(hold));
                     }
                     self.up = Some(agreement);
                 }
                 Action::Down(reason) => {
-                    self.writer.close();
+                    self.writer.queue.close();
                     if let Some(parting) = self.parting.take() {
                         // An error means that the writer has ended before.
                         drop(parting.send(self.last_word.take()));
@@ -192,6 +201,42 @@ impl Connection {
             }
         }
         self.actions = actions;
+    }
+
+    /// Hands a request over, or keeps it until the one before is answered. The mark that all routes come
+    /// again is nothing before they have come for the first time (RFC 7313 §4).
+    fn refresh(&mut self, refresh: RouteRefresh) {
+        let agreement = self.agreement();
+        let is_marked = agreement.is_some_and(|agreed| agreed.enhanced_route_refresh);
+        if refresh.subtype == RouteRefresh::BEGIN
+            && agreement.is_some_and(|agreed| agreed.restart.is_some())
+            && !self.ended.contains(&refresh.family)
+        {
+            return;
+        }
+        if is_marked && refresh.subtype == RouteRefresh::REQUEST {
+            if let Some((_, again)) =
+                self.answering.iter_mut().find(|(family, _)| *family == refresh.family)
+            {
+                *again = true;
+                return;
+            }
+            self.answering.push((refresh.family, false));
+        }
+        self.events.push_back(PeerEvent::Refresh(refresh));
+    }
+
+    /// The answers for these families are complete.
+    pub(crate) fn answered(&mut self, families: &[AfiSafi]) {
+        for (family, again) in self
+            .answering
+            .extract_if(.., |(family, _)| families.contains(family))
+            .collect::<Vec<_>>()
+        {
+            if again {
+                self.refresh(RouteRefresh { family, subtype: RouteRefresh::REQUEST });
+            }
+        }
     }
 
     /// Asks the peer for a family again, where it can answer.
@@ -236,6 +281,11 @@ impl Connection {
     }
 
     fn deliver(&mut self, update: Update) {
+        if let Some(family) = update.end_of_rib
+            && !self.ended.contains(&family)
+        {
+            self.ended.push(family);
+        }
         if let Some(fault) = update.faults.first() {
             self.counters.faulty.fetch_add(1, Relaxed);
             tracing::warn!(error = %fault, faults = update.faults.len(), "malformed update");
@@ -281,7 +331,7 @@ impl Connection {
                     None => break,
                 },
                 Ok(None) => break,
-                Err(error) => self.malformed(now, error),
+                Err(error) => self.malformed(now, &error, rest),
             }
         }
         used
@@ -299,7 +349,7 @@ impl Connection {
                 self.step(now, Input::Cease(Cease::Collision, String::new()));
             }
             Ok(message) => self.step(now, Input::Message(message)),
-            Err(error) => self.malformed(now, error),
+            Err(error) => self.malformed(now, &error, octets),
         }
     }
 
@@ -310,9 +360,9 @@ impl Connection {
             && collision::winner(self.session.config().speaker(), peer) != self.initiator
     }
 
-    fn malformed(&mut self, now: Instant, error: bgp_wire::WireError) {
+    fn malformed(&mut self, now: Instant, error: &WireError, octets: &[u8]) {
         tracing::warn!(%error, "malformed message");
-        self.step(now, Input::Malformed(error));
+        self.step(now, Input::Malformed(error.notification_for(octets)));
     }
 }
 
@@ -325,19 +375,5 @@ pub(crate) async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Sets the time to live (hop limit) of what a socket sends.
-pub(crate) fn set_ttl<'a>(
-    socket: impl Into<SockRef<'a>>,
-    remote: SocketAddr,
-    ttl: u8,
-) -> io::Result<()> {
-    let socket = socket.into();
-    if remote.is_ipv6() {
-        socket.set_unicast_hops_v6(ttl.into())
-    } else {
-        socket.set_ttl_v4(ttl.into())
     }
 }

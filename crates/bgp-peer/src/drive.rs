@@ -2,34 +2,27 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator};
-use bgp_session::{Backoff, DownReason, Input};
-use socket2::SockRef;
-use tokio::net::{TcpSocket, TcpStream};
+use bgp_session::{Backoff, DownReason, Input, backoff};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tracing::{debug, info, instrument};
 
 use crate::config::{Mode, PeerConfig};
-use crate::connection::{Connection, Reading, now, set_ttl, until};
+use crate::connection::{Connection, Reading, now, until};
 use crate::event::{Deliver, Gone};
 use crate::listener::Incoming;
 use crate::live::Live;
 use crate::peer::{Command, Then};
 use crate::status::{Counters, PeerState, Status};
+use crate::transport::dial;
 use crate::writing::WriteEnd;
-
-/// How long a connection attempt may take. One that gets no answer is worth little: the next one
-/// finds a peer that has come back sooner than the kernel's own repetitions.
-const CONNECT_WAIT: Duration = Duration::from_secs(4);
 
 /// Connections that say their last words at the same time; a peer that reconnects faster loses some.
 const PARTINGS: usize = 8;
@@ -37,6 +30,9 @@ const PARTINGS: usize = 8;
 /// How long a connection that stands may wait for the peer's OPEN and still be preferred to another one
 /// that has it: the peer of an older one may be gone without a word.
 const SAME_START: Duration = Duration::from_secs(5);
+
+/// Base of the waits between attempts, at most: four times this is an hour.
+const LONGEST_RETRY: Duration = Duration::from_mins(15);
 
 type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
@@ -54,7 +50,7 @@ pub(crate) enum Wish {
 /// All that the task owns, beside the connections of the moment.
 #[derive(Debug)]
 pub(crate) struct Driver {
-    pub(crate) config: PeerConfig,
+    pub(crate) config: Arc<PeerConfig>,
     pub(crate) commands: mpsc::Receiver<Box<Command>>,
     pub(crate) publish: watch::Sender<Status>,
     counters: Arc<Counters>,
@@ -76,7 +72,7 @@ impl Driver {
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            config,
+            config: Arc::new(config),
             commands,
             publish,
             counters,
@@ -212,7 +208,8 @@ impl Driver {
     fn due(&mut self, attempts: &mut Attempts) {
         self.wish = Wish::Session;
         if self.config.mode != Mode::Passive {
-            attempts.dialing = Some(Box::pin(dial(self.config.clone())));
+            let config = Arc::clone(&self.config);
+            attempts.dialing = Some(Box::pin(async move { dial(&config).await }));
         }
     }
 
@@ -271,12 +268,10 @@ impl Driver {
 
     pub(crate) fn reconfigure(&mut self, mut config: PeerConfig) {
         // Only the first session after a start is one after a restart (RFC 4724 §4.1).
-        if self.epoch > 0
-            && let Some(restart) = &mut config.session.restart
-        {
-            restart.restarted = false;
+        if self.epoch > 0 && config.session.restart.is_some() {
+            has_restarted_no_more(&mut config);
         }
-        self.config = config;
+        self.config = Arc::new(config);
     }
 
     pub(crate) fn then(&mut self, then: Then) {
@@ -310,7 +305,8 @@ impl Driver {
     /// Notes an attempt that failed, and when to try again.
     pub(crate) fn failed(&mut self, reason: DownReason) {
         let jitter = self.jitter.hash_one(self.backoff.failures()).to_be_bytes()[0];
-        self.retry = Some(now() + self.backoff.failed(jitter));
+        let base = self.config.connect_retry.unwrap_or(backoff::BASE).min(LONGEST_RETRY);
+        self.retry = Some(now() + self.backoff.failed(base, jitter));
         let failures = self.backoff.failures();
         self.publish.send_modify(|status| {
             status.failures = failures;
@@ -378,6 +374,13 @@ impl Driver {
     }
 }
 
+/// Says no longer that we have just restarted.
+pub(crate) fn has_restarted_no_more(config: &mut PeerConfig) {
+    if let Some(restart) = &mut Arc::make_mut(&mut config.session).restart {
+        restart.restarted = false;
+    }
+}
+
 /// The other connection was the better one: no failure.
 fn is_collision(reason: &DownReason) -> bool {
     match reason {
@@ -399,14 +402,4 @@ async fn dialled(dialing: &mut Option<Dialing>) -> io::Result<TcpStream> {
         Some(dialing) => dialing.await,
         None => std::future::pending().await,
     }
-}
-
-async fn dial(config: PeerConfig) -> io::Result<TcpStream> {
-    let remote = SocketAddr::new(config.remote, config.port);
-    let socket = if remote.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
-    set_ttl(SockRef::from(&socket), remote, config.ttl)?;
-    if let Some(local) = config.local {
-        socket.bind(SocketAddr::new(local, 0))?;
-    }
-    timeout(CONNECT_WAIT, socket.connect(remote)).await?
 }

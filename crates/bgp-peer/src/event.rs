@@ -55,6 +55,9 @@ pub struct Retained {
     pub families: Vec<AfiSafi>,
     /// How long the peer may take to come back.
     pub restart_time: Duration,
+    /// Those of the families that may be kept as long-lived stale after that, and for how long by the
+    /// peer's own word (RFC 9494 §4.2).
+    pub long_lived: Vec<(AfiSafi, Duration)>,
 }
 
 /// The owner is gone: nobody wants events any more.

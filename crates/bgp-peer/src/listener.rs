@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use bgp_session::cease::Cease;
 use bgp_wire::{Message, Negotiated};
-use socket2::{Domain, Protocol, Socket, Type};
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::security::{AoKey, Secret};
+use crate::sockopt::{self, AoUse};
+use crate::transport;
 
 /// Connections that the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 1024;
@@ -33,6 +38,11 @@ impl Listener {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
+        // The answer to a SYN is sent by this socket: it must pass at peers that look at the time to live
+        // (RFC 5082), and should not be dropped on its way.
+        let own = SockRef::from(&socket);
+        transport::set_ttl(&own, address.ip(), transport::MAX_TTL)?;
+        transport::set_class(&own, address.ip())?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -42,6 +52,37 @@ impl Listener {
     /// Where it listens: the port, if 0 was asked for.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// Takes connections from these addresses only where they are signed with the key (RFC 2385), and
+    /// answers with it; of several prefixes the longest counts. `None` takes connections without a
+    /// signature again. Sessions that are up keep the key that they began with.
+    ///
+    /// # Errors
+    /// A key that is empty or longer than 80 octets; a prefix of the other address family; a kernel
+    /// without TCP-MD5, or no room for more keys (`net.core.optmem_max`).
+    pub fn set_md5(&self, peers: IpNet, key: Option<&Secret>) -> io::Result<()> {
+        sockopt::set_md5(&self.socket, peers.trunc(), key)
+    }
+
+    /// As [`Self::set_md5`], for the keys of TCP-AO (RFC 5925): puts the `new` ones in the place of the
+    /// `old` ones, which stand for the prefix now. At no time a prefix with keys is without any.
+    ///
+    /// # Errors
+    /// As [`Self::set_md5`]; [`io::ErrorKind::Unsupported`] where the kernel has no TCP-AO.
+    pub fn set_ao(&self, peers: IpNet, old: &[AoKey], new: &[AoKey]) -> io::Result<()> {
+        let peers = peers.trunc();
+        let mut gone: Vec<_> = old.iter().filter(|key| !new.contains(key)).collect();
+        let mut added: Vec<_> = new.iter().filter(|key| !old.contains(key)).collect();
+        // A key with the identifiers of an old one can only come after it; all others come first.
+        added.sort_by_key(|new| gone.iter().any(|old| new.has_ids_of(old)));
+        for new in added {
+            for old in gone.extract_if(.., |old| new.has_ids_of(old)) {
+                sockopt::remove_ao(&self.socket, peers, old)?;
+            }
+            sockopt::add_ao(&self.socket, peers, new, AoUse::Later)?;
+        }
+        gone.into_iter().try_for_each(|old| sockopt::remove_ao(&self.socket, peers, old))
     }
 
     /// The next connection. May be dropped at any time without losing one.

@@ -2,18 +2,22 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bgp_session::cease::Cease;
-use bgp_session::{DownReason, Input, collision};
-use bgp_wire::RouteRefresh;
+use bgp_session::{Agreement, DownReason, Input, collision};
+use bgp_wire::{AfiSafi, RouteRefresh};
 use tracing::debug;
 
 use crate::connection::{Connection, Reading, now};
-use crate::drive::{Driver, Wish, turn};
+use crate::drive::{Driver, Wish, has_restarted_no_more, turn};
 use crate::event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
 use crate::peer::Command;
 use crate::status::PeerState;
+
+/// A session that does not last so long is one more failure: the next attempt waits longer, and what ends
+/// one session after the other does so at a measured pace (RFC 4271 §8.1.1, `DampPeerOscillations`).
+const STEADY: Duration = Duration::from_secs(30);
 
 /// A session that is up, and a connection that may take its place.
 pub(crate) struct Live {
@@ -31,6 +35,7 @@ impl Driver {
         deliver: &mut impl Deliver,
     ) -> Result<Option<Box<Connection>>, Gone> {
         let Some(established) = self.has_come_up(&mut live.up) else { return Ok(None) };
+        let began = tokio::time::Instant::now();
         loop {
             if let Some(event) = live.up.events.pop_front() {
                 let mut delivering = pin!(deliver.deliver(event));
@@ -47,6 +52,9 @@ impl Driver {
             } else if let Some(reason) = live.up.down.take() {
                 let Live { up, rival, .. } = live;
                 self.part(up);
+                if began.elapsed() >= STEADY {
+                    self.backoff.succeeded();
+                }
                 let down = self.has_gone_down(&established, reason);
                 deliver.deliver(PeerEvent::Down(down)).await?;
                 return Ok(rival);
@@ -62,17 +70,18 @@ impl Driver {
         if up.down.is_some() {
             return std::future::pending().await;
         }
-        let drained = Arc::clone(&up.drained);
+        let tidings = Arc::clone(&up.tidings);
         tokio::select! {
             biased;
             command = self.commands.recv() => {
                 self.command_established(command.map(|command| *command), live);
             }
-            () = drained.notified() => {
+            () = tidings.drained.notified() => {
                 if !up.events.iter().any(|event| matches!(event, PeerEvent::Drained)) {
                     up.events.push_back(PeerEvent::Drained);
                 }
             }
+            families = tidings.answered() => up.answered(&families),
             () = turn(rival) => self.weigh(live),
             () = up.turn(reading) => {}
         }
@@ -145,10 +154,9 @@ impl Driver {
     /// Announces the session, before whatever it has read already.
     fn has_come_up(&mut self, up: &mut Connection) -> Option<Arc<Established>> {
         let agreement = Arc::clone(up.up.as_ref()?);
-        self.backoff.succeeded();
         self.epoch += 1;
-        if let Some(restart) = &mut self.config.session.restart {
-            restart.restarted = false;
+        if self.config.session.restart.as_ref().is_some_and(|restart| restart.restarted) {
+            has_restarted_no_more(Arc::make_mut(&mut self.config));
         }
         let established = Arc::new(Established {
             agreement,
@@ -174,6 +182,7 @@ impl Driver {
             .filter(|(_, families)| !families.is_empty())
             .map(|(restart, families)| Retained {
                 families: families.to_vec(),
+                long_lived: long_lived(&established.agreement, families),
                 restart_time: restart.restart_time,
             });
         debug!(%reason, kept = retained.is_some(), "session down");
@@ -184,4 +193,12 @@ impl Driver {
         });
         Down { reason, retained }
     }
+}
+
+/// Those of the families that are kept for long, with a time.
+fn long_lived(agreement: &Agreement, families: &[AfiSafi]) -> Vec<(AfiSafi, Duration)> {
+    let kept = agreement.long_lived.iter().filter(|entry| families.contains(&entry.family));
+    kept.filter(|entry| entry.stale_time > 0)
+        .map(|entry| (entry.family, Duration::from_secs(entry.stale_time.into())))
+        .collect()
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bgp_wire::Messages;
 use bytes::Bytes;
 
+use crate::queue::Queue;
 use crate::status::Counters;
-use crate::writer::Gauge;
 
 /// The type of an UPDATE (RFC 4271 §4.1).
-const UPDATE: u8 = 2;
+pub(crate) const UPDATE: u8 = 2;
 
 /// Pieces and octets of one write, at most.
 const PIECES: usize = 64;
@@ -83,11 +83,24 @@ impl Outgoing {
         self.said.push_back((kind, octets));
     }
 
-    pub(crate) fn queue(&mut self, messages: Arc<Messages>, charge: usize, gauge: &Gauge) {
-        if messages.is_empty() {
-            gauge.leave(charge);
+    /// Messages of which the peer has the first `written` octets already.
+    pub(crate) fn queue(
+        &mut self,
+        messages: Arc<Messages>,
+        charge: usize,
+        mut written: usize,
+        queue: &Queue,
+        counters: &Counters,
+    ) {
+        let mut queued = Queued { messages, charge, next: 0, at: 0, counted: 0 };
+        counters.sent.count(0, 0, written);
+        while written > 0 {
+            written = queued.advance(written, false, counters).unwrap_or_default();
+        }
+        if queued.is_written() {
+            queue.leave(charge);
         } else {
-            self.batches.push_back(Queued { messages, charge, next: 0, at: 0, counted: 0 });
+            self.batches.push_back(queued);
         }
     }
 
@@ -126,7 +139,7 @@ impl Outgoing {
     }
 
     /// Forgets `written` octets from the front.
-    pub(crate) fn advance(&mut self, mut written: usize, gauge: &Gauge, counters: &Counters) {
+    pub(crate) fn advance(&mut self, mut written: usize, queue: &Queue, counters: &Counters) {
         counters.sent.count(0, 0, written);
         while written > 0 {
             if !self.is_within_a_batch()
@@ -145,7 +158,7 @@ impl Outgoing {
                 let stop = !self.said.is_empty();
                 written = first.advance(written, stop, counters).unwrap_or_default();
                 if first.is_written() {
-                    gauge.leave(first.charge);
+                    queue.leave(first.charge);
                     self.batches.pop_front();
                 }
             } else {
@@ -172,7 +185,6 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::writer::Writer;
 
     /// A message of 20 octets: its header and one that tells it apart.
     fn message(mark: u8) -> Vec<u8> {
@@ -180,17 +192,17 @@ mod tests {
     }
 
     /// Two messages of the session, and a batch of three: `a`, and behind a gap `b` and `c`.
-    fn outgoing() -> (Outgoing, Arc<Gauge>, Counters) {
-        let (_, _, gauge) = Writer::new(1000);
-        let mut out = Outgoing::default();
+    fn outgoing() -> (Outgoing, Queue, Counters) {
+        let queue = Queue::new(1000);
+        let (mut out, counters) = (Outgoing::default(), Counters::default());
         let arena = [b'a', b'-', b'b', b'c'].map(message).concat().into();
         let ends = [20, 40, 60, 80].into();
         let runs = vec![0..1, 2..4];
-        out.queue(Arc::new(Messages::new(arena, ends, runs)), 0, &gauge);
+        out.queue(Arc::new(Messages::new(arena, ends, runs)), 0, 0, &queue, &counters);
         for said in [b'K', b'R'] {
             out.say(4, message(said).into());
         }
-        (out, gauge, Counters::default())
+        (out, queue, counters)
     }
 
     /// Each piece by its length and the marks of the messages that end in it.
@@ -217,18 +229,18 @@ mod tests {
 
     #[test]
     fn no_message_is_cut_by_another() {
-        let (mut out, gauge, counters) = outgoing();
-        out.advance(15, &gauge, &counters);
+        let (mut out, queue, counters) = outgoing();
+        out.advance(15, &queue, &counters);
         assert_eq!(pieces(&out), expected(&[(5, "K"), (20, "R"), (20, "a"), (40, "bc")]));
-        out.advance(5 + 20 + 20 + 7, &gauge, &counters);
+        out.advance(5 + 20 + 20 + 7, &queue, &counters);
         assert_eq!(pieces(&out), expected(&[(33, "bc")]));
         out.say(4, message(b'L').into());
         assert_eq!(pieces(&out), expected(&[(13, "b"), (20, "L"), (20, "c")]));
-        out.advance(13 + 20, &gauge, &counters);
+        out.advance(13 + 20, &queue, &counters);
         assert_eq!(pieces(&out), expected(&[(20, "c")]));
         assert_eq!((counters.sent().update, counters.sent().keepalive), (2, 3));
         assert_eq!(counters.sent().octets, 15 + 52 + 33);
-        out.advance(20, &gauge, &counters);
+        out.advance(20, &queue, &counters);
         assert!(out.is_empty());
     }
 
@@ -245,25 +257,38 @@ mod tests {
             (80, None),
             (99, Some((1, "c"))),
         ] {
-            let (mut out, gauge, counters) = outgoing();
-            out.advance(written, &gauge, &counters);
+            let (mut out, queue, counters) = outgoing();
+            out.advance(written, &queue, &counters);
             out.keep_only_what_is_under_way();
             assert_eq!(pieces(&out), expected(left.as_slice()), "after {written} octets");
             assert_eq!(out.is_empty(), left.is_none(), "after {written} octets");
-            out.advance(left.map_or(0, |(length, _)| length), &gauge, &counters);
+            out.advance(left.map_or(0, |(length, _)| length), &queue, &counters);
             assert!(out.is_empty(), "after {written} octets");
         }
     }
 
     #[test]
+    fn a_batch_that_others_have_begun_is_gone_on_with() {
+        let (queue, counters) = (Queue::new(1000), Counters::default());
+        let mut out = Outgoing::default();
+        out.say(4, message(b'K').into());
+        let messages = Messages::all([b'a', b'b'].map(message).concat().into());
+        out.queue(Arc::new(messages), 0, 33, &queue, &counters);
+        assert_eq!((counters.sent().update, counters.sent().octets), (1, 33));
+        assert_eq!(pieces(&out), expected(&[(7, "b"), (20, "K")]));
+        out.keep_only_what_is_under_way();
+        assert_eq!(pieces(&out), expected(&[(7, "b")]));
+    }
+
+    #[test]
     fn octets_that_are_no_message_are_written_all_the_same() {
-        let (_, _, gauge) = Writer::new(1000);
+        let queue = Queue::new(1000);
         let counters = Counters::default();
         for octets in [vec![0; 30], vec![0xff; 30], vec![0; 5], vec![0; 19 + 18]] {
             let count = octets.len();
             let mut out = Outgoing::default();
-            out.queue(Arc::new(Messages::all(octets.into())), 0, &gauge);
-            (0..count).for_each(|_| out.advance(1, &gauge, &counters));
+            out.queue(Arc::new(Messages::all(octets.into())), 0, 0, &queue, &counters);
+            (0..count).for_each(|_| out.advance(1, &queue, &counters));
             assert!(out.is_empty());
         }
     }

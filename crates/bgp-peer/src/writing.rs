@@ -3,25 +3,27 @@
 //! Messages of the session itself have a lane of their own and go before what is queued, between two
 //! messages. A batch stays shared with other peers until the kernel has taken its octets.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bgp_wire::update::write_end_of_rib;
-use bgp_wire::{AfiSafi, Messages};
+use bgp_wire::{Message, Messages, Negotiated, RouteRefresh};
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::marks::Marks;
 use crate::outgoing::Outgoing;
+use crate::queue::{Item, Queue, Taken};
 use crate::reading;
 use crate::status::Counters;
-use crate::writer::{Gauge, Push};
+use crate::tidings::Tidings;
+use crate::writer::Push;
 
 /// How long the last words may take.
 const PARTING: Duration = Duration::from_secs(2);
@@ -51,10 +53,8 @@ pub(crate) enum WriteEnd {
 pub(crate) struct Writing {
     pub(crate) stream: Arc<TcpStream>,
     pub(crate) lane: mpsc::Receiver<Box<Lane>>,
-    pub(crate) queue: mpsc::UnboundedReceiver<Push>,
-    pub(crate) gauge: Arc<Gauge>,
-    /// Tells the session that a full queue has drained.
-    pub(crate) drained: Arc<Notify>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) tidings: Arc<Tidings>,
     /// The last word of the session: a NOTIFICATION, or nothing.
     pub(crate) parting: oneshot::Receiver<Option<Bytes>>,
     pub(crate) shards: u16,
@@ -64,38 +64,29 @@ pub(crate) struct Writing {
 /// Writes until the session parts or the socket dies.
 pub(crate) async fn run(mut task: Writing) -> WriteEnd {
     let mut out = Outgoing::default();
-    let mut marks = Marks { shards: task.shards, seen: BTreeSet::new() };
+    let mut marks = Marks::new(task.shards);
     let mut send_hold = None;
     let mut progress = Instant::now();
-    let mut more = true;
     loop {
         consume_budget().await;
         match task.parting.try_recv() {
-            Ok(last) => return task.part(out, last).await,
+            Ok(last) => return task.part(marks, out, last).await,
             Err(oneshot::error::TryRecvError::Closed) => return WriteEnd::Parted,
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         while let Ok(lane) = task.lane.try_recv() {
             hear(*lane, &mut out, &mut send_hold);
         }
-        while !out.is_plenty()
-            && let Ok(push) = task.queue.try_recv()
-        {
-            task.take(push, &mut marks, &mut out);
-        }
-        if task.gauge.take_drained() {
-            task.drained.notify_one();
+        task.take(&mut marks, &mut out);
+        if task.queue.take_drained() {
+            task.tidings.drained.notify_one();
         }
         if out.is_empty() {
             tokio::select! {
                 biased;
-                last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
+                last = &mut task.parting => return task.part(marks, out, last.ok().flatten()).await,
                 Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
-                push = task.queue.recv(), if more => match push {
-                    Some(push) => task.take(push, &mut marks, &mut out),
-                    None => more = false,
-                },
-                () = task.gauge.looked_for() => {}
+                () = task.queue.changed() => {}
             }
             progress = Instant::now();
             continue;
@@ -103,13 +94,13 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
         match task.stream.try_write_vectored(&out.pieces()) {
             Ok(0) => return WriteEnd::Broken,
             Ok(written) => {
-                out.advance(written, &task.gauge, &task.counters);
+                out.advance(written, &task.queue, &task.counters);
                 progress = Instant::now();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tokio::select! {
                     biased;
-                    last = &mut task.parting => return task.part(out, last.ok().flatten()).await,
+                    last = &mut task.parting => return task.part(marks, out, last.ok().flatten()).await,
                     Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
                     // An error shows in the next write.
                     _ = task.stream.writable() => {}
@@ -142,25 +133,60 @@ async fn until(deadline: Option<Instant>) {
 }
 
 impl Writing {
-    fn take(&self, push: Push, marks: &mut Marks, out: &mut Outgoing) {
-        let charge = push.charge();
+    /// Takes what waits, as far as there is room for it.
+    fn take(&self, marks: &mut Marks, out: &mut Outgoing) {
+        self.queue.take(|item| {
+            if let Some(item) = item {
+                self.take_one(item, marks, out);
+            }
+            if out.is_plenty() {
+                Taken::Enough
+            } else if out.is_empty() {
+                Taken::Nothing
+            } else {
+                Taken::Something
+            }
+        });
+    }
+
+    fn take_one(&self, item: Item, marks: &mut Marks, out: &mut Outgoing) {
+        let Item { push, charge, written } = item;
         match push {
-            Push::Messages(messages) => out.queue(messages, charge, &self.gauge),
+            Push::Messages(messages) => {
+                out.queue(messages, charge, written, &self.queue, &self.counters);
+            }
             Push::EndOfRib { family, shard } => {
-                if marks.mark(family, shard) {
+                if marks.end_of_rib(family, shard) {
                     let mut octets = Vec::new();
                     write_end_of_rib(family, &mut octets);
                     let mark = Arc::new(Messages::all(octets.into()));
-                    out.queue(mark, charge, &self.gauge);
+                    out.queue(mark, charge, 0, &self.queue, &self.counters);
                 } else {
-                    self.gauge.leave(charge);
+                    self.queue.leave(charge);
+                }
+            }
+            Push::Refresh { family, subtype, shard } => {
+                let refreshed = marks.refresh(family, subtype, shard);
+                if refreshed.goes_out {
+                    let mut octets = Vec::new();
+                    Message::RouteRefresh(RouteRefresh { family, subtype })
+                        .encode(&Negotiated::nothing(), &mut octets);
+                    let mark = Arc::new(Messages::all(octets.into()));
+                    out.queue(mark, charge, 0, &self.queue, &self.counters);
+                } else {
+                    self.queue.leave(charge);
+                }
+                if refreshed.is_complete {
+                    self.tidings.has_answered(family);
                 }
             }
         }
     }
 
     /// Ends the message that is under way, says the last word, and gives the peer time to read it.
-    async fn part(self, mut out: Outgoing, last: Option<Bytes>) -> WriteEnd {
+    async fn part(self, mut marks: Marks, mut out: Outgoing, last: Option<Bytes>) -> WriteEnd {
+        // Somebody may have begun a message that waits for its end.
+        self.take(&mut marks, &mut out);
         out.keep_only_what_is_under_way();
         let waits_for_peer = last.is_some();
         if let Some(last) = last {
@@ -180,7 +206,7 @@ impl Writing {
         while !out.is_empty() {
             self.stream.writable().await?;
             match self.stream.try_write_vectored(&out.pieces()) {
-                Ok(written) => out.advance(written, &self.gauge, &self.counters),
+                Ok(written) => out.advance(written, &self.queue, &self.counters),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
@@ -213,23 +239,4 @@ impl Writing {
 /// The type octet of an encoded message (RFC 4271 §4.1).
 fn kind_of(message: &[u8]) -> u8 {
     message.get(18).copied().unwrap_or_default()
-}
-
-/// Which shards have marked the End-of-RIB of which family.
-#[derive(Debug)]
-struct Marks {
-    shards: u16,
-    seen: BTreeSet<(AfiSafi, u16)>,
-}
-
-impl Marks {
-    /// Whether this was the last mark that was missing. The next round starts anew.
-    fn mark(&mut self, family: AfiSafi, shard: u16) -> bool {
-        self.seen.insert((family, shard));
-        let complete = (0..self.shards).all(|shard| self.seen.contains(&(family, shard)));
-        if complete {
-            self.seen.retain(|(marked, _)| *marked != family);
-        }
-        complete
-    }
 }

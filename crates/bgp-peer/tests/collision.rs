@@ -3,6 +3,7 @@
 mod support;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use bgp_peer::{Mode, PeerEvent};
 use bgp_session::SessionConfig;
@@ -19,7 +20,7 @@ fn both(first: Ipv4Addr, second: Ipv4Addr, restart: bool) -> (Side, Side) {
     let start = |id, port| {
         let mut config = config(id, port, Mode::Both);
         if !restart {
-            config.session.restart = None;
+            Arc::make_mut(&mut config.session).restart = None;
         }
         Side::start(config)
     };

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use bgp_peer::{Mode, PeerConfig, PeerEvent, PeerState, Push, PushError, Then};
 use bgp_session::cease::Cease;
 use bgp_session::{DownReason, HoldTime, SessionConfig};
@@ -139,7 +141,7 @@ async fn a_dropped_handle_ends_the_peer() {
 #[tokio::test]
 async fn the_restart_bit_is_said_until_the_first_session_is_up() {
     let (low, mut high) = both();
-    high.session.restart.as_mut().unwrap().restarted = true;
+    Arc::make_mut(&mut high.session).restart.as_mut().unwrap().restarted = true;
     let (mut low, mut high) = pair(low, high);
     let (first, _) = low.up().await;
     assert!(first.agreement.restart.as_ref().unwrap().restarted);
@@ -154,8 +156,9 @@ async fn the_restart_bit_is_said_until_the_first_session_is_up() {
 async fn another_configuration_counts_from_the_next_session_on() {
     let (low, high) = both();
     let mut changed = high.clone();
-    changed.session.hold_time = HoldTime::try_from(9).unwrap();
-    changed.session.restart.as_mut().unwrap().restarted = true;
+    let said = Arc::make_mut(&mut changed.session);
+    said.hold_time = HoldTime::try_from(9).unwrap();
+    said.restart.as_mut().unwrap().restarted = true;
     let (mut low, mut high) = pair(low, high);
     let (first, _) = low.up().await;
     let (seen, _) = high.up().await;
@@ -170,8 +173,8 @@ async fn another_configuration_counts_from_the_next_session_on() {
 #[tokio::test]
 async fn another_as_is_told_so_and_seen_in_the_status() {
     let (low, high) = both();
-    let stranger = SessionConfig { local_asn: 65000, ..high.session.clone() };
-    let (low, high) = pair(low, PeerConfig { session: stranger, ..high });
+    let stranger = SessionConfig { local_asn: 65000, ..(*high.session).clone() };
+    let (low, high) = pair(low, PeerConfig { session: stranger.into(), ..high });
     let mut status = high.peer.watch();
     let failed = soon("a failure", status.wait_for(|status| status.last_down.is_some())).await;
     let reason = failed.unwrap().last_down.clone().unwrap().0;
@@ -192,4 +195,41 @@ async fn nobody_at_home_is_tried_again() {
     let low = Side::start(config(LOW, 0, Mode::Passive));
     low.serve(listener);
     side.up().await;
+}
+
+/// An answer to a request is marked where both sides said that they do (RFC 7313).
+#[tokio::test]
+async fn an_answer_is_marked_and_requests_are_answered_one_after_another() {
+    let (mut low, mut high) = both();
+    for config in [&mut low, &mut high] {
+        Arc::make_mut(&mut config.session).enhanced_route_refresh = true;
+    }
+    let (mut low, mut high) = pair(PeerConfig { shards: 2, ..low }, high);
+    let ((_, writer), _) = (low.up().await, high.up().await);
+    let family = AfiSafi::VPNV4;
+    let mark = |subtype, shard| writer.try_push(Push::Refresh { family, subtype, shard }).unwrap();
+    for shard in 0..2 {
+        writer.try_push(Push::EndOfRib { family, shard }).unwrap();
+    }
+    assert!(matches!(high.event().await, PeerEvent::Updates(_)));
+    // The second and third are one, and are held back until the first is answered.
+    for _ in 0..3 {
+        high.peer.refresh(family).unwrap();
+    }
+    for _ in 0..2 {
+        let PeerEvent::Refresh(asked) = low.event().await else { panic!("not asked") };
+        assert_eq!(asked, RouteRefresh { family, subtype: RouteRefresh::REQUEST });
+        mark(RouteRefresh::BEGIN, 1);
+        mark(RouteRefresh::BEGIN, 0);
+        mark(RouteRefresh::END, 0);
+        writer.try_push(batch(&end_of_rib(AfiSafi::RTC), 1)).unwrap();
+        mark(RouteRefresh::END, 1);
+        for want in [Some(RouteRefresh::BEGIN), None, Some(RouteRefresh::END)] {
+            let got = match high.event().await {
+                PeerEvent::Refresh(mark) => Some(mark.subtype),
+                _ => None,
+            };
+            assert_eq!(got, want);
+        }
+    }
 }

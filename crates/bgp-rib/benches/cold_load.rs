@@ -1,8 +1,9 @@
 //! Loads routes into empty shards and reflects them to clients.
 //!
-//! `cold_load [ROUTES] [CLIENTS] [SHARDS] [late]` prints what it did, the time and the peak of memory,
-//! in all and per route; with `late`, a client comes up afterwards, and a sender goes.
-//! `scripts/rib-cost.sh` counts the instructions of [`measured`] under callgrind.
+//! `cold_load [ROUTES] [CLIENTS] [SHARDS] [late|contended]` prints what it did, the time and the peak of
+//! memory, in all and per route. With `late`, a client comes up afterwards, and a sender goes. With
+//! `contended`, all four senders have a path to each route, and nobody is told.
+//! `scripts/rib-cost.sh` counts the instructions of [`measured`] under callgrind, and of parts of it.
 
 #![allow(clippy::print_stdout, reason = "that is what a benchmark is for")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark looks at the clock")]
@@ -13,7 +14,7 @@ mod load;
 use std::hint::black_box;
 use std::time::Instant;
 
-use bgp_rib::{Input, Shard};
+use bgp_rib::{Input, PeerKind, Shard};
 use load::Counter;
 
 /// What instructions are counted of: nothing but the shards.
@@ -30,11 +31,17 @@ fn main() {
     let (routes, clients) = (number(1, 200_000), number(2, 10));
     let clients = u16::try_from(clients).expect("at most 65,531 clients");
     let count = u16::try_from(number(3, 1)).expect("few shards");
-    let mut shards = load::shards(count, clients);
+    let has = |what: &str| std::env::args().any(|argument| argument == what);
+    let senders = if has("contended") { PeerKind::NonClient } else { PeerKind::Client };
+    let mut shards = load::shards(count, senders, clients);
     let mut counter = Counter::default();
     let before = load::peak_memory();
     let mut spent = std::time::Duration::ZERO;
-    let mut inputs = load::inputs(routes);
+    let mut inputs: Box<dyn Iterator<Item = Input>> = match senders {
+        // What one who is no client says is not told to others who are none.
+        PeerKind::NonClient => Box::new(load::contended(routes)),
+        _ => Box::new(load::inputs(routes)),
+    };
     loop {
         // Inputs are made a few at a time and outside of what is measured.
         let some: Vec<Input> = inputs.by_ref().take(4).collect();
@@ -52,7 +59,7 @@ fn main() {
     );
     println!("nanoseconds-per-route {:.1}", spent.as_nanos() as f64 / f64::from(routes));
     println!("peak-octets-per-route {:.1}", peak as f64 / f64::from(routes));
-    if std::env::args().any(|argument| argument == "late") {
+    if has("late") {
         let (view, peer) = load::late(clients);
         let start = Instant::now();
         let mut counter = Counter::default();

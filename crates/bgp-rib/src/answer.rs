@@ -185,6 +185,9 @@ impl<F: TableFamily> Table<F> {
         let mut left: Vec<(u32, Candidate)> =
             self.paths_of(destination).map(|path| (path, self.candidate(world, path))).collect();
         let mut paths: Vec<PathInfo> = Vec::with_capacity(left.len());
+        let candidates: Vec<Candidate> = left.iter().map(|(_, candidate)| *candidate).collect();
+        let level: Vec<u32> =
+            decision::multipath(&candidates).into_iter().map(|nth| left[nth].0).collect();
         let mut winner: Option<Candidate> = None;
         while let Some(at) = next_best(&left) {
             let (path, candidate) = left.swap_remove(at);
@@ -194,7 +197,8 @@ impl<F: TableFamily> Table<F> {
             }
             let bucket = self.buckets.at(self.paths.at(path).bucket);
             let attributes = as_received(world, bucket);
-            paths.push(self.path(world, path, winner.is_none(), step, attributes));
+            let info = self.path(world, path, winner.is_none(), step, attributes);
+            paths.push(PathInfo { multipath: level.contains(&path), ..info });
             winner.get_or_insert(candidate);
         }
         self.info(destination, paths)
@@ -230,6 +234,7 @@ impl<F: TableFamily> Table<F> {
             label: F::label(&path.data),
             data: F::text(&path.data),
             best,
+            multipath: false,
             step,
             stale: path.stale,
         }

@@ -12,11 +12,21 @@ use crate::peer::PeerIx;
 /// What one peer is told by one flush. Cheap to clone: peers that are told the same share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// `None`: nothing but what follows.
+    /// `None`: nothing but marks.
     pub messages: Option<Arc<Messages>>,
-    /// Families whose End-of-RIB this shard is ready for, after the messages above. The octets of
-    /// the marker are the writer's, once every shard has said so.
-    pub end_of_rib: Vec<AfiSafi>,
+    /// Of a batch that has them they are all there is.
+    pub marks: Vec<Mark>,
+}
+
+/// A place in what one shard says to a peer. The octets are the writer's, which hears all shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// This shard has said all it had in this family (RFC 4724); written once every shard has.
+    EndOfRib(AfiSafi),
+    /// What follows answers a request of the peer (RFC 7313 §4); written before the first shard's.
+    RefreshBegin(AfiSafi),
+    /// The answer is complete; written once every shard has said so.
+    RefreshEnd(AfiSafi),
 }
 
 impl Batch {
@@ -26,7 +36,7 @@ impl Batch {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.octets() == 0 && self.end_of_rib.is_empty()
+        self.octets() == 0 && self.marks.is_empty()
     }
 
     /// The messages, those that touch each other together.
@@ -116,7 +126,7 @@ impl Runs {
                 let runs = self.runs_of(class_of[same[0].at()]);
                 let messages = Messages::new(arena.clone(), Arc::clone(&ends), runs);
                 let messages = Some(Arc::new(messages.apart_if_small()));
-                let batch = Batch { messages, end_of_rib: Vec::new() };
+                let batch = Batch { messages, marks: Vec::new() };
                 for peer in same {
                     give(*peer, &batch);
                 }

@@ -4,16 +4,49 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use bgp_wire::{Origin, PathAttributes, PathId};
+use bgp_wire::community::Community;
+use bgp_wire::{AfiSafi, Origin, PathAttributes, PathId};
+
+use crate::known;
 
 /// LOCAL_PREF of a route that has none (RFC 4271 §5.1.5 leaves it to us).
 pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
 
+/// How paths are compared, the same for all peers.
+///
+/// The outcome never depends on the order in which paths came: MED is compared within each
+/// neighbouring AS before the later steps are looked at ("deterministic MED" elsewhere).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DecisionOptions {
+    /// Compare MED also between paths of different neighbouring ASes.
+    pub always_compare_med: bool,
+    /// A missing MED counts as the highest and not as 0 (RFC 4451 §2.2).
+    pub missing_med_is_worst: bool,
+    /// Compare AIGP where it is there (RFC 7311 §4.1).
+    pub aigp: bool,
+}
+
+impl Default for DecisionOptions {
+    fn default() -> Self {
+        Self { always_compare_med: false, missing_med_is_worst: false, aigp: true }
+    }
+}
+
 /// The step that told two paths apart, in the order they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// Not long-lived stale before long-lived stale (RFC 9494 §4.3).
+    LongLivedStale,
+    /// Of EVPN: the address of a default gateway before others (RFC 7432 §10.1).
+    DefaultGateway,
+    /// Of EVPN: an address that does not move before others (RFC 7432 §15.2).
+    StickyMac,
+    /// Of EVPN: higher sequence number, where an address was seen last (RFC 7432 §15).
+    MacMobility,
     /// Higher LOCAL_PREF.
     LocalPref,
+    /// Lower AIGP; a path without one comes after those that have it (RFC 7311 §4.1).
+    Aigp,
     /// Shorter AS_PATH.
     AsPathLength,
     /// Lower ORIGIN.
@@ -36,7 +69,12 @@ impl Step {
     /// Name in answers.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::LongLivedStale => "long-lived-stale",
+            Self::DefaultGateway => "default-gateway",
+            Self::StickyMac => "sticky-mac",
+            Self::MacMobility => "mac-mobility",
             Self::LocalPref => "local-preference",
+            Self::Aigp => "aigp",
             Self::AsPathLength => "as-path-length",
             Self::Origin => "origin",
             Self::Med => "med",
@@ -58,12 +96,16 @@ impl fmt::Display for Step {
 /// What of an attribute set the decision looks at. Made once per bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
+    pub(crate) long_lived_stale: bool,
+    pub(crate) mobility: Mobility,
     pub(crate) local_pref: u32,
+    pub(crate) aigp: Option<u64>,
     pub(crate) as_path_length: u32,
     pub(crate) origin: Origin,
-    /// Missing counts as 0, the best (RFC 4271 §9.1.2.2 c).
+    /// Missing counts as 0, the best (RFC 4271 §9.1.2.2 c), or as asked for.
     pub(crate) med: u32,
-    /// First AS of the path; 0 for a route that has not left our AS.
+    /// First AS of the path; 0 for a route that has not left our AS, and where MED is compared
+    /// between all.
     pub(crate) neighbor_as: u32,
     pub(crate) external: bool,
     /// ORIGINATOR_ID, else the sender's router id.
@@ -73,17 +115,48 @@ pub(crate) struct Rank {
 
 impl Rank {
     /// Of attributes as received.
-    pub(crate) fn of(attributes: &PathAttributes, external: bool, sender: Ipv4Addr) -> Self {
+    pub(crate) fn of(
+        attributes: &PathAttributes,
+        family: AfiSafi,
+        options: DecisionOptions,
+        external: bool,
+        sender: Ipv4Addr,
+    ) -> Self {
+        let neighbor_as = attributes.as_path.first().unwrap_or(0);
+        let missing_med = if options.missing_med_is_worst { u32::MAX } else { 0 };
         Self {
+            long_lived_stale: attributes.communities.contains(&Community::LLGR_STALE),
+            mobility: if family == AfiSafi::EVPN {
+                Mobility::of(attributes)
+            } else {
+                Mobility::default()
+            },
+            aigp: if options.aigp { known::aigp(attributes) } else { None },
             local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
             as_path_length: u32::try_from(attributes.as_path.length()).unwrap_or(u32::MAX),
             origin: attributes.origin,
-            med: attributes.med.unwrap_or(0),
-            neighbor_as: attributes.as_path.first().unwrap_or(0),
+            med: attributes.med.unwrap_or(missing_med),
+            neighbor_as: if options.always_compare_med { 0 } else { neighbor_as },
             external,
             router_id: attributes.originator_id.unwrap_or(sender),
             cluster_list_length: u32::try_from(attributes.cluster_list.len()).unwrap_or(u32::MAX),
         }
+    }
+}
+
+/// Where an address is now, as EVPN routes tell it; the highest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Mobility {
+    pub(crate) default_gateway: bool,
+    pub(crate) sticky: bool,
+    /// Missing counts as 0 (RFC 7432 §7.7).
+    pub(crate) sequence: u32,
+}
+
+impl Mobility {
+    fn of(attributes: &PathAttributes) -> Self {
+        let (sticky, sequence) = known::mac_mobility(attributes).unwrap_or_default();
+        Self { default_gateway: known::is_default_gateway(attributes), sticky, sequence }
     }
 }
 
@@ -97,8 +170,11 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// Steps before MED; lowest is best.
-    fn before_med(&self) -> (Reverse<u32>, u32, Origin) {
-        (Reverse(self.rank.local_pref), self.rank.as_path_length, self.rank.origin)
+    fn before_med(&self) -> impl Ord + use<> {
+        let Rank { long_lived_stale, mobility, local_pref, aigp, as_path_length, origin, .. } =
+            self.rank;
+        let worth = (Reverse(mobility), Reverse(local_pref));
+        (long_lived_stale, worth, aigp.is_none(), aigp, as_path_length, origin)
     }
 
     /// Steps after MED; lowest is best.
@@ -111,30 +187,52 @@ impl Candidate {
 /// The index of the best candidate; `None` of none. The outcome does not depend on their order:
 /// MED, which does not order all paths, takes out losers before the later steps are looked at.
 pub(crate) fn best(candidates: &[Candidate]) -> Option<usize> {
-    let front = candidates.iter().map(Candidate::before_med).min()?;
-    let level = |candidate: &Candidate| candidate.before_med() == front;
-    let beaten_by_med = |candidate: &Candidate| {
-        candidates.iter().any(|other| {
-            other.rank.med < candidate.rank.med
-                && other.rank.neighbor_as == candidate.rank.neighbor_as
-                && level(other)
-        })
-    };
-    let meds_differ = candidates.iter().any(|other| other.rank.med != candidates[0].rank.med);
+    undecided_by_med(candidates).min_by_key(|nth| candidates[*nth].after_med())
+}
+
+/// The candidates that only the router id and what comes after it tell from the best: over all of
+/// them traffic may be spread.
+pub(crate) fn multipath(candidates: &[Candidate]) -> Vec<usize> {
+    let external = |nth: &usize| candidates[*nth].rank.external;
+    let any_external = undecided_by_med(candidates).any(|nth| external(&nth));
+    undecided_by_med(candidates).filter(|nth| external(nth) == any_external).collect()
+}
+
+/// The candidates that no step up to MED takes out.
+fn undecided_by_med(candidates: &[Candidate]) -> impl Iterator<Item = usize> + '_ {
+    let front = candidates.iter().map(Candidate::before_med).min();
+    let level = move |candidate: &Candidate| Some(candidate.before_med()) == front;
+    let meds_differ =
+        candidates.first().is_some_and(|a| candidates.iter().any(|b| b.rank.med != a.rank.med));
     candidates
         .iter()
         .enumerate()
-        .filter(|(_, candidate)| level(candidate) && !(meds_differ && beaten_by_med(candidate)))
-        .min_by_key(|(_, candidate)| candidate.after_med())
+        .filter(move |(_, candidate)| {
+            level(candidate)
+                && !(meds_differ
+                    && candidates
+                        .iter()
+                        .any(|other| beats_by_med(other, candidate) && level(other)))
+        })
         .map(|(nth, _)| nth)
+}
+
+fn beats_by_med(a: &Candidate, b: &Candidate) -> bool {
+    a.rank.med < b.rank.med && a.rank.neighbor_as == b.rank.neighbor_as
 }
 
 /// The first step at which two paths differ, seen alone.
 pub(crate) fn step_between(a: &Candidate, b: &Candidate) -> Step {
     let (x, y) = (&a.rank, &b.rank);
     let same_neighbor = x.neighbor_as == y.neighbor_as;
+    let (m, n) = (&x.mobility, &y.mobility);
     [
+        (Step::LongLivedStale, x.long_lived_stale != y.long_lived_stale),
+        (Step::DefaultGateway, m.default_gateway != n.default_gateway),
+        (Step::StickyMac, m.sticky != n.sticky),
+        (Step::MacMobility, m.sequence != n.sequence),
         (Step::LocalPref, x.local_pref != y.local_pref),
+        (Step::Aigp, x.aigp != y.aigp),
         (Step::AsPathLength, x.as_path_length != y.as_path_length),
         (Step::Origin, x.origin != y.origin),
         (Step::Med, same_neighbor && x.med != y.med),
@@ -155,7 +253,13 @@ mod tests {
     fn candidate(change: impl Fn(&mut Candidate)) -> Candidate {
         let attributes = PathAttributes::default();
         let mut candidate = Candidate {
-            rank: Rank::of(&attributes, false, Ipv4Addr::new(10, 0, 0, 5)),
+            rank: Rank::of(
+                &attributes,
+                AfiSafi::EVPN,
+                DecisionOptions::default(),
+                false,
+                Ipv4Addr::new(10, 0, 0, 5),
+            ),
             address: Ipv4Addr::new(10, 0, 0, 5).into(),
             path_id: PathId(1),
         };
@@ -166,7 +270,12 @@ mod tests {
     #[test]
     fn each_step_decides_when_those_before_are_level() {
         let low = Ipv4Addr::new(10, 0, 0, 1);
+        let moved = |c: &mut Candidate| c.rank.mobility.sequence = 1;
         let cases = [
+            (Step::DefaultGateway, candidate(|c| c.rank.mobility.default_gateway = true)),
+            (Step::StickyMac, candidate(|c| c.rank.mobility.sticky = true)),
+            (Step::MacMobility, candidate(moved)),
+            (Step::Aigp, candidate(|c| c.rank.aigp = Some(u64::MAX))),
             (Step::LocalPref, candidate(|c| c.rank.local_pref = 101)),
             (Step::Med, candidate(|c| c.rank.med = 4)),
             (Step::External, candidate(|c| c.rank.external = true)),
@@ -190,7 +299,9 @@ mod tests {
         let worse_origin = candidate(|c| c.rank.origin = Origin::Egp);
         let clustered = candidate(|c| c.rank.cluster_list_length = 2);
         let plain = candidate(|_| {});
+        let stale = candidate(|c| c.rank.long_lived_stale = true);
         for (step, worse) in [
+            (Step::LongLivedStale, stale),
             (Step::AsPathLength, longer),
             (Step::Origin, worse_origin),
             (Step::ClusterListLength, clustered),

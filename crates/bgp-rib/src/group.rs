@@ -4,13 +4,18 @@
 //! peers, and a group only says how they are written.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use bgp_wire::{AfiSafi, Family, NextHop, PathAttributes, PathId, update};
+use bgp_wire::community::Community;
+use bgp_wire::{AfiSafi, Family, NextHop, PathAttributes, PathId, RouteTarget, update};
 
 use crate::arena::Runs;
 use crate::bucket::Bucket;
+use crate::outside::Outside;
 use crate::peer::{PeerKind, PeerView, UnicastNextHop};
+use crate::policy;
 
 /// What changes between the attributes of a bucket and what a peer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,16 +25,20 @@ enum Manner {
     /// A client that is told of memberships: we are the originator (RFC 4684 §3.2).
     MembershipsToClient,
     /// Another AS: ours goes in front, what is internal goes away.
-    Outside,
+    Outside(Outside),
 }
 
 /// All that octets depend on beside the route; equal for all peers of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UpdateGroup {
     pub(crate) form: update::Form,
     manner: Manner,
     /// Replaces the next hop.
     next_hop: Option<IpAddr>,
+    /// Takes the place of route targets.
+    targets: Arc<BTreeMap<RouteTarget, RouteTarget>>,
+    /// Knows what a long-lived stale route is.
+    long_lived: bool,
 }
 
 /// Of the speaker itself.
@@ -44,7 +53,7 @@ impl UpdateGroup {
     pub(crate) fn of(view: &PeerView, family: AfiSafi) -> Self {
         let memberships = family == AfiSafi::RTC;
         let manner = match view.kind {
-            PeerKind::External { .. } => Manner::Outside,
+            PeerKind::External { asn } => Manner::Outside(Outside::of(view, family, asn)),
             PeerKind::Client if memberships => Manner::MembershipsToClient,
             PeerKind::Client | PeerKind::NonClient => Manner::Inside,
         };
@@ -55,12 +64,19 @@ impl UpdateGroup {
         };
         let ours = memberships
             || fits
-                && view.kind.is_external()
-                && view.unicast_next_hop == UnicastNextHop::OurselvesToExternal;
+                && (view.policy.next_hop_self
+                    || view.kind.is_external()
+                        && view.unicast_next_hop == UnicastNextHop::OurselvesToExternal);
         Self {
             form: update::Form::of(&view.negotiated, family),
             manner,
             next_hop: ours.then_some(view.local_address),
+            targets: if family.has_targets() {
+                Arc::clone(&view.policy.export_rewrite)
+            } else {
+                Arc::default()
+            },
+            long_lived: view.policy.long_lived,
         }
     }
 
@@ -72,14 +88,25 @@ impl UpdateGroup {
     ) -> (Cow<'a, PathAttributes>, NextHop) {
         let next_hop = self.next_hop.map_or(bucket.next_hop, NextHop::from);
         let attributes = &*bucket.attributes;
-        let attributes = match self.manner {
+        let mut attributes = match &self.manner {
             Manner::Inside => Cow::Borrowed(attributes),
             Manner::MembershipsToClient => Cow::Owned(PathAttributes {
                 originator_id: Some(ourselves.router_id),
                 ..attributes.clone()
             }),
-            Manner::Outside => Cow::Owned(outside(attributes, ourselves.asn)),
+            Manner::Outside(outside) => Cow::Owned(outside.attributes(attributes, ourselves.asn)),
         };
+        if bucket.rank.long_lived_stale && !self.long_lived {
+            // Only internal peers come here (RFC 9494 §4.6).
+            let attributes = attributes.to_mut();
+            attributes.local_pref = Some(0);
+            if !attributes.communities.contains(&Community::NO_EXPORT) {
+                attributes.communities.push(Community::NO_EXPORT);
+            }
+        }
+        if policy::has_target_of(&attributes, &self.targets) {
+            policy::rewrite_targets(attributes.to_mut(), &self.targets);
+        }
         (attributes, next_hop)
     }
 
@@ -144,19 +171,4 @@ impl UpdateGroup {
     fn path_id(&self) -> PathId {
         PathId(u32::from(self.form.add_path))
     }
-}
-
-/// RFC 4271 §5.1, RFC 4456 §8, RFC 4360 §6: what stays inside an AS is taken out.
-fn outside(attributes: &PathAttributes, asn: u32) -> PathAttributes {
-    let mut out = attributes.clone();
-    out.local_pref = None;
-    out.originator_id = None;
-    out.cluster_list = Vec::new();
-    // Set by us or by a client of ours it may go one AS further; set by another AS it may not.
-    if !attributes.as_path.0.is_empty() {
-        out.med = None;
-    }
-    out.extended_communities.retain(|community| community.is_transitive());
-    out.as_path.prepend(asn);
-    out
 }

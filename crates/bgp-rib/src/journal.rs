@@ -5,21 +5,25 @@
 //! mean nothing to a shard, are not kept. A journal that was cut off, as by a crash, is read up to
 //! the last whole input.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use bgp_wire::afi_safi::{Afi, Safi};
+use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, Message, Negotiated, RouteTarget, RtMembership, Update, frame};
 
+use crate::decision::DecisionOptions;
 use crate::peer::{
     InterestMode, Limit, MembershipsOut, PeerIx, PeerKind, PeerView, UnicastNextHop,
 };
+use crate::peer_policy::{LocalAs, PeerPolicy, RemovePrivate};
 use crate::shard::{Input, ShardConfig};
 
 /// The first octets of a journal; the last one is the version.
-pub const MAGIC: [u8; 8] = *b"arcusrj\x01";
+pub const MAGIC: [u8; 8] = *b"arcusrj\x02";
 
 /// No input is longer.
 const MAX: u32 = 64 << 20;
@@ -172,7 +176,36 @@ macro_rules! fields {
         }
     };
 }
-fields!(ShardConfig { shard, shards, local_as, router_id, cluster_id, hash_seed });
+fields!(ShardConfig {
+    shard,
+    shards,
+    local_as,
+    router_id,
+    cluster_id,
+    decision,
+    client_to_client,
+    hash_seed,
+});
+fields!(DecisionOptions { always_compare_med, missing_med_is_worst, aigp });
+fields!(LocalAs { asn, no_prepend, replace });
+fields!(PeerPolicy {
+    local_as,
+    allowas_in,
+    as_override,
+    remove_private_as,
+    preference_as_med,
+    refused_ases,
+    import_rewrite,
+    export_rewrite,
+    role,
+    aigp,
+    next_hop_self,
+    add_path_send,
+    long_lived,
+    enforce_first_as,
+    default_local_pref,
+    max_as_path,
+});
 fields!(Limit { family, routes });
 fields!(Negotiated {
     internal,
@@ -195,6 +228,8 @@ fields!(PeerView {
     memberships,
     originate,
     unicast_next_hop,
+    enhanced_refresh,
+    policy,
 });
 
 /// An enum is the number of its variant, and then its fields.
@@ -227,6 +262,7 @@ macro_rules! variants {
 }
 variants!(PeerKind { 0 => Client, 1 => NonClient, 2 => External { asn } });
 variants!(MembershipsOut { 0 => Reflected, 1 => OwnOnly });
+variants!(RemovePrivate { 0 => No, 1 => Leading, 2 => All, 3 => Replace });
 variants!(UnicastNextHop { 0 => Unchanged, 1 => OurselvesToExternal });
 variants!(InterestMode {
     0 => Everything, 1 => FromRtc, 2 => Configured(targets), 3 => Both(targets),
@@ -242,6 +278,8 @@ variants!(Input {
     7 => StaleSweep { peer, family },
     8 => PeerGone { peer },
     9 => PeerChanged { peer, view },
+    10 => RefreshMark { peer, family, begin },
+    11 => LongLived { peer, family },
 });
 
 /// A value that is written as another.
@@ -263,6 +301,8 @@ macro_rules! through {
 through! {
     bool as u8: |v| u8::from(*v), |n| Some(n != 0);
     PeerIx as u16: |v| v.0, |n| Some(PeerIx(n));
+    NonZeroU8 as u8: |v| v.get(), NonZeroU8::new;
+    Role as u8: |v| v.to_u8(), Role::from_u8;
     AfiSafi as u32: |v| u32::from(v.afi.0) << 8 | u32::from(v.safi.0), |n| {
         let [_, a, b, safi] = n.to_be_bytes();
         Some(AfiSafi { afi: Afi(u16::from_be_bytes([a, b])), safi: Safi(safi) })
@@ -340,6 +380,31 @@ impl<T: Record + Ord> Record for BTreeSet<T> {
 
     fn get(from: &mut &[u8]) -> io::Result<Self> {
         Vec::get(from).map(|values| values.into_iter().collect())
+    }
+}
+
+impl<K: Record + Ord, V: Record> Record for BTreeMap<K, V> {
+    fn put(&self, out: &mut Vec<u8>) {
+        u32::try_from(self.len()).unwrap_or(u32::MAX).put(out);
+        for (key, value) in self {
+            key.put(out);
+            value.put(out);
+        }
+    }
+
+    fn get(from: &mut &[u8]) -> io::Result<Self> {
+        Vec::get(from).map(|pairs| pairs.into_iter().collect())
+    }
+}
+
+impl<A: Record, B: Record> Record for (A, B) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+
+    fn get(from: &mut &[u8]) -> io::Result<Self> {
+        Ok((A::get(from)?, B::get(from)?))
     }
 }
 

@@ -81,7 +81,7 @@ impl<F: TableFamily> Table<F> {
         let bucket = |path: u32| self.buckets.at(self.paths.at(path).bucket);
         let paths: Vec<u32> = self
             .paths_of(destination)
-            .filter(|path| may_hear(bucket(*path), peer, &to.view, own))
+            .filter(|path| may_hear(world, bucket(*path), peer, &to.view, own))
             .collect();
         let candidates: Vec<Candidate> =
             paths.iter().map(|path| self.candidate(world, *path)).collect();
@@ -90,11 +90,11 @@ impl<F: TableFamily> Table<F> {
 }
 
 /// Whether a peer may be told a path; `own` when we originate this membership to it.
-fn may_hear(bucket: &Bucket, to: PeerIx, view: &PeerView, own: bool) -> bool {
+fn may_hear(world: &World, bucket: &Bucket, to: PeerIx, view: &PeerView, own: bool) -> bool {
     match (bucket.source, view.memberships) {
         (Source::Local, _) => own,
         (_, MembershipsOut::OwnOnly) => false,
         // What we say ourselves goes before what we pass on.
-        (_, MembershipsOut::Reflected) => !own && policy::may_go(bucket, to, view),
+        (_, MembershipsOut::Reflected) => !own && policy::may_go(&world.config, bucket, to, view),
     }
 }

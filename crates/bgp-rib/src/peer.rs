@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bgp_wire::{AfiSafi, Negotiated, RouteTarget, RtMembership};
 
+use crate::peer_policy::PeerPolicy;
+
 /// The number of a peer, the same in every shard. Given by the control task, small and dense;
 /// used again only after every shard has said [`crate::Output::Gone`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,6 +115,9 @@ pub struct PeerView {
     /// the targets of its networks for a gateway that speaks RTC.
     pub originate: BTreeSet<RtMembership>,
     pub unicast_next_hop: UnicastNextHop,
+    /// Answers to its requests for routes are put between marks (RFC 7313), see [`crate::Mark`].
+    pub enhanced_refresh: bool,
+    pub policy: Arc<PeerPolicy>,
 }
 
 impl PeerView {
@@ -136,6 +141,8 @@ impl PeerView {
             memberships: MembershipsOut::Reflected,
             originate: BTreeSet::new(),
             unicast_next_hop: UnicastNextHop::Unchanged,
+            enhanced_refresh: false,
+            policy: Arc::default(),
         }
     }
 

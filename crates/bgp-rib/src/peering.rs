@@ -8,7 +8,7 @@ use bgp_wire::{AfiSafi, NextHop, PathAttributes, PathId, Route, RouteTarget, RtM
 use crate::bucket::{Said, Source};
 use crate::decision::{DEFAULT_LOCAL_PREF, Rank};
 use crate::group::UpdateGroup;
-use crate::interest::{Delta, Wanted};
+use crate::interest::Delta;
 use crate::peer::{MembershipsOut, PeerIx, PeerView};
 use crate::registry::Peer;
 use crate::shard::{Output, Shard, family_of, for_each_table, for_each_target_table};
@@ -118,16 +118,7 @@ impl Shard {
         } else if !mode.uses_rtc() {
             self.attach(peer);
         }
-        for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST] {
-            let group = UpdateGroup::of(view, family);
-            if view.speaks(family) && group != UpdateGroup::of(&before, family) {
-                match family {
-                    AfiSafi::IPV4_UNICAST => self.tables.ipv4.join(peer, group),
-                    _ => self.tables.ipv6.join(peer, group),
-                }
-                self.refresh(peer, family);
-            }
-        }
+        self.export_changed(peer, &before, view);
         self.memberships_out_changed(peer, &before, view);
         for_each_table!(self.tables, table => {
             if before.limits != view.limits {
@@ -135,11 +126,35 @@ impl Shard {
             }
         });
         self.enforce_import(peer);
-        if wider(before.import_targets.as_deref(), view.import_targets.as_deref()) {
-            let families = view.negotiated.families.iter().copied().filter(|f| f.has_targets());
-            self.outputs.extend(families.map(|family| Output::RefreshWanted { peer, family }));
-        }
+        let wider = wider(before.import_targets.as_deref(), view.import_targets.as_deref());
+        let other = !view.policy.takes_in_as(&before.policy);
+        let families = view.negotiated.families.iter().copied();
+        let unknown = families.filter(|family| other || wider && family.has_targets());
+        self.outputs.extend(unknown.map(|family| Output::RefreshWanted { peer, family }));
         self.check_limits(peer);
+    }
+
+    /// Tells a peer in another way what it is told in another way now, and what else it may be told
+    /// or may not. The table of memberships is left to [`Self::memberships_out_changed`].
+    fn export_changed(&mut self, peer: PeerIx, before: &PeerView, view: &PeerView) {
+        let mut again = Vec::new();
+        let world = &self.world;
+        for_each_table!(self.tables, table => {
+            let family = family_of(table);
+            if view.speaks(family) {
+                let group = UpdateGroup::of(view, family);
+                if group != UpdateGroup::of(before, family) {
+                    table.join(peer, group);
+                    again.push(family);
+                }
+                if before.policy != view.policy {
+                    table.owe_what_may_go_differently(world, peer, before);
+                }
+            }
+        });
+        for family in again {
+            self.refresh(peer, family);
+        }
     }
 
     fn memberships_out_changed(&mut self, peer: PeerIx, before: &PeerView, view: &PeerView) {
@@ -152,7 +167,8 @@ impl Shard {
             self.stop_originating(*membership);
         }
         let speaks = self.tells_memberships() && view.speaks(AfiSafi::RTC);
-        if before.memberships != view.memberships && speaks {
+        let differs = before.memberships != view.memberships || before.policy != view.policy;
+        if differs && speaks {
             let table = &mut self.tables.rtc;
             for destination in table.all() {
                 table.owe(destination, peer);
@@ -174,22 +190,11 @@ impl Shard {
                 }
                 return;
             }
-            let (table, world) = (&mut self.tables.rtc, &self.world);
-            for destination in table.all() {
-                if table.told(world, destination, peer).is_some() {
-                    table.owe(destination, peer);
-                }
-            }
-            return;
         }
-        let wanted: Vec<Wanted> = if family.has_targets() {
-            self.world.interest.of(peer).collect()
-        } else {
-            vec![Wanted::All]
-        };
+        let world = &self.world;
         for_each_table!(self.tables, table => {
             if family_of(table) == family {
-                table.start_walk(peer, &wanted);
+                table.show_all(world, peer);
             }
         });
     }
@@ -226,7 +231,7 @@ impl Shard {
             peer: PeerIx::LOCAL,
             source: Source::Local,
             next_hop: NextHop::V4(router_id),
-            rank: Rank::of(&attributes, false, router_id),
+            rank: Rank::of(&attributes, AfiSafi::RTC, self.world.config.decision, false, router_id),
             attributes: Arc::new(attributes),
         };
         let table = &mut self.tables.rtc;
@@ -268,7 +273,8 @@ impl Shard {
         let Some(known) = self.world.up(peer) else { return };
         let view = Arc::clone(&known.view);
         let world = &self.world;
-        for_each_target_table!(self.tables, table => table.enforce_import(world, peer, &view));
+        for_each_table!(self.tables, table => table.enforce_import(world, peer, &view));
+        self.memberships_changed();
     }
 }
 

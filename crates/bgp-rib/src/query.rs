@@ -94,6 +94,9 @@ pub struct PathInfo {
     /// All that stands beside the key, as text; empty where there is nothing.
     pub data: String,
     pub best: bool,
+    /// As good as the best one but for the tie-breaks from the router id on: traffic may be spread
+    /// over all that say so.
+    pub multipath: bool,
     /// The first step at which it differs from the best path; of the best path, from the next one.
     /// `None` when it is alone.
     pub step: Option<crate::decision::Step>,

@@ -8,9 +8,9 @@ use bgp_wire::{
     Route, Rtc, Update, VpnV4, VpnV6, Withdrawal, for_each_family,
 };
 
-use crate::arena::{Batch, Full, Sink};
+use crate::arena::{Batch, Full, Mark, Sink};
 use crate::bucket::{Said, Source, as_sent_inside};
-use crate::decision::Rank;
+use crate::decision::{DecisionOptions, Rank};
 use crate::family::TableFamily;
 use crate::interest::Wanted;
 use crate::peer::{PeerIx, PeerView};
@@ -29,6 +29,9 @@ pub struct ShardConfig {
     pub local_as: u32,
     pub router_id: Ipv4Addr,
     pub cluster_id: Ipv4Addr,
+    pub decision: DecisionOptions,
+    /// Reflect between clients; off where the clients are meshed (RFC 4456 §6).
+    pub client_to_client: bool,
     /// Against peers that choose keys to make hashing slow; random in a daemon, fixed in a replay.
     pub hash_seed: u64,
 }
@@ -53,6 +56,12 @@ pub enum Input {
     /// The session has ended. Routes of `retained` families stay as stale ones (RFC 4724 §4.2), the
     /// others go.
     PeerDown { peer: PeerIx, retained: Vec<AfiSafi> },
+    /// A mark of the peer around its answer to our request (RFC 7313 §4): what it has announced and
+    /// does not repeat between `begin` and the other mark goes.
+    RefreshMark { peer: PeerIx, family: AfiSafi, begin: bool },
+    /// The restart time of the peer is over, and what is still stale may stay longer (RFC 9494 §4.2):
+    /// it becomes the last choice, and says so with `LLGR_STALE`. What has `NO_LLGR` goes.
+    LongLived { peer: PeerIx, family: AfiSafi },
     /// Time is up for what is still stale of this peer and family.
     StaleSweep { peer: PeerIx, family: AfiSafi },
     /// Nothing more will come of this peer: forget it. Answered by [`Output::Gone`].
@@ -278,9 +287,11 @@ impl Shard {
             }
             Input::EndOfRib { peer, family } => self.end_of_rib(peer, family),
             Input::RtcTimeout { peer } => self.attach(peer),
-            Input::RouteRefresh { peer, family } => self.refresh(peer, family),
+            Input::RouteRefresh { peer, family } => self.route_refresh(peer, family),
             Input::Drained { peer } => self.world.unblock(peer),
             Input::PeerDown { peer, retained } => self.peer_down(peer, &retained),
+            Input::RefreshMark { peer, family, begin } => self.refresh_mark(peer, family, begin),
+            Input::LongLived { peer, family } => self.long_lived(peer, family),
             Input::StaleSweep { peer, family } => self.sweep(peer, family),
             Input::PeerGone { peer } => {
                 self.peer_down(peer, &[]);
@@ -359,20 +370,23 @@ impl Shard {
             return;
         }
         let config = &self.world.config;
-        let accepted = policy::accept(config, &view, F::AFI_SAFI, &attributes, next_hop);
+        let taken = policy::take_in(config, &view, F::AFI_SAFI, attributes, next_hop);
         let table = F::of(&mut self.tables);
-        if let Err(reason) = accepted {
-            if let Some(known) = self.world.peer_mut(peer) {
-                *known.rejected.entry(reason).or_default() += list.len() as u64;
+        let attributes = match taken {
+            Ok(attributes) => attributes,
+            Err(reason) => {
+                for route in &list {
+                    table.withdraw(&self.world, peer, route.path_id, &route.key);
+                }
+                if let Some(known) = self.world.peer_mut(peer) {
+                    *known.rejected.entry(reason).or_default() += list.len() as u64;
+                }
+                return;
             }
-            for route in list {
-                table.withdraw(&self.world, peer, route.path_id, &route.key);
-            }
-            return;
-        }
+        };
         let source = Source::from(view.kind);
-        let attributes = policy::without_foreign_targets(&view, F::AFI_SAFI, attributes);
-        let rank = Rank::of(&attributes, view.kind.is_external(), view.router_id);
+        let external = view.kind.is_external();
+        let rank = Rank::of(&attributes, F::AFI_SAFI, config.decision, external, view.router_id);
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });
         table.announce(&self.world, bucket, list);
@@ -424,6 +438,42 @@ impl Shard {
         self.memberships_changed();
     }
 
+    fn route_refresh(&mut self, peer: PeerIx, family: AfiSafi) {
+        let marked = self.world.up(peer).is_some_and(|known| known.view.enhanced_refresh);
+        if !marked {
+            return self.refresh(peer, family);
+        }
+        for_each_table!(self.tables, table => {
+            if family_of(table) == family && table.group_ix(peer).is_some() {
+                table.answers.ask(peer);
+            }
+        });
+    }
+
+    fn refresh_mark(&mut self, peer: PeerIx, family: AfiSafi, begin: bool) {
+        if self.world.up(peer).is_none() {
+            return;
+        }
+        if !begin {
+            return self.sweep(peer, family);
+        }
+        for_each_table!(self.tables, table => {
+            if family_of(table) == family {
+                table.mark_stale(peer);
+            }
+        });
+    }
+
+    fn long_lived(&mut self, peer: PeerIx, family: AfiSafi) {
+        let world = &self.world;
+        for_each_table!(self.tables, table => {
+            if family_of(table) == family {
+                table.make_long_lived(world, peer);
+            }
+        });
+        self.memberships_changed();
+    }
+
     /// Tells the interest what has changed in the table of memberships, and peers what follows.
     pub(crate) fn memberships_changed(&mut self) {
         for (peer, membership, has_come) in std::mem::take(&mut self.tables.rtc.membership_changes)
@@ -457,6 +507,7 @@ fn flush_table<F: TableFamily>(
     if table.is_at_rest() {
         return false;
     }
+    begin_answers(table, world, sink);
     for _ in 0..pace.rounds {
         table.advance_walks(world, pace.walk);
         table.pack(world, round, pace);
@@ -472,13 +523,33 @@ fn flush_table<F: TableFamily>(
         }
     }
     for peer in table.complete(world) {
-        let end_of_rib = vec![F::AFI_SAFI];
-        let batch = Batch { messages: None, end_of_rib };
+        let batch = Batch { messages: None, marks: vec![Mark::EndOfRib(F::AFI_SAFI)] };
         if push(world, sink, peer, &batch).is_ok() {
             table.end_of_rib_due.retain(|other| *other != peer);
         }
     }
+    for peer in table.answered(world) {
+        let batch = Batch { messages: None, marks: vec![Mark::RefreshEnd(F::AFI_SAFI)] };
+        if push(world, sink, peer, &batch).is_ok() {
+            table.answers.end(peer);
+        }
+    }
     table.has_work(world)
+}
+
+/// Begins to answer those who asked for all routes and mark answers. What they are shown is behind the
+/// mark, all of it: what was said before, they forget.
+fn begin_answers<F: TableFamily>(table: &mut Table<F>, world: &mut World, sink: &mut impl Sink) {
+    for peer in table.answers.asked() {
+        if !world.is_ready(peer) {
+            continue;
+        }
+        let batch = Batch { messages: None, marks: vec![Mark::RefreshBegin(F::AFI_SAFI)] };
+        if push(world, sink, peer, &batch).is_ok() {
+            table.answers.begin(peer);
+            table.show_all(world, peer);
+        }
+    }
 }
 
 /// Hands over a batch. A full queue blocks the peer; then it is tried once more, since the queue may

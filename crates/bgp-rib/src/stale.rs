@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::bucket::{Bucket, BucketIx, Said};
+use bgp_wire::community::Community;
+
+use crate::bucket::{Bucket, Said};
 use crate::chunked::NONE;
+use crate::decision::Rank;
 use crate::family::TableFamily;
 use crate::peer::{PeerIx, PeerView};
 use crate::policy;
@@ -27,6 +30,11 @@ impl<F: TableFamily> Table<F> {
     /// restart before this one, goes.
     pub(crate) fn retain(&mut self, world: &World, peer: PeerIx) {
         self.sweep(world, peer);
+        self.mark_stale(peer);
+    }
+
+    /// From now on all that a peer has announced is stale until it says it again.
+    pub(crate) fn mark_stale(&mut self, peer: PeerIx) {
         let buckets: Vec<u32> = self.buckets_of(peer).collect();
         for bucket in buckets {
             let mut path = self.buckets.at(bucket).head;
@@ -55,12 +63,43 @@ impl<F: TableFamily> Table<F> {
         }
     }
 
+    /// What is still stale is from now on long-lived stale (RFC 9494 §4.2, §4.3).
+    pub(crate) fn make_long_lived(&mut self, world: &World, peer: PeerIx) {
+        if self.sender(peer).stale == 0 {
+            return;
+        }
+        for from in self.buckets_of(peer).collect::<Vec<_>>() {
+            let stale: Vec<u32> =
+                self.paths_in(from).filter(|path| self.paths.at(*path).stale).collect();
+            let bucket = self.buckets.at(from);
+            if bucket.attributes.communities.contains(&Community::NO_LLGR) {
+                for path in stale {
+                    self.remove(world, path);
+                }
+                continue;
+            }
+            if stale.is_empty() || bucket.rank.long_lived_stale {
+                continue;
+            }
+            let Bucket { source, next_hop, rank, .. } = *bucket;
+            let mut attributes = Arc::clone(&bucket.attributes);
+            Arc::make_mut(&mut attributes).communities.push(Community::LLGR_STALE);
+            let rank = Rank { long_lived_stale: true, ..rank };
+            self.move_paths(world, stale, Said { peer, source, next_hop, attributes, rank });
+        }
+    }
+
     /// Removes what the import policy of a peer does not let pass any more, and takes targets off what
     /// it lets pass without them.
     pub(crate) fn enforce_import(&mut self, world: &World, peer: PeerIx, view: &PeerView) {
+        let is_refused = |bucket: u32| {
+            policy::is_transit(view, &self.buckets.at(bucket).attributes)
+                || F::AFI_SAFI.has_targets()
+                    && !policy::permits(view, self.buckets.targets_of(bucket))
+        };
         let refused: Vec<u32> = self
             .buckets_of(peer)
-            .filter(|bucket| !policy::permits(view, self.buckets.targets_of(*bucket)))
+            .filter(|bucket| is_refused(*bucket))
             .flat_map(|bucket| self.paths_in(bucket))
             .collect();
         for path in refused {
@@ -73,16 +112,17 @@ impl<F: TableFamily> Table<F> {
             if !Arc::ptr_eq(&attributes, before) {
                 let Bucket { source, next_hop, rank, .. } = *known;
                 let said = Said { peer, source, next_hop, attributes, rank };
-                self.move_all(world, bucket, said);
+                let paths = self.paths_in(bucket).collect();
+                self.move_paths(world, paths, said);
             }
         }
     }
 
-    /// Gives all routes of a bucket other attributes; stale ones stay so.
-    fn move_all(&mut self, world: &World, from: BucketIx, said: Said) {
+    /// Gives paths of one sender other attributes; stale ones stay so.
+    fn move_paths(&mut self, world: &World, paths: Vec<u32>, said: Said) {
         let peer = said.peer;
         let to = self.bucket(said);
-        for ix in self.paths_in(from).collect::<Vec<_>>() {
+        for ix in paths {
             let path = self.paths.at(ix);
             let (stale, path_id, data) = (path.stale, path.id, path.data.clone());
             self.announce_path(world, to, path.destination, path_id, data);

@@ -6,6 +6,7 @@ use bgp_wire::{AfiSafi, Label, PathId, Route, RtMembership, VpnKey};
 use foldhash::fast::FixedState;
 use ipnet::Ipv4Net;
 
+use crate::answers::Answers;
 use crate::bucket::{BucketIx, Buckets, Said};
 use crate::chunked::{Chunked, NONE};
 use crate::decision::{self, Candidate};
@@ -88,6 +89,7 @@ pub(crate) struct Table<F: TableFamily> {
     group_of: Vec<u32>,
     pub(crate) walks: Walks,
     pub(crate) end_of_rib_due: Vec<PeerIx>,
+    pub(crate) answers: Answers,
     /// Membership paths that came or went and that the interest has not heard of.
     pub(crate) membership_changes: Vec<MembershipChange>,
     candidates: Vec<Candidate>,
@@ -107,7 +109,7 @@ impl<F: TableFamily> Table<F> {
             index: Index::default(),
             looked_up: Vec::new(),
             paths: Chunked::new(),
-            buckets: Buckets::new(seed, F::AFI_SAFI.has_targets()),
+            buckets: Buckets::new(seed, F::AFI_SAFI),
             owing: Owing::new(seed),
             senders: Vec::new(),
             local: Sender::NEW,
@@ -116,6 +118,7 @@ impl<F: TableFamily> Table<F> {
             group_of: Vec::new(),
             walks: Walks::default(),
             end_of_rib_due: Vec::new(),
+            answers: Answers::default(),
             membership_changes: Vec::new(),
             candidates: Vec::new(),
             tidy_above: 64,
@@ -175,6 +178,7 @@ impl<F: TableFamily> Table<F> {
         self.owing.sets.forget(peer);
         self.walks.stop(peer);
         self.end_of_rib_due.retain(|other| *other != peer);
+        self.answers.forget(peer);
         if self.members.is_empty() {
             self.groups.clear();
         }
@@ -296,7 +300,7 @@ impl<F: TableFamily> Table<F> {
     pub(crate) fn is_due(&self, world: &World, bucket: BucketIx, peer: PeerIx) -> bool {
         let known = self.buckets.at(bucket);
         self.group_ix(peer).is_some()
-            && world.up(peer).is_some_and(|to| policy::may_go(known, peer, &to.view))
+            && world.up(peer).is_some_and(|to| policy::may_go(&world.config, known, peer, &to.view))
             && (!F::AFI_SAFI.has_targets()
                 || world.interest.wants(peer, self.buckets.targets_of(bucket)))
     }
@@ -328,7 +332,9 @@ impl<F: TableFamily> Table<F> {
         }
         peers.retain(|peer| {
             self.group_ix(*peer).is_some()
-                && world.up(*peer).is_some_and(|to| policy::may_go(known, *peer, &to.view))
+                && world
+                    .up(*peer)
+                    .is_some_and(|to| policy::may_go(&world.config, known, *peer, &to.view))
         });
         let audience = self.owing.sets.intern(PeerSet::from_sorted(peers));
         self.owing.sets.hold(audience);

@@ -10,7 +10,8 @@ use crate::bucket::BucketIx;
 use crate::chunked::NONE;
 use crate::family::TableFamily;
 use crate::interest::Wanted;
-use crate::peer::PeerIx;
+use crate::peer::{PeerIx, PeerView};
+use crate::policy;
 use crate::registry::World;
 use crate::table::{Path, Table};
 
@@ -108,6 +109,22 @@ impl<F: TableFamily> Table<F> {
         self.walks.start(peer, wanted.iter().copied(), self.buckets.end());
     }
 
+    /// Shows a peer all that it is due.
+    pub(crate) fn show_all(&mut self, world: &World, peer: PeerIx) {
+        if Self::CHOSEN_PER_PEER {
+            for destination in self.all() {
+                if self.told(world, destination, peer).is_some() {
+                    self.owe(destination, peer);
+                }
+            }
+        } else if F::AFI_SAFI.has_targets() {
+            let wanted: Vec<Wanted> = world.interest.of(peer).collect();
+            self.start_walk(peer, &wanted);
+        } else {
+            self.start_walk(peer, &[Wanted::All]);
+        }
+    }
+
     /// Takes each walk of a peer that is not blocked further, by about `routes` routes.
     pub(crate) fn advance_walks(&mut self, world: &World, routes: usize) {
         let mut list = std::mem::take(&mut self.walks.list);
@@ -148,6 +165,25 @@ impl<F: TableFamily> Table<F> {
         for bucket in self.buckets_wanted(wanted) {
             let carries = self.buckets.at(bucket).len > 0;
             if carries && !self.is_due(world, bucket, peer) {
+                self.owe_best_of(bucket, peer);
+            }
+        }
+    }
+
+    /// Policy towards a peer is another one: it is owed what it may be told and might not before, and
+    /// the other way round. At once, as in [`Self::retract`]. Memberships, which one shard tells, are
+    /// left out.
+    pub(crate) fn owe_what_may_go_differently(
+        &mut self,
+        world: &World,
+        peer: PeerIx,
+        before: &PeerView,
+    ) {
+        let Some(now) = world.up(peer).filter(|_| !Self::CHOSEN_PER_PEER) else { return };
+        for bucket in 0..self.buckets.end() {
+            let known = self.buckets.at(bucket);
+            let may_go = |view| policy::may_go(&world.config, known, peer, view);
+            if known.len > 0 && may_go(before) != may_go(&now.view) {
                 self.owe_best_of(bucket, peer);
             }
         }

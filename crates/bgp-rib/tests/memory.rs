@@ -1,5 +1,6 @@
 //! The budget of memory (architecture, section 6): at most 200 octets a route at the peak of a load.
 
+#[allow(dead_code, reason = "some of it is for benchmarks alone")]
 #[path = "../benches/load/mod.rs"]
 mod load;
 
@@ -7,7 +8,7 @@ mod load;
 #[test]
 fn a_route_costs_at_most_200_octets_at_the_peak_of_a_load() {
     const ROUTES: u32 = 1_000_000;
-    let mut shards = load::shards(1, 10);
+    let mut shards = load::shards(1, bgp_rib::PeerKind::Client, 10);
     let mut counter = load::Counter::default();
     let before = load::peak_memory();
     load::run(&mut shards, load::inputs(ROUTES), &mut counter);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bgp_rib::policy::Reject;
 use bgp_rib::query::{RouteFilter, RoutesQuery};
 use bgp_rib::{
-    Answer, Batch, Full, Input, InterestMode, Limit, MembershipsOut, Output, Pace, PeerIx,
+    Answer, Batch, Full, Input, InterestMode, Limit, Mark, MembershipsOut, Output, Pace, PeerIx,
     PeerKind, PeerView, Query, Shard, ShardConfig, Sink,
 };
 use bgp_wire::as_path::Segment;
@@ -26,7 +26,7 @@ const THIRD: PeerIx = PeerIx(2);
 #[derive(Debug, Default)]
 struct Heard {
     updates: Vec<(PeerIx, Update)>,
-    ends: Vec<(PeerIx, AfiSafi)>,
+    marks: Vec<(PeerIx, Mark)>,
     full: BTreeSet<PeerIx>,
 }
 
@@ -47,7 +47,7 @@ impl Sink for Heard {
                 }
             }
         }
-        self.ends.extend(batch.end_of_rib.iter().map(|family| (peer, *family)));
+        self.marks.extend(batch.marks.iter().map(|mark| (peer, *mark)));
         Ok(())
     }
 }
@@ -75,6 +75,8 @@ fn shard() -> Shard {
         local_as: 64_512,
         router_id: Ipv4Addr::new(10, 0, 0, 1),
         cluster_id: Ipv4Addr::new(10, 0, 0, 1),
+        decision: bgp_rib::DecisionOptions::default(),
+        client_to_client: true,
         hash_seed: 0,
     })
 }
@@ -183,11 +185,14 @@ fn an_agent_is_told_what_it_asked_for_once_it_has_said_all_it_wants() {
     wants(&mut shard, AGENT, 1);
     let heard = flush(&mut shard);
     assert_eq!(heard.by(AGENT), ["+rtc"], "the default target, and nothing before its End-of-RIB");
-    assert!(!heard.ends.contains(&(AGENT, AfiSafi::VPNV4)));
+    assert!(!heard.marks.contains(&(AGENT, Mark::EndOfRib(AfiSafi::VPNV4))));
     end_of_rib(&mut shard, AGENT, AfiSafi::RTC);
     let heard = flush(&mut shard);
     assert_eq!(heard.by(AGENT), ["+vpnv4"]);
-    assert!(heard.ends.contains(&(AGENT, AfiSafi::VPNV4)), "the marker, behind the routes");
+    assert!(
+        heard.marks.contains(&(AGENT, Mark::EndOfRib(AfiSafi::VPNV4))),
+        "the marker, behind the routes"
+    );
     let update = heard.last(AGENT);
     assert_eq!(update.attributes.originator_id, Some([10, 1, 0, 1].into()), "RFC 4456");
     assert_eq!(update.attributes.cluster_list, [Ipv4Addr::new(10, 0, 0, 1)]);

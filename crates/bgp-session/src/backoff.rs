@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-/// Longest wait, before jitter. A control node that comes back waits for those that look for it so
-/// often before it says End-of-RIB.
-const MAX: Duration = Duration::from_secs(4);
+/// The first wait, before jitter, where nothing else is asked for. A control node that comes back waits
+/// for those that look for it every four seconds before it says End-of-RIB.
+pub const BASE: Duration = Duration::from_secs(1);
 
-/// Waits of 1, 2, 4, 4 .. seconds. Starts again at the beginning after a success.
+/// How often the wait doubles.
+const DOUBLINGS: u32 = 2;
+
+/// Waits of 1, 2, 4, 4 .. times a base. Starts again at the beginning after a success.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
@@ -15,10 +18,10 @@ pub struct Backoff {
 impl Backoff {
     /// The next wait. `jitter` is a random number that takes up to a quarter off it (RFC 4271 §10), so
     /// that peers that failed together do not come back together.
-    pub fn failed(&mut self, jitter: u8) -> Duration {
-        let full = Duration::from_secs(1 << self.failures.min(2)).min(MAX);
+    pub fn failed(&mut self, base: Duration, jitter: u8) -> Duration {
+        let full = base.saturating_mul(1 << self.failures.min(DOUBLINGS));
         self.failures = self.failures.saturating_add(1);
-        full.saturating_sub(full / 4 * u32::from(jitter) / u32::from(u8::MAX))
+        full.saturating_sub((full / 4).saturating_mul(jitter.into()) / u32::from(u8::MAX))
     }
 
     /// A session was up: the next failure is the first.
@@ -39,15 +42,17 @@ mod tests {
     #[test]
     fn waits_grow_to_four_seconds_and_start_anew_after_a_success() {
         let mut backoff = Backoff::default();
-        let waits: Vec<_> = (0..5).map(|_| backoff.failed(0).as_secs()).collect();
+        let waits: Vec<_> = (0..5).map(|_| backoff.failed(BASE, 0).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 4, 4]);
         backoff.succeeded();
-        assert_eq!(backoff.failed(0).as_secs(), 1);
+        assert_eq!(backoff.failed(BASE, 0).as_secs(), 1);
+        assert_eq!(backoff.failed(BASE * 30, 0).as_secs(), 60);
     }
 
     #[test]
     fn jitter_takes_off_a_quarter_at_most() {
-        assert_eq!(Backoff { failures: 2 }.failed(255), Duration::from_secs(3));
-        assert_eq!(Backoff { failures: u32::MAX }.failed(255), MAX * 3 / 4);
+        assert_eq!(Backoff { failures: 2 }.failed(BASE, 255), Duration::from_secs(3));
+        let longest = Backoff { failures: u32::MAX }.failed(Duration::MAX, 255);
+        assert!(longest > Duration::ZERO, "the longest there is overflows nothing");
     }
 }

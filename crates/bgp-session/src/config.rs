@@ -63,8 +63,12 @@ impl TryFrom<u16> for HoldTime {
 #[error("a hold time is 0 or at least 3 seconds")]
 pub struct HoldTimeError;
 
+/// What the twelve bits of a restart time hold (RFC 4724 §3).
+const LONGEST_RESTART: u16 = 4095;
+
 /// What we say in our OPEN, and what we accept in the peer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a capability that is offered or not")]
 pub struct SessionConfig {
     /// Our AS number towards this peer.
     pub local_asn: u32,
@@ -100,6 +104,8 @@ pub struct SessionConfig {
     pub role: Option<Role>,
     /// Refuses a peer that says no role (RFC 9234 §4.2).
     pub role_strict: bool,
+    /// Seconds for which the routes of a peer that restarts are kept at most, whatever it asks for.
+    pub longest_restart: u16,
     /// The long-lived graceful restart capability as we send it (RFC 9494); empty sends none. Counts
     /// only beside `restart`.
     pub long_lived: Vec<LongLived>,
@@ -137,6 +143,7 @@ impl SessionConfig {
             role: None,
             role_strict: false,
             restart: None,
+            longest_restart: LONGEST_RESTART,
             long_lived: Vec::new(),
             host_name: None,
             software_version: None,

@@ -10,6 +10,7 @@
 mod bed;
 mod capture;
 mod fabric;
+mod frr;
 mod journal;
 mod namespace;
 mod ping;
@@ -23,6 +24,7 @@ pub mod packet;
 pub use bed::Bed;
 pub use capture::Capture;
 pub use fabric::{Fabric, UPLINK};
+pub use frr::FrrRouter;
 pub use journal::{abandoned, sweep};
 pub use namespace::Namespace;
 pub use ping::{PingReport, Pings};

@@ -2,6 +2,7 @@
 //! a label per route, a thousand route targets.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bgp_rib::{Batch, Full, Input, PeerIx, PeerKind, PeerView, Shard, ShardConfig, ShardMap, Sink};
@@ -30,7 +31,7 @@ impl Sink for Counter {
         self.batches += 1;
         self.octets += batch.octets() as u64;
         if peer == PeerIx(SENDERS) {
-            self.messages += batch.slices().map(|slice| messages(slice)).sum::<u64>();
+            self.messages += batch.slices().map(messages).sum::<u64>();
         }
         Ok(())
     }
@@ -47,54 +48,72 @@ fn messages(mut octets: &[u8]) -> u64 {
     count
 }
 
-/// Shards with all sessions up and nothing in their tables.
-pub(crate) fn shards(count: u16, clients: u16) -> Vec<Shard> {
-    (0..count).map(|number| shard(number, count, clients)).collect()
+/// Shards with all sessions up and nothing in their tables. Senders are `senders`.
+pub(crate) fn shards(count: u16, senders: PeerKind, clients: u16) -> Vec<Shard> {
+    (0..count).map(|number| shard(number, count, senders, clients)).collect()
 }
 
-fn shard(shard: u16, shards: u16, clients: u16) -> Shard {
+fn shard(shard: u16, shards: u16, senders: PeerKind, clients: u16) -> Shard {
     let mut shard = Shard::new(ShardConfig {
         shard,
         shards,
         local_as: 64_512,
         router_id: Ipv4Addr::new(10, 0, 0, 1),
         cluster_id: Ipv4Addr::new(10, 0, 0, 1),
+        decision: bgp_rib::DecisionOptions::default(),
+        client_to_client: true,
         hash_seed: 1,
     });
     for peer in 0..SENDERS + clients {
-        let view = view(peer);
+        let view = view(peer, if peer < SENDERS { senders } else { PeerKind::Client });
         shard.handle(Input::PeerUp { peer: PeerIx(peer), view });
     }
     shard.flush(&mut Counter::default());
     shard
 }
 
-fn view(peer: u16) -> Arc<PeerView> {
+fn view(peer: u16, kind: PeerKind) -> Arc<PeerView> {
     let address = Ipv4Addr::from(0x0a01_0000 + u32::from(peer));
     let negotiated = Negotiated { families: vec![AfiSafi::VPNV4], ..Negotiated::everything() };
     let local = Ipv4Addr::new(10, 0, 0, 1).into();
-    Arc::new(PeerView::new(PeerKind::Client, address, address.into(), local, negotiated))
+    Arc::new(PeerView::new(kind, address, address.into(), local, negotiated))
 }
 
 /// One more client.
 pub(crate) fn late(clients: u16) -> (Arc<PeerView>, PeerIx) {
     let peer = SENDERS + clients;
-    (view(peer), PeerIx(peer))
+    (view(peer, PeerKind::Client), PeerIx(peer))
 }
 
 /// What senders say, in turn, in batches as sessions hand them over. Ends after `routes` routes.
 pub(crate) fn inputs(routes: u32) -> impl Iterator<Item = Input> {
-    let sets = routes / ROUTES_PER_SET;
-    let batch = u32::try_from(BATCH).expect("a small number");
-    (0..sets.div_ceil(batch)).map(move |nth| {
-        let sender = u16::try_from(nth % u32::from(SENDERS)).expect("a small number");
-        let numbers = nth * batch..((nth + 1) * batch).min(sets);
-        let updates = numbers.map(|set| update(sender, set)).collect();
-        Input::Updates { peer: PeerIx(sender), updates }
+    batches(routes).enumerate().map(|(nth, sets)| {
+        let sender = u16::try_from(nth % usize::from(SENDERS)).expect("a small number");
+        said(sender, sender, sets)
     })
 }
 
-fn update(sender: u16, set: u32) -> Update {
+/// The same routes, said by every sender: each has a path that is better than those before it.
+pub(crate) fn contended(routes: u32) -> impl Iterator<Item = Input> {
+    let by_each =
+        |sets: Range<u32>| (0..SENDERS).rev().map(move |sender| said(sender, 0, sets.clone()));
+    batches(routes).flat_map(by_each)
+}
+
+/// The attribute sets of `routes`, as many at a time as a session hands over.
+fn batches(routes: u32) -> impl Iterator<Item = Range<u32>> {
+    let sets = routes / ROUTES_PER_SET;
+    let batch = u32::try_from(BATCH).expect("a small number");
+    (0..sets.div_ceil(batch)).map(move |nth| nth * batch..((nth + 1) * batch).min(sets))
+}
+
+fn said(sender: u16, owner: u16, sets: Range<u32>) -> Input {
+    let updates = sets.map(|set| update(owner, set)).collect();
+    Input::Updates { peer: PeerIx(sender), updates }
+}
+
+/// The routes of an attribute set, in the distinguishers of `owner`.
+fn update(owner: u16, set: u32) -> Update {
     let node = Ipv4Addr::from(0x0a02_0000 + set % 5_000);
     let target = RouteTarget::as2(64_512, set % TARGETS);
     let attributes = PathAttributes {
@@ -107,7 +126,7 @@ fn update(sender: u16, set: u32) -> Update {
         ..PathAttributes::default()
     };
     let number = u16::try_from(set % 65_000).expect("below 65,000");
-    let rd = RouteDistinguisher::ipv4(Ipv4Addr::from(0x0a01_0000 + u32::from(sender)), number);
+    let rd = RouteDistinguisher::ipv4(Ipv4Addr::from(0x0a01_0000 + u32::from(owner)), number);
     let list = (0..ROUTES_PER_SET)
         .map(|n| {
             let host = Ipv4Addr::from(0x0a80_0000 + set * ROUTES_PER_SET + n);
@@ -138,12 +157,24 @@ pub(crate) fn run(
         let parts = divide(map, input);
         for (shard, input) in shards.iter_mut().zip(parts) {
             let Some(input) = input else { continue };
-            shard.handle(input);
-            shard.flush(counter);
-            while shard.has_work() {
-                shard.flush(counter);
-            }
+            handled(shard, input);
+            packed(shard, counter);
         }
+    }
+}
+
+/// What comes in: interning, looking up, deciding, noting who is owed what.
+#[inline(never)]
+fn handled(shard: &mut Shard, input: Input) {
+    shard.handle(input);
+}
+
+/// What goes out: choosing what goes into which message, writing it, handing it out.
+#[inline(never)]
+fn packed(shard: &mut Shard, counter: &mut Counter) {
+    shard.flush(counter);
+    while shard.has_work() {
+        shard.flush(counter);
     }
 }
 

@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use bgp_rib::journal::{Reader, Writer};
 use bgp_rib::query::{RouteFilter, RoutesQuery};
-use bgp_rib::{Answer, Input, Output, Pace, PeerIx, Query, Shard, ShardConfig, ShardMap};
+use bgp_rib::{
+    Answer, DecisionOptions, Input, Output, Pace, PeerIx, Query, Shard, ShardConfig, ShardMap,
+};
 use bgp_wire::{
     AfiSafi, Evpn, Family, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, PathId, Route, Rtc,
     Update, VpnV4, VpnV6, Withdrawal,
 };
-use oracle::{Dest, Oracle};
+use oracle::{Dest, Oracle, Rules};
 use proptest::prelude::*;
 use receiver::{Queues, Receiver};
 use script::{Attributes, Op, PEERS};
@@ -34,13 +36,15 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(shards: u16, pace: Pace) -> Self {
+    fn new(shards: u16, pace: Pace, rules: Rules) -> Self {
         let config = |shard| ShardConfig {
             shard,
             shards,
             local_as: oracle::LOCAL_AS,
             router_id: oracle::ROUTER_ID,
             cluster_id: oracle::CLUSTER_ID,
+            decision: rules.decision,
+            client_to_client: rules.client_to_client,
             hash_seed: 7,
         };
         let shard = |number| {
@@ -54,7 +58,7 @@ impl Bench {
             map: ShardMap::new(shards),
             shards: (0..shards).map(shard).collect(),
             queues: Queues::default(),
-            oracle: Oracle::default(),
+            oracle: Oracle::new(rules),
             pace,
         }
     }
@@ -137,7 +141,10 @@ impl Bench {
             Op::Refresh(peer, family) => {
                 let family = script::FAMILIES[*family];
                 // It asks because it has forgotten.
-                if let Some(receiver) = self.queues.receivers.get_mut(&PeerIx(*peer)) {
+                let marks = self.oracle.view(*peer).is_some_and(|view| view.enhanced_refresh);
+                if let Some(receiver) =
+                    self.queues.receivers.get_mut(&PeerIx(*peer)).filter(|_| !marks)
+                {
                     receiver.knows.retain(|(of, _), _| *of != family);
                 }
                 self.all(&Input::RouteRefresh { peer: PeerIx(*peer), family });
@@ -146,6 +153,16 @@ impl Bench {
                 let family = script::FAMILIES[*family];
                 self.all(&Input::StaleSweep { peer: PeerIx(*peer), family });
                 self.oracle.sweep(*peer, family);
+            }
+            Op::LongLived(peer, family) => {
+                let family = script::FAMILIES[*family];
+                self.all(&Input::LongLived { peer: PeerIx(*peer), family });
+                self.oracle.long_lived(*peer, family);
+            }
+            Op::Mark(peer, family, begin) => {
+                let family = script::FAMILIES[*family];
+                self.all(&Input::RefreshMark { peer: PeerIx(*peer), family, begin: *begin });
+                self.oracle.mark(*peer, family, *begin);
             }
             Op::Block(peer, credit) => {
                 self.queues.credit.insert(PeerIx(*peer), *credit);
@@ -389,6 +406,7 @@ impl Bench {
         self.check();
         for (peer, receiver) in &self.queues.receivers {
             let Some(view) = self.oracle.view(peer.0) else { continue };
+            assert!(receiver.doubtful.is_empty(), "an answer without an end to {peer}");
             let attached = self.oracle.is_attached(peer.0);
             for family in &view.negotiated.families {
                 for shard in 0..self.map.shards() {
@@ -423,6 +441,15 @@ fn pages(shard: &Shard, peer: PeerIx, family: AfiSafi) -> Vec<Advertised> {
     }
 }
 
+fn rules() -> impl Strategy<Value = Rules> {
+    (any::<[bool; 3]>(), proptest::bool::weighted(0.8)).prop_map(
+        |([always_compare_med, missing_med_is_worst, aigp], client_to_client)| Rules {
+            decision: DecisionOptions { always_compare_med, missing_med_is_worst, aigp },
+            client_to_client,
+        },
+    )
+}
+
 fn pace() -> impl Strategy<Value = Pace> {
     prop_oneof![
         Just(Pace::default()),
@@ -438,10 +465,11 @@ proptest! {
     fn what_was_told_is_what_follows(
         shards in 1u16..4,
         pace in pace(),
+        rules in rules(),
         start in proptest::collection::vec(script::manner(), 0..4),
         ops in proptest::collection::vec(script::op(), 1..120),
     ) {
-        let mut bench = Bench::new(shards, pace);
+        let mut bench = Bench::new(shards, pace, rules);
         for (peer, manner) in (0u16..).zip(start) {
             bench.run(&Op::Up(peer, manner));
         }

@@ -4,9 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use bgp_rib::{InterestMode, MembershipsOut, PeerKind, PeerView, UnicastNextHop};
+use bgp_rib::{
+    DecisionOptions, InterestMode, MembershipsOut, PeerKind, PeerView, RemovePrivate,
+    UnicastNextHop,
+};
+use bgp_wire::as_path::Segment;
+use bgp_wire::attrs::RawAttribute;
+use bgp_wire::capability::Role;
 use bgp_wire::community::Community;
-use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget, RtMembership};
+use bgp_wire::{
+    AfiSafi, AsPath, ExtendedCommunity, NextHop, PathAttributes, RouteTarget, RtMembership,
+};
 
 pub(crate) const LOCAL_AS: u32 = 64_512;
 pub(crate) const ROUTER_ID: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
@@ -39,12 +47,24 @@ struct Peer {
     heard: BTreeMap<(Dest, u32), Heard>,
 }
 
-#[derive(Debug, Default)]
+/// What is the same for all peers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) decision: DecisionOptions,
+    pub(crate) client_to_client: bool,
+}
+
+#[derive(Debug)]
 pub(crate) struct Oracle {
+    rules: Rules,
     peers: BTreeMap<u16, Peer>,
 }
 
 impl Oracle {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { rules, peers: BTreeMap::new() }
+    }
+
     pub(crate) fn is_up(&self, peer: u16) -> bool {
         self.peers.get(&peer).is_some_and(|known| known.up)
     }
@@ -93,7 +113,9 @@ impl Oracle {
     fn import(&mut self, peer: u16) {
         let known = self.peers.get_mut(&peer).unwrap();
         let view = known.view.clone();
-        known.heard.retain(|((family, _), _), heard| imports(&view, *family, &heard.attributes));
+        known.heard.retain(|((family, _), _), heard| {
+            imports(&view, *family, &heard.attributes) && !transits(&view, &heard.attributes)
+        });
         for (((family, _), _), heard) in &mut known.heard {
             take_off_foreign_targets(&view, *family, &mut heard.attributes);
         }
@@ -119,6 +141,32 @@ impl Oracle {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.heard.retain(|((of, _), _), heard| *of != family || !heard.stale);
         }
+    }
+
+    /// RFC 9494 section 4.2.
+    pub(crate) fn long_lived(&mut self, peer: u16, family: AfiSafi) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.heard.retain(|((of, _), _), heard| {
+            *of != family || !heard.stale || !has(heard, Community::NO_LLGR)
+        });
+        for (((of, _), _), heard) in &mut known.heard {
+            if *of == family && heard.stale && !has(heard, Community::LLGR_STALE) {
+                heard.attributes.communities.push(Community::LLGR_STALE);
+            }
+        }
+    }
+
+    /// RFC 7313 section 4.
+    pub(crate) fn mark(&mut self, peer: u16, family: AfiSafi, begin: bool) {
+        if !self.is_up(peer) {
+            return;
+        }
+        if !begin {
+            return self.sweep(peer, family);
+        }
+        let known = self.peers.get_mut(&peer).unwrap();
+        let of_family = known.heard.iter_mut().filter(|(((of, _), _), _)| *of == family);
+        of_family.for_each(|(_, heard)| heard.stale = true);
     }
 
     pub(crate) fn end_of_rib(&mut self, peer: u16, family: AfiSafi) {
@@ -149,7 +197,11 @@ impl Oracle {
         if !known.view.speaks(dest.0) {
             return;
         }
-        if accepts(&known.view, dest.0, &attributes) {
+        let taken = accepts(&known.view, &attributes) && !leaks(&known.view, dest.0, &attributes);
+        if taken {
+            come_in(&known.view, dest.0, &mut attributes);
+        }
+        if taken && imports(&known.view, dest.0, &attributes) {
             take_off_foreign_targets(&known.view, dest.0, &mut attributes);
             known.heard.insert((dest, path_id), Heard { attributes, next_hop, data, stale: false });
         } else {
@@ -203,11 +255,11 @@ impl Oracle {
                 return None;
             }
             paths.retain(|(from, known, _, heard)| {
-                *from != peer && may_go(&known.view, heard, &to.view)
+                *from != peer && may_go(self.rules, family, &known.view, heard, &to.view)
             });
         }
-        let (from, known, _, heard) = best(paths)?;
-        if from == peer || !may_go(&known.view, heard, &to.view) {
+        let (from, known, _, heard) = best(self.rules.decision, family, paths)?;
+        if from == peer || !may_go(self.rules, family, &known.view, heard, &to.view) {
             return None;
         }
         if family.has_targets() && !wants(to, &heard.attributes) {
@@ -268,21 +320,118 @@ fn take_off_foreign_targets(view: &PeerView, family: AfiSafi, attributes: &mut P
     }
 }
 
-fn accepts(view: &PeerView, family: AfiSafi, attributes: &PathAttributes) -> bool {
+fn has(heard: &Heard, community: Community) -> bool {
+    heard.attributes.communities.contains(&community)
+}
+
+fn asn(view: &PeerView) -> Option<u32> {
+    match view.kind {
+        PeerKind::External { asn } => Some(asn),
+        _ => None,
+    }
+}
+
+fn transits(view: &PeerView, attributes: &PathAttributes) -> bool {
+    attributes.as_path.numbers().any(|number| view.policy.refused_ases.contains(&number))
+}
+
+fn accepts(view: &PeerView, attributes: &PathAttributes) -> bool {
+    let policy = &view.policy;
     let path: Vec<u32> = attributes.as_path.numbers().collect();
-    let loops = path.contains(&LOCAL_AS);
-    let ok = match view.kind {
-        PeerKind::External { asn } => path.first() == Some(&asn),
-        _ => {
+    let mut ours = vec![LOCAL_AS];
+    if asn(view).is_some() {
+        ours.extend(policy.local_as.map(|local| local.asn));
+    }
+    let loops = path.iter().filter(|number| ours.contains(number)).count();
+    let ok = match asn(view) {
+        Some(asn) => !policy.enforce_first_as || path.first() == Some(&asn),
+        None => {
             attributes.originator_id != Some(ROUTER_ID)
                 && !attributes.cluster_list.contains(&CLUSTER_ID)
         }
     };
-    ok && !loops && imports(view, family, attributes)
+    ok && loops <= usize::from(policy.allowas_in)
+        && policy.max_as_path.is_none_or(|max| path.len() <= usize::from(max))
+        && !transits(view, attributes)
+}
+
+fn role(view: &PeerView, family: AfiSafi) -> Option<Role> {
+    let unicast = [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST].contains(&family);
+    view.policy.role.filter(|_| unicast && asn(view).is_some())
+}
+
+fn otc(attributes: &PathAttributes) -> Option<u32> {
+    let found = attributes.others.iter().find(|other| other.code == 35)?;
+    Some(u32::from_be_bytes((*found.value).try_into().unwrap()))
+}
+
+fn add_otc(attributes: &mut PathAttributes, asn: u32) {
+    let value = asn.to_be_bytes().to_vec().into();
+    attributes.others.push(RawAttribute { flags: 0xc0, code: 35, value });
+}
+
+/// RFC 9234 section 5, the first two rules.
+fn leaks(view: &PeerView, family: AfiSafi, attributes: &PathAttributes) -> bool {
+    match (role(view, family), otc(attributes)) {
+        (Some(Role::Provider | Role::RouteServer), Some(_)) => true,
+        (Some(Role::Peer), Some(otc)) => asn(view) != Some(otc),
+        _ => false,
+    }
+}
+
+/// What policy makes of what is taken.
+fn come_in(view: &PeerView, family: AfiSafi, attributes: &mut PathAttributes) {
+    let policy = &view.policy;
+    let outside = asn(view).is_some();
+    if attributes.local_pref.is_none() {
+        attributes.local_pref = match attributes.med {
+            Some(med) if outside && policy.preference_as_med => Some(other_preference(med)),
+            _ => policy.default_local_pref,
+        };
+    }
+    if family.has_targets() {
+        rewrite(attributes, &policy.import_rewrite);
+    }
+    if outside {
+        let above = [Role::Customer, Role::Peer, Role::RouteServerClient];
+        if role(view, family).is_some_and(|role| above.contains(&role)) && otc(attributes).is_none()
+        {
+            add_otc(attributes, asn(view).unwrap());
+        }
+        if let Some(local) = policy.local_as.filter(|local| !local.no_prepend) {
+            attributes.as_path.prepend(local.asn);
+        }
+        if !policy.aigp {
+            attributes.others.retain(|other| other.code != 26);
+        }
+    }
+}
+
+fn other_preference(value: u32) -> u32 {
+    match value {
+        100 => 200,
+        200 => 100,
+        _ => u32::MAX - value,
+    }
+}
+
+fn rewrite(attributes: &mut PathAttributes, targets: &BTreeMap<RouteTarget, RouteTarget>) {
+    let mut out: Vec<ExtendedCommunity> = Vec::new();
+    for community in &attributes.extended_communities {
+        let target = community.as_route_target();
+        let other = target.and_then(|target| targets.get(&target)).copied();
+        let community = other.map_or(*community, ExtendedCommunity::from);
+        if target.is_none() || !out.contains(&community) {
+            out.push(community);
+        }
+    }
+    attributes.extended_communities = out;
 }
 
 /// RFC 4271 section 9.1.2.2 and RFC 4456 section 9: losers are struck out step by step.
 fn best<'a>(
+    options: DecisionOptions,
+    family: AfiSafi,
     mut paths: Vec<(u16, &'a Peer, u32, &'a Heard)>,
 ) -> Option<(u16, &'a Peer, u32, &'a Heard)> {
     type Entry<'a> = (u16, &'a Peer, u32, &'a Heard);
@@ -294,13 +443,39 @@ fn best<'a>(
     fn external(entry: &Entry<'_>) -> bool {
         matches!(entry.1.view.kind, PeerKind::External { .. })
     }
+    // RFC 9494 section 4.3.
+    keep_least(&mut paths, |p| has(p.3, Community::LLGR_STALE));
+    if family == AfiSafi::EVPN {
+        // RFC 7432 sections 10.1 and 15.
+        let octets = |p: &Entry<'_>| -> Vec<[u8; 8]> {
+            p.3.attributes.extended_communities.iter().map(|community| community.0).collect()
+        };
+        let moved = |p: &Entry<'_>| octets(p).into_iter().find(|o| o[..2] == [6, 0]);
+        keep_least(&mut paths, |p| !octets(p).iter().any(|o| o[..2] == [3, 13]));
+        keep_least(&mut paths, |p| moved(p).is_none_or(|o| o[2] & 1 == 0));
+        keep_least(&mut paths, |p| 255 - moved(p).map_or(0, |o| o[7]));
+    }
     keep_least(&mut paths, |p| u32::MAX - p.3.attributes.local_pref.unwrap_or(100));
+    if options.aigp {
+        // RFC 7311 section 4.1. The metric of the script is the last octet.
+        let metric = |p: &Entry<'_>| {
+            p.3.attributes.others.iter().find(|other| other.code == 26).map(|other| other.value[14])
+        };
+        if paths.iter().any(|p| metric(p).is_some()) {
+            paths.retain(|p| metric(p).is_some());
+        }
+        keep_least(&mut paths, metric);
+    }
     keep_least(&mut paths, |p| p.3.attributes.as_path.length());
     keep_least(&mut paths, |p| p.3.attributes.origin);
     let neighbor = |p: &Entry<'_>| p.3.attributes.as_path.first().unwrap_or(0);
-    let med = |p: &Entry<'_>| p.3.attributes.med.unwrap_or(0);
+    let missing = if options.missing_med_is_worst { u32::MAX } else { 0 };
+    let med = |p: &Entry<'_>| p.3.attributes.med.unwrap_or(missing);
     let all = paths.clone();
-    paths.retain(|p| !all.iter().any(|q| neighbor(q) == neighbor(p) && med(q) < med(p)));
+    paths.retain(|p| {
+        let comparable = |q: &Entry<'_>| options.always_compare_med || neighbor(q) == neighbor(p);
+        !all.iter().any(|q| comparable(q) && med(q) < med(p))
+    });
     keep_least(&mut paths, |p| !external(p));
     keep_least(&mut paths, |p| p.3.attributes.originator_id.unwrap_or(p.1.view.router_id));
     keep_least(&mut paths, |p| p.3.attributes.cluster_list.len());
@@ -310,18 +485,24 @@ fn best<'a>(
     paths.pop()
 }
 
-fn may_go(from: &PeerView, heard: &Heard, to: &PeerView) -> bool {
-    let has = |community| heard.attributes.communities.contains(&community);
-    if has(Community::NO_ADVERTISE) {
+fn may_go(rules: Rules, family: AfiSafi, from: &PeerView, heard: &Heard, to: &PeerView) -> bool {
+    if has(heard, Community::NO_ADVERTISE) {
         return false;
     }
     let inside = !matches!(from.kind, PeerKind::External { .. });
     match to.kind {
         PeerKind::External { asn } => {
-            !has(Community::NO_EXPORT) && !heard.attributes.as_path.contains(asn)
+            let stale = has(heard, Community::LLGR_STALE) && !to.policy.long_lived;
+            let loops = heard.attributes.as_path.contains(asn) && !to.policy.as_override;
+            let up = [Role::Customer, Role::Peer, Role::RouteServerClient];
+            let leaks = otc(&heard.attributes).is_some()
+                && role(to, family).is_some_and(|role| up.contains(&role));
+            !has(heard, Community::NO_EXPORT) && !loops && !stale && !leaks
         }
         kind => {
-            let meshed = from.kind == PeerKind::NonClient && kind == PeerKind::NonClient;
+            let pair = (from.kind, kind);
+            let meshed = pair == (PeerKind::NonClient, PeerKind::NonClient)
+                || pair == (PeerKind::Client, PeerKind::Client) && !rules.client_to_client;
             let originator = if inside {
                 Some(heard.attributes.originator_id.unwrap_or(from.router_id))
             } else {
@@ -337,7 +518,8 @@ fn own_membership(to: &PeerView) -> Told {
     match to.kind {
         PeerKind::External { .. } => {
             attributes.local_pref = None;
-            attributes.as_path.prepend(LOCAL_AS);
+            attributes.med = to.policy.preference_as_med.then_some(200);
+            pass_border(to, &mut attributes.as_path);
         }
         PeerKind::Client => attributes.originator_id = Some(ROUTER_ID),
         PeerKind::NonClient => {}
@@ -352,17 +534,22 @@ fn transform(from: &Peer, heard: &Heard, to: &PeerView, family: AfiSafi) -> Told
     if matches!(to.kind, PeerKind::External { .. }) {
         if attributes.as_path.length() > 0 {
             attributes.med = None;
+        } else if to.policy.preference_as_med {
+            attributes.med = Some(other_preference(attributes.local_pref.unwrap_or(100)));
+        }
+        if !to.policy.aigp {
+            attributes.others.retain(|other| other.code != 26);
         }
         attributes.local_pref = None;
         attributes.originator_id = None;
         attributes.cluster_list.clear();
         attributes.extended_communities.retain(|community| community.0[0] & 0x40 == 0);
-        attributes.as_path.prepend(LOCAL_AS);
-        if family == AfiSafi::IPV4_UNICAST
-            && to.unicast_next_hop == UnicastNextHop::OurselvesToExternal
-        {
-            next_hop = to.local_address.into();
+        let down = [Role::Provider, Role::Peer, Role::RouteServer];
+        if role(to, family).is_some_and(|role| down.contains(&role)) && otc(&attributes).is_none() {
+            let shown = to.policy.local_as.map_or(LOCAL_AS, |local| local.asn);
+            add_otc(&mut attributes, shown);
         }
+        pass_border(to, &mut attributes.as_path);
     } else {
         attributes.local_pref = Some(attributes.local_pref.unwrap_or(100));
         if inside {
@@ -372,9 +559,51 @@ fn transform(from: &Peer, heard: &Heard, to: &PeerView, family: AfiSafi) -> Told
         if family == AfiSafi::RTC && to.kind == PeerKind::Client {
             attributes.originator_id = Some(ROUTER_ID);
         }
+        if has(heard, Community::LLGR_STALE) && !to.policy.long_lived {
+            // RFC 9494 section 4.6.
+            attributes.local_pref = Some(0);
+            if !has(heard, Community::NO_EXPORT) {
+                attributes.communities.push(Community::NO_EXPORT);
+            }
+        }
     }
-    if family == AfiSafi::RTC {
+    let ours = to.policy.next_hop_self
+        || asn(to).is_some() && to.unicast_next_hop == UnicastNextHop::OurselvesToExternal;
+    if family == AfiSafi::RTC || family == AfiSafi::IPV4_UNICAST && ours {
         next_hop = to.local_address.into();
     }
+    if family.has_targets() {
+        rewrite(&mut attributes, &to.policy.export_rewrite);
+    }
     Told { attributes, next_hop, data: heard.data.clone() }
+}
+
+/// The path as it is told to another AS.
+fn pass_border(to: &PeerView, path: &mut AsPath) {
+    let policy = &to.policy;
+    let peer = asn(to).unwrap();
+    let shown = policy.local_as.map_or(LOCAL_AS, |local| local.asn);
+    let mut numbers: Vec<u32> = path.numbers().collect();
+    if policy.as_override {
+        numbers.iter_mut().filter(|n| **n == peer).for_each(|n| *n = shown);
+    }
+    // RFC 6996.
+    let private = |n: &u32| (64_512..=65_534).contains(n) && *n != peer;
+    match policy.remove_private_as {
+        RemovePrivate::No => {}
+        RemovePrivate::Leading => {
+            let leading = numbers.iter().take_while(|n| private(n)).count();
+            numbers.drain(..leading);
+        }
+        RemovePrivate::All => numbers.retain(|n| !private(n)),
+        RemovePrivate::Replace => {
+            numbers.iter_mut().filter(|n| private(n)).for_each(|n| *n = shown);
+        }
+    }
+    match policy.local_as {
+        Some(local) if local.replace => numbers.insert(0, local.asn),
+        Some(local) => drop(numbers.splice(0..0, [local.asn, LOCAL_AS])),
+        None => numbers.insert(0, LOCAL_AS),
+    }
+    *path = AsPath(vec![Segment::Sequence(numbers)]);
 }

@@ -1,11 +1,16 @@
 //! What may happen, drawn so that it collides: few peers, few keys, few targets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use bgp_rib::{InterestMode, MembershipsOut, PeerKind, PeerView, UnicastNextHop};
+use bgp_rib::{
+    InterestMode, LocalAs, MembershipsOut, PeerKind, PeerPolicy, PeerView, RemovePrivate,
+    UnicastNextHop,
+};
 use bgp_wire::as_path::Segment;
+use bgp_wire::attrs::RawAttribute;
+use bgp_wire::capability::Role;
 use bgp_wire::community::Community;
 use bgp_wire::nlri::{Esi, EvpnData, MacAddress};
 use bgp_wire::{
@@ -44,6 +49,22 @@ pub(crate) struct Policy {
     pub(crate) own_only: bool,
     pub(crate) originate: BTreeSet<u8>,
     pub(crate) next_hop_ours: bool,
+    pub(crate) knobs: Knobs,
+}
+
+/// The [`PeerPolicy`] by choice numbers; mostly all off.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Knobs {
+    /// Of three: AS, no-prepend, replace.
+    pub(crate) local_as: Option<u8>,
+    pub(crate) allowas_in: u8,
+    pub(crate) remove_private: u8,
+    /// As in [`knobs_on`].
+    pub(crate) bits: u16,
+    pub(crate) default_local_pref: Option<u8>,
+    pub(crate) max_as_path: Option<u16>,
+    /// A role above the last one is none.
+    pub(crate) role: u8,
 }
 
 /// Attributes by choice numbers.
@@ -59,6 +80,10 @@ pub(crate) struct Attributes {
     pub(crate) targets: BTreeSet<u8>,
     pub(crate) non_transitive: bool,
     pub(crate) next_hop: u8,
+    pub(crate) aigp: Option<u8>,
+    pub(crate) otc: u8,
+    /// Default gateway, or MAC mobility: sticky or not, number 1 or 2.
+    pub(crate) mobility: u8,
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +98,9 @@ pub(crate) enum Op {
     RtcTimeout(u16),
     Refresh(u16, usize),
     Sweep(u16, usize),
+    LongLived(u16, usize),
+    /// The peer begins (`true`) or ends to repeat itself.
+    Mark(u16, usize, bool),
     /// After so many more batches, the queue of the peer is full.
     Block(u16, u8),
     Unblock(u16),
@@ -82,6 +110,65 @@ pub(crate) enum Op {
     Check,
 }
 
+fn knobs() -> impl Strategy<Value = Knobs> {
+    let drawn = (
+        proptest::option::of(0u8..8),
+        0u8..3,
+        0u8..4,
+        any::<u16>(),
+        proptest::option::of(0u8..3),
+        (proptest::option::of(1u16..3), 0u8..7),
+    )
+        .prop_map(|(local_as, allowas_in, remove_private, bits, default_local_pref, rest)| {
+            let (max_as_path, role) = rest;
+            Knobs {
+                local_as,
+                allowas_in,
+                remove_private,
+                bits,
+                default_local_pref,
+                max_as_path,
+                role,
+            }
+        });
+    let none = Knobs { role: u8::MAX, ..Knobs::default() };
+    prop_oneof![3 => Just(none), 2 => drawn]
+}
+
+fn peer_policy(knobs: &Knobs) -> PeerPolicy {
+    let bit = |n: u16| knobs.bits >> n & 1 == 1;
+    let rewrite = |on: bool, from: u8, to: u8| {
+        Arc::new(if on { [(target(from), target(to))].into() } else { BTreeMap::new() })
+    };
+    PeerPolicy {
+        local_as: knobs.local_as.map(|n| LocalAs {
+            asn: if n & 1 == 0 { 64_520 } else { 3_000 },
+            no_prepend: n & 2 != 0,
+            replace: n & 4 != 0,
+        }),
+        allowas_in: knobs.allowas_in,
+        as_override: bit(0),
+        remove_private_as: match knobs.remove_private {
+            0 => RemovePrivate::No,
+            1 => RemovePrivate::Leading,
+            2 => RemovePrivate::All,
+            _ => RemovePrivate::Replace,
+        },
+        preference_as_med: bit(1),
+        refused_ases: Arc::new(if bit(2) { BTreeSet::from([64_514]) } else { BTreeSet::new() }),
+        import_rewrite: rewrite(bit(3), 0, 1),
+        export_rewrite: rewrite(bit(4), 1, 2),
+        role: Role::from_u8(knobs.role),
+        aigp: bit(5),
+        next_hop_self: bit(6),
+        add_path_send: Vec::new(),
+        long_lived: bit(7),
+        enforce_first_as: !bit(8),
+        default_local_pref: knobs.default_local_pref.map(|n| 99 + u32::from(n)),
+        max_as_path: knobs.max_as_path,
+    }
+}
+
 fn policy() -> impl Strategy<Value = Policy> {
     (
         0u8..4,
@@ -89,11 +176,19 @@ fn policy() -> impl Strategy<Value = Policy> {
         proptest::option::weighted(0.2, proptest::collection::btree_set(0u8..4, 1..3)),
         any::<bool>(),
         proptest::collection::btree_set(0u8..MEMBERSHIPS, 0..2),
-        any::<bool>(),
+        (any::<bool>(), knobs()),
     )
-        .prop_map(|(interest, configured, import, own_only, originate, next_hop_ours)| {
-            Policy { interest, configured, import, own_only, originate, next_hop_ours }
-        })
+        .prop_map(
+            |(interest, configured, import, own_only, originate, (next_hop_ours, knobs))| Policy {
+                interest,
+                configured,
+                import,
+                own_only,
+                originate,
+                next_hop_ours,
+                knobs,
+            },
+        )
 }
 
 pub(crate) fn manner() -> impl Strategy<Value = Manner> {
@@ -111,9 +206,9 @@ fn attributes() -> impl Strategy<Value = Attributes> {
         0u8..8,
         0u8..12,
         0u8..6,
-        0u8..8,
+        0u8..10,
         proptest::collection::btree_set(0u8..4, 0..3),
-        (any::<bool>(), 0u8..2),
+        (any::<bool>(), 0u8..2, proptest::option::of(0u8..2), 0u8..10, 0u8..6),
     )
         .prop_map(
             |(local_pref, med, origin, as_path, originator, cluster, community, targets, rest)| {
@@ -128,6 +223,9 @@ fn attributes() -> impl Strategy<Value = Attributes> {
                     targets,
                     non_transitive: rest.0,
                     next_hop: rest.1,
+                    aigp: rest.2,
+                    mobility: rest.3,
+                    otc: rest.4,
                 }
             },
         )
@@ -156,6 +254,9 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         2 => peer().prop_map(Op::RtcTimeout),
         1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Refresh(peer, family)),
         1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Sweep(peer, family)),
+        2 => (peer(), family()).prop_map(|(peer, family)| Op::LongLived(peer, family)),
+        2 => (peer(), family(), any::<bool>())
+            .prop_map(|(peer, family, begin)| Op::Mark(peer, family, begin)),
         3 => (peer(), 0u8..3).prop_map(|(peer, credit)| Op::Block(peer, credit)),
         3 => peer().prop_map(Op::Unblock),
         6 => Just(Op::Flush),
@@ -211,6 +312,7 @@ pub(crate) fn view(peer: u16, manner: &Manner) -> PeerView {
     };
     let local = IpAddr::V4(Ipv4Addr::new(10, 0, 1, if bit(4) { 1 } else { 2 }));
     let view = PeerView::new(kind, router_id(peer), router_id(peer).into(), local, negotiated);
+    let view = PeerView { enhanced_refresh: bit(5), ..view };
     with_policy(view, &manner.policy)
 }
 
@@ -235,6 +337,7 @@ pub(crate) fn with_policy(view: PeerView, policy: &Policy) -> PeerView {
         } else {
             UnicastNextHop::Unchanged
         },
+        policy: Arc::new(peer_policy(&policy.knobs)),
         ..view
     }
 }
@@ -262,6 +365,14 @@ pub(crate) fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttri
     if chosen.non_transitive {
         extended_communities.push(ExtendedCommunity([0x43, 0x09, 0, 0, 0, 0, 0, 1]));
     }
+    match chosen.mobility {
+        0 => extended_communities.push(ExtendedCommunity([0x03, 0x0d, 0, 0, 0, 0, 0, 0])),
+        n @ 1..=4 => {
+            let community = [0x06, 0x00, n & 1, 0, 0, 0, 0, 1 + (n - 1) / 2];
+            extended_communities.push(ExtendedCommunity(community));
+        }
+        _ => {}
+    }
     PathAttributes {
         origin: if chosen.origin { Origin::Igp } else { Origin::Incomplete },
         as_path: AsPath(if numbers.is_empty() {
@@ -284,11 +395,26 @@ pub(crate) fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttri
         communities: match chosen.community {
             0 => vec![Community::NO_EXPORT],
             1 => vec![Community::NO_ADVERTISE],
+            2 => vec![Community::LLGR_STALE],
+            3 => vec![Community::NO_LLGR],
             _ => Vec::new(),
         },
         extended_communities,
+        others: chosen.aigp.map(aigp).into_iter().chain(otc(chosen.otc)).collect(),
         ..PathAttributes::default()
     }
+}
+
+/// An AIGP attribute (RFC 7311 §3): a TLV to be passed over, and the metric.
+fn aigp(metric: u8) -> RawAttribute {
+    let value = [&[9, 0, 4, 7, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0][..], &[metric]].concat();
+    RawAttribute { flags: 0x80, code: 26, value: value.into() }
+}
+
+/// OTC of the one or the other neighbouring AS, mostly none.
+fn otc(choice: u8) -> Option<RawAttribute> {
+    let asn: u32 = [64_513, 64_514].into_iter().nth(choice.into())?;
+    Some(RawAttribute { flags: 0xc0, code: 35, value: asn.to_be_bytes().to_vec().into() })
 }
 
 pub(crate) fn next_hops(chosen: &Attributes) -> (NextHop, NextHop) {

@@ -1,0 +1,391 @@
+//! A control node on loopback, by a topology in which every sort of peer has many seats.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use interop_tests::Binaries;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::heard::Key;
+use crate::octets::{self, Family, OVERLAY, Open, RTC};
+use crate::speaker::{CEILING, Speaker};
+use crate::watcher::Watcher;
+
+/// Of the cloud of the control node.
+pub(crate) const HOME: u32 = 64_512;
+/// Of the federated cloud.
+pub(crate) const FAR: u32 = 64_600;
+/// Of the gateways.
+pub(crate) const OUTSIDE: u32 = 64_999;
+
+const PORT: u16 = 41_830;
+/// Peers with an entry of their own.
+const SEATS: u16 = 120;
+/// Of the federated cloud, whose control nodes stand for all external peers.
+const FAR_SEATS: u16 = 250;
+
+/// Networks of loopback addresses that this process has tried.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
+/// What a peer is to the control node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// A node: internal, a reflector client.
+    Client,
+    /// Another control node of the cloud: internal, no client.
+    Sibling,
+    /// A control node of another cloud.
+    Far,
+    /// A router that is not ours.
+    Gateway,
+}
+
+impl Sort {
+    pub(crate) const INTERNAL: [Self; 2] = [Self::Client, Self::Sibling];
+
+    pub(crate) fn is_internal(self) -> bool {
+        Self::INTERNAL.contains(&self)
+    }
+
+    pub(crate) fn asn(self) -> u32 {
+        match self {
+            Self::Client | Self::Sibling => HOME,
+            Self::Far => FAR,
+            Self::Gateway => OUTSIDE,
+        }
+    }
+}
+
+/// An address from which the control node expects such a peer; nobody else has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) sort: Sort,
+    pub(crate) address: Ipv4Addr,
+}
+
+impl Seat {
+    /// An OPEN as the control node expects it.
+    pub(crate) fn open(&self, families: &[Family]) -> Open {
+        Open::new(self.sort.asn(), self.address, families)
+    }
+}
+
+pub(crate) struct Bed {
+    dir: TempDir,
+    daemon: Child,
+    /// Two octets and the upper half of the third: the rest is ours.
+    net: [u8; 3],
+    seats: [AtomicU16; 4],
+    numbers: AtomicU32,
+    watchers: [OnceLock<Watcher>; 4],
+    /// What nodes may speak beyond the overlay.
+    unicast: bool,
+}
+
+impl Bed {
+    pub(crate) fn start() -> Result<Self> {
+        Self::with("", "", "")
+    }
+
+    /// `cloud` and `nodes` are more keys of these tables of the topology, `more` are more tables.
+    pub(crate) fn with(cloud: &str, nodes: &str, more: &str) -> Result<Self> {
+        let net = free_network()?;
+        let dir = TempDir::new()?;
+        std::fs::write(dir.path().join("topology.toml"), topology(net, cloud, nodes, more))?;
+        let daemon = Command::new(Binaries::directory()?.join("arcus-bgpd"))
+            .args(["--node", "dut", "--shards", "2", "--topology"])
+            .arg(dir.path().join("topology.toml"))
+            .arg("--run-dir")
+            .arg(dir.path())
+            .env("RUST_LOG", "info")
+            .stdout(Stdio::null())
+            .stderr(File::create(dir.path().join("log"))?)
+            .spawn()
+            .context("arcus-bgpd: `cargo build -p arcus-bgpd` first")?;
+        let bed = Self {
+            dir,
+            daemon,
+            net,
+            seats: Default::default(),
+            numbers: AtomicU32::new(1),
+            watchers: Default::default(),
+            unicast: nodes.contains("ipv6"),
+        };
+        bed.wait("the API answers", |bed| Ok(bed.ask("/v1/status").is_ok()))?;
+        Ok(bed)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((self.id(), PORT))
+    }
+
+    /// Router id and cluster id of the control node.
+    pub(crate) fn id(&self) -> Ipv4Addr {
+        at(self.net, 0, 1)
+    }
+
+    /// A number that no other case has: for targets, distinguishers and prefixes.
+    pub(crate) fn number(&self) -> u32 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn seat(&self, sort: Sort) -> Result<Seat> {
+        let number = self.seats[sort as usize].fetch_add(1, Ordering::Relaxed);
+        let seats = match sort {
+            Sort::Client => 3072,
+            Sort::Far => FAR_SEATS,
+            Sort::Sibling | Sort::Gateway => SEATS,
+        };
+        ensure!(number < seats, "all seats of {sort:?} are taken");
+        Ok(Seat { sort, address: seat(self.net, sort, number) })
+    }
+
+    /// Listens where a peer of this seat would: the control node connects by itself.
+    pub(crate) fn listen(&self, seat: Seat) -> Result<TcpListener> {
+        TcpListener::bind((seat.address, PORT)).context("cannot listen")
+    }
+
+    /// A TCP connection from this seat.
+    pub(crate) fn connect(&self, seat: Seat) -> Result<Speaker> {
+        Speaker::connect(seat.address, self.address())
+    }
+
+    /// A peer whose session is up, and that asks for nothing.
+    pub(crate) fn up(&self, sort: Sort) -> Result<Speaker> {
+        let seat = self.seat(sort)?;
+        self.up_with(seat, &seat.open(&OVERLAY))
+    }
+
+    /// One that speaks every family it may.
+    pub(crate) fn up_with_all(&self, sort: Sort) -> Result<Speaker> {
+        let seat = self.seat(sort)?;
+        self.up_with(seat, &seat.open(&self.families(sort)))
+    }
+
+    /// All families of a sort of peers.
+    pub(crate) fn families(&self, sort: Sort) -> Vec<Family> {
+        let mut families = OVERLAY.to_vec();
+        if self.unicast && sort == Sort::Client {
+            families.extend([octets::IPV4, octets::IPV6]);
+        }
+        families
+    }
+
+    pub(crate) fn up_with(&self, seat: Seat, open: &Open) -> Result<Speaker> {
+        let mut speaker = self.connect(seat)?;
+        speaker.establish(&open.octets())?;
+        Ok(speaker)
+    }
+
+    /// A peer that is told everything it may be told.
+    pub(crate) fn receiver(&self, sort: Sort) -> Result<Speaker> {
+        let mut speaker = self.up(sort)?;
+        self.asks_for_all(&mut speaker)?;
+        Ok(speaker)
+    }
+
+    pub(crate) fn asks_for_all(&self, speaker: &mut Speaker) -> Result<()> {
+        let sort = if speaker.local.octets()[2] & 15 < 4 { FAR } else { HOME };
+        speaker.send(&membership(sort, speaker.local, &octets::DEFAULT_TARGET))?;
+        speaker.end(RTC)
+    }
+
+    /// Likewise, of an external peer whose AS numbers have two octets.
+    pub(crate) fn asks_for_all_short(&self, speaker: &mut Speaker) -> Result<()> {
+        let [_, _, high, low] = FAR.to_be_bytes();
+        let attributes = [
+            octets::origin(0),
+            octets::attribute(octets::WELL_KNOWN, 2, &[2, 1, high, low]),
+            octets::reach(RTC, &speaker.local.octets(), &octets::DEFAULT_TARGET),
+        ];
+        speaker.send(&octets::update(&[], &attributes, &[]))?;
+        speaker.end(RTC)
+    }
+
+    /// One that listens for all cases, in a thread of its own.
+    pub(crate) fn watcher(&self, sort: Sort) -> Result<&Watcher> {
+        let watcher = self.watchers[sort as usize].get_or_init(|| {
+            Watcher::start(self, sort).unwrap_or_else(|error| panic!("a watcher: {error:#}"))
+        });
+        Ok(watcher)
+    }
+
+    /// `GET` of the API; an error unless the answer is 200.
+    pub(crate) fn ask(&self, path: &str) -> Result<Value> {
+        let mut socket = UnixStream::connect(self.dir.path().join("dut.sock"))?;
+        socket.set_read_timeout(Some(CEILING))?;
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: dut\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("a head")?;
+        ensure!(head.contains(" 200 "), "{path}: {head}");
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// The neighbor at an address, as `/v1` shows it.
+    pub(crate) fn neighbor(&self, address: Ipv4Addr) -> Result<Value> {
+        self.ask(&format!("/v1/neighbors/{address}"))
+    }
+
+    /// Waits until the daemon has seen that the session is up.
+    pub(crate) fn is_up(&self, seat: Seat) -> Result<()> {
+        self.wait("/v1 shows it established", |bed| {
+            Ok(bed.neighbor(seat.address)?["state"] == "established")
+        })
+    }
+
+    /// Asks the tables whether they have a route with this key, in text form.
+    pub(crate) fn has(&self, family: &str, key: &str) -> bool {
+        self.ask(&format!("/v1/routes/{family}/{key}")).is_ok()
+    }
+
+    pub(crate) fn wait(
+        &self,
+        what: &str,
+        mut is_so: impl FnMut(&Self) -> Result<bool>,
+    ) -> Result<()> {
+        let started = Instant::now();
+        while !is_so(self)? {
+            ensure!(started.elapsed() < CEILING, "waited too long until {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Octets of memory that the process has resident.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
+        let kibi = line.split_whitespace().nth(1).context("a number")?;
+        Ok(kibi.parse::<u64>()? * 1024)
+    }
+
+    /// Whether the process lives and answers.
+    pub(crate) fn lives(&self) -> Result<()> {
+        self.ask("/v1/status").map(|_| ()).with_context(|| format!("it is dead:\n{}", self.log()))
+    }
+
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// Waits until a route is not announced any more to the watcher of a sort.
+    pub(crate) fn gone(&self, sort: Sort, key: &Key) -> Result<()> {
+        self.watcher(sort)?.gone(key)
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Ok(Some(ended)) = self.daemon.try_wait() {
+            eprintln!("the daemon has ended: {ended}\n{}", self.log());
+        }
+        if std::env::var_os("KEEP_LOG").is_some() {
+            eprintln!(
+                "{}",
+                std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+            );
+        }
+        self.daemon.kill().ok();
+        self.daemon.wait().ok();
+    }
+}
+
+/// An UPDATE that announces a membership with the attributes that a peer of this AS has to send.
+pub(crate) fn membership(asn: u32, next_hop: Ipv4Addr, nlri: &[u8]) -> Vec<u8> {
+    let mut attributes = vec![octets::origin(0)];
+    if asn == HOME {
+        attributes.extend([octets::as_path(&[]), octets::local_pref(100)]);
+    } else {
+        attributes.push(octets::as_path(&[asn]));
+    }
+    attributes.push(octets::reach(RTC, &next_hop.octets(), nlri));
+    octets::update(&[], &attributes, &[])
+}
+
+fn at(net: [u8; 3], third: u8, last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(net[0], net[1], net[2] | third, last)
+}
+
+/// 4096 addresses of loopback that nobody uses, as far as the control node's own one shows.
+fn free_network() -> Result<[u8; 3]> {
+    for _ in 0..64 {
+        let number = std::process::id().wrapping_mul(37) + NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let [_, _, high, low] = (number << 4).to_be_bytes();
+        let net = [127, 128 | (high & 0x7f), low & 0xf0];
+        if TcpListener::bind((at(net, 0, 1), PORT)).is_ok() {
+            return Ok(net);
+        }
+    }
+    bail!("no network of loopback is free")
+}
+
+fn seat(net: [u8; 3], sort: Sort, number: u16) -> Ipv4Addr {
+    let [high, low] = number.to_be_bytes();
+    match sort {
+        Sort::Client => at(net, 4 + high, low),
+        Sort::Sibling => at(net, 1, low + 1),
+        Sort::Far => at(net, 2, low + 1),
+        Sort::Gateway => at(net, 3, low + 1),
+    }
+}
+
+fn topology(net: [u8; 3], cloud: &str, nodes: &str, more: &str) -> String {
+    let mut text = format!(
+        r#"
+[federation]
+name = "conformance"
+[cloud.home]
+asn = {HOME}
+{cloud}
+[cloud.home.nodes]
+prefixes = ["{}/22", "{}/21"]
+{nodes}
+[cloud.home.control-node.dut]
+address = "{}"
+port = {PORT}
+[cloud.far]
+asn = {FAR}
+[network.all]
+clouds = ["home"]
+subnets = ["10.0.0.0/8"]
+route-targets = ["{HOME}:1"]
+{more}
+"#,
+        at(net, 4, 0),
+        at(net, 8, 0),
+        at(net, 0, 1),
+    );
+    let peers = [
+        ("home.control-node.sibling", Sort::Sibling, SEATS),
+        ("far.control-node.far", Sort::Far, FAR_SEATS),
+    ];
+    for (name, sort, seats) in peers {
+        for number in 0..seats {
+            let address = seat(net, sort, number);
+            writeln!(text, "[cloud.{name}{number}]\naddress = \"{address}\"\nport = {PORT}").ok();
+        }
+    }
+    for number in 0..SEATS {
+        let address = seat(net, Sort::Gateway, number);
+        writeln!(
+            text,
+            "[gateway.router{number}]\nclouds = [\"home\"]\naddress = \"{address}\"\nport = {PORT}\n\
+             asn = {OUTSIDE}\nnetworks = [\"all\"]\n\
+             families = [\"vpnv4\", \"vpnv6\", \"evpn\", \"ipv4\", \"ipv6\"]",
+        )
+        .ok();
+    }
+    text
+}

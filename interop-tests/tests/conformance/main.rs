@@ -1,0 +1,24 @@
+//! The control node as a black box: octets in, octets and `/v1` out, over loopback.
+//!
+//! `docs/conformance.md` says what the groups of cases cover and how to run one.
+
+#![allow(clippy::panic, reason = "this is a test")]
+
+mod attributes;
+mod bed;
+mod cases;
+mod heard;
+mod load;
+mod memberships;
+mod octets;
+mod reflection;
+mod refresh;
+mod restart;
+mod routes;
+mod speaker;
+mod watcher;
+
+mod headers;
+mod old_controllers;
+mod opens;
+mod states;
