@@ -55,9 +55,11 @@ impl Deliver for ToShards {
                 let (peer, family) = (self.peer, refresh.family);
                 self.all(|| Input::RouteRefresh { peer, family }).await
             }
-            // The marks around an answer to our own request (RFC 7313) change nothing here: what
-            // was not repeated is still what the peer last said.
-            PeerEvent::Refresh(_) => Ok(()),
+            PeerEvent::Refresh(refresh) => {
+                let (peer, family) = (self.peer, refresh.family);
+                let begin = refresh.subtype == RouteRefresh::BEGIN;
+                self.all(|| Input::RefreshMark { peer, family, begin }).await
+            }
             PeerEvent::Drained => {
                 let peer = self.peer;
                 self.all(|| Input::Drained { peer }).await
