@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use bgp_peer::{Mode, PeerConfig, PeerEvent};
 use bgp_session::{DownReason, SessionConfig};
+use bgp_wire::capability::LongLived;
 use bgp_wire::{AfiSafi, Message, Notification};
 use support::{
     ASN, ByHand, HIGH, LOW, Side, config, end_of_rib, keepalive, listen, open, session, soon,
@@ -125,6 +126,32 @@ async fn a_connection_that_breaks_within_a_message_keeps_routes() {
     let down = side.down().await;
     assert_eq!(down.reason, DownReason::Closed);
     assert_eq!(down.retained.unwrap().restart_time.as_secs(), 120);
+}
+
+/// RFC 9494: for how long, by the word of the peer, and only where a session ends like this.
+#[tokio::test]
+async fn long_lived_families_come_with_their_time() {
+    let entry = |family, stale_time| LongLived { family, forwarding: true, stale_time };
+    let with = |long_lived: Vec<LongLived>, id| SessionConfig { long_lived, ..session(id) };
+    let ours = with(vec![entry(AfiSafi::VPNV4, 1), entry(AfiSafi::RTC, 1)], LOW);
+    let theirs = with(vec![entry(AfiSafi::VPNV4, 86_400), entry(AfiSafi::RTC, 0)], HIGH);
+    let (listener, port) = listen();
+    let mut side =
+        Side::start(PeerConfig { session: ours.into(), ..config(LOW, 0, Mode::Passive) });
+    side.serve(listener);
+    for is_kept in [true, false] {
+        let mut hand = ByHand::connect(port).await;
+        hand.come_up(&theirs).await;
+        side.up().await;
+        if !is_kept {
+            hand.send(&support::encode(&Message::Notification(Notification::cease(4)))).await;
+        }
+        drop(hand);
+        let retained = side.down().await.retained;
+        let times = retained.map(|retained| retained.long_lived);
+        let want = vec![(AfiSafi::VPNV4, std::time::Duration::from_secs(86_400))];
+        assert_eq!(times, is_kept.then_some(want));
+    }
 }
 
 #[tokio::test]
