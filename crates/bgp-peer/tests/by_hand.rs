@@ -149,7 +149,7 @@ async fn long_lived_families_come_with_their_time() {
         drop(hand);
         let retained = side.down().await.retained;
         let times = retained.map(|retained| retained.long_lived);
-        let want = vec![(AfiSafi::VPNV4, std::time::Duration::from_secs(86_400))];
+        let want = vec![(AfiSafi::VPNV4, std::time::Duration::from_hours(24))];
         assert_eq!(times, is_kept.then_some(want));
     }
 }
