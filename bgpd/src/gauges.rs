@@ -104,6 +104,9 @@ pub(crate) struct NeighborGauges {
     updates_received: Family<NeighborLabel, Gauge>,
     updates_sent: Family<NeighborLabel, Gauge>,
     faulty_updates: Family<NeighborLabel, Gauge>,
+    attribute_discards: Family<NeighborLabel, Gauge>,
+    treated_as_withdrawn: Family<NeighborLabel, Gauge>,
+    session_resets: Family<NeighborLabel, Gauge>,
 }
 
 impl NeighborGauges {
@@ -121,6 +124,21 @@ impl NeighborGauges {
                 "UPDATEs with faults that RFC 7606 lets pass",
                 &gauges.faulty_updates,
             ),
+            (
+                "attribute_discards",
+                "Attributes and routes dropped for a fault (RFC 7606)",
+                &gauges.attribute_discards,
+            ),
+            (
+                "treated_as_withdrawn",
+                "Faults that withdrew the routes of an UPDATE (RFC 7606)",
+                &gauges.treated_as_withdrawn,
+            ),
+            (
+                "session_resets",
+                "Faults of UPDATEs that ended the session (RFC 7606)",
+                &gauges.session_resets,
+            ),
         ];
         for (name, help, gauge) in all {
             registry.register(name, help, gauge.clone());
@@ -136,14 +154,27 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
+            attribute_discards,
+            treated_as_withdrawn,
+            session_resets,
         } = self;
-        let all =
-            [established, flaps, queued_octets, updates_received, updates_sent, faulty_updates];
+        let all = [
+            established,
+            flaps,
+            queued_octets,
+            updates_received,
+            updates_sent,
+            faulty_updates,
+            attribute_discards,
+            treated_as_withdrawn,
+            session_resets,
+        ];
         for gauge in all {
             gauge.clear();
         }
         for neighbor in neighbors {
             let (received, sent) = (neighbor.counters.received(), neighbor.counters.sent());
+            let reactions = neighbor.counters.reactions();
             let values = [
                 u64::from(neighbor.is_established()),
                 neighbor.flaps,
@@ -151,6 +182,9 @@ impl NeighborGauges {
                 received.update,
                 sent.update,
                 neighbor.counters.faulty_updates(),
+                reactions.attribute_discard,
+                reactions.treat_as_withdraw,
+                reactions.session_reset,
             ];
             for (gauge, value) in all.into_iter().zip(values) {
                 let label = NeighborLabel { neighbor: neighbor.address.to_string() };

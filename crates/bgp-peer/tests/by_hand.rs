@@ -154,6 +154,41 @@ async fn long_lived_families_come_with_their_time() {
     }
 }
 
+/// RFC 7606: a fault costs what the table there says, and each is counted.
+#[tokio::test]
+async fn what_is_made_of_faults_is_counted() {
+    let (mut side, port) = passive();
+    let mut hand = ByHand::connect(port).await;
+    hand.come_up(&session(HIGH)).await;
+    side.up().await;
+    let update = |attributes: &[u8]| {
+        let length = u16::try_from(attributes.len()).expect("short").to_be_bytes();
+        message(2, &[&[0, 0][..], &length, attributes].concat())
+    };
+    // A route to be withdrawn: 10.0.0.0/8, label 16, distinguisher 0:1.
+    let mut route = vec![0x80, 14, 30, 0, 1, 128, 12, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 9, 0];
+    route.extend([96, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 10]);
+    route.extend([0x40, 1, 1, 0, 0x40, 2, 0, 0x40, 5, 4, 0, 0, 0, 100]);
+    // ATOMIC_AGGREGATE with an octet, MED of three octets, and an MP_REACH_NLRI without a next hop.
+    let reach = [0x80, 14, 5, 0, 1, 128, 0, 0];
+    hand.send(
+        &[
+            update(&[0x40, 6, 1, 0]),
+            update(&[&[0x80, 4, 3, 0, 0, 1], &route[..]].concat()),
+            update(&reach),
+        ]
+        .concat(),
+    )
+    .await;
+    let told = hand.notification().await;
+    assert_eq!((told.code, told.subcode, &told.data[..]), (3, 9, &reach[..]), "with the attribute");
+    side.down().await;
+    let counters = side.peer.counters();
+    let made = counters.reactions();
+    assert_eq!((made.attribute_discard, made.treat_as_withdraw, made.session_reset), (1, 1, 1));
+    assert_eq!(counters.faulty_updates(), 2);
+}
+
 #[tokio::test]
 async fn what_was_said_before_a_notification_is_handed_over_first() {
     let (mut side, port) = passive();
