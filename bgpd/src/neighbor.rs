@@ -22,7 +22,6 @@ pub(crate) struct NeighborState {
     pub(crate) address: IpAddr,
     spec: Arc<PeerSpec>,
     status: Status,
-    dynamic: bool,
     pub(crate) flaps: u64,
     ended: Vec<AfiSafi>,
     stale: bool,
@@ -37,7 +36,6 @@ impl NeighborState {
             address: entry.address,
             spec: entry.spec(),
             status: entry.peer.status(),
-            dynamic: entry.dynamic,
             flaps: entry.flaps,
             ended: entry.ended.iter().copied().collect(),
             stale: !entry.stale.is_empty(),
@@ -64,14 +62,19 @@ impl NeighborState {
         };
         let since = SystemTime::now().duration_since(self.status.since).ok();
         Neighbor {
-            name: (!self.dynamic).then(|| self.spec.name.clone()),
+            name: (!matches!(self.spec.role, PeerRole::Nodes { .. }))
+                .then(|| self.spec.name.clone()),
             address: self.address,
-            asn: self.spec.peer_asn,
+            asn: agreement
+                .map(|agreement| agreement.peer.asn)
+                .or(self.spec.peer_asn.only())
+                .unwrap_or_default(),
             router_id: agreement.map(|agreement| agreement.peer.router_id),
             kind: match self.spec.role {
                 PeerRole::Nodes { .. } => NeighborKind::Node,
                 PeerRole::Sibling | PeerRole::Federated { .. } => NeighborKind::ControlNode,
                 PeerRole::Gateway(_) => NeighborKind::Gateway,
+                PeerRole::Neighbor { .. } => NeighborKind::Neighbor,
             },
             client: self.spec.is_client(),
             state: state(self.status.state),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arcus_config::PeerSpec;
-use bgp_peer::{Established, Peer, Writer};
+use bgp_peer::{Established, Peer, Then, Writer};
 use bgp_rib::PeerIx;
+use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
 use tokio::sync::watch;
 
@@ -36,6 +37,30 @@ pub(crate) struct Entry {
     pub(crate) ended: BTreeSet<AfiSafi>,
     pub(crate) flaps: u64,
     pub(crate) last_seen: Instant,
+    /// Sent away until then: it may not come back under another number before.
+    pub(crate) away_until: Instant,
+    /// How its session is to end, when it was too busy to be told.
+    pub(crate) unsaid: Option<Ending>,
+}
+
+/// How we end a session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) why: Cease,
+    /// For the operator of the peer (RFC 9003).
+    pub(crate) text: &'static str,
+    pub(crate) then: Then,
+}
+
+impl Ending {
+    /// The topology says that the peer is to have no session.
+    pub(crate) const fn shutdown() -> Self {
+        Self {
+            why: Cease::AdministrativeShutdown,
+            text: "shut down in the topology",
+            then: Then::StayDown,
+        }
+    }
 }
 
 /// All peers by number, and numbers by address.
@@ -99,17 +124,17 @@ impl PeerTable {
         self.entries.iter().map(|(number, entry)| (*number, entry))
     }
 
-    /// Sessions that are up with peers from prefixes.
-    pub(crate) fn dynamic_count(&self) -> usize {
-        self.entries.values().filter(|entry| entry.dynamic).count()
-    }
-
     pub(crate) fn into_peers(self) -> impl Iterator<Item = Peer> {
         self.entries.into_values().map(|entry| entry.peer)
     }
 }
 
 impl Entry {
+    /// Whether nothing depends on our remembering it: no session, no route kept, not sent away.
+    pub(crate) fn may_be_forgotten(&self) -> bool {
+        self.session.is_none() && self.stale.is_empty() && self.away_until <= Instant::now()
+    }
+
     pub(crate) fn spec(&self) -> Arc<PeerSpec> {
         Arc::clone(&self.terms.borrow().spec)
     }

@@ -1,15 +1,17 @@
 //! From an entry of the topology to what a session and a shard are told.
 
+mod session;
+mod view;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use arcus_config::{PeerRole, PeerSpec, Remote};
-use bgp_peer::{Established, Mode, PeerConfig};
-use bgp_rib::{InterestMode, Limit, MembershipsOut, PeerKind, PeerView};
-use bgp_session::{HoldTime, SessionConfig};
-use bgp_wire::capability::GracefulRestart;
-use bgp_wire::{AfiSafi, RouteTarget, RtMembership};
+use arcus_config::{PeerRole, PeerSpec};
+use bgp_wire::{AfiSafi, RouteTarget};
+
+pub(crate) use session::session;
+pub(crate) use view::view;
 
 /// Who we are towards every peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,179 +23,174 @@ pub(crate) struct Identity {
     pub(crate) shards: u16,
 }
 
+/// What the terms of one peer depend on beside its own entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Others {
+    /// The entries of every peer.
+    pub(crate) peers: Vec<Arc<PeerSpec>>,
+    /// The ASes of the other clouds.
+    pub(crate) ases: BTreeSet<u32>,
+}
+
 /// By what a peer is dealt with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Terms {
     /// Its entry in the topology.
     pub(crate) spec: Arc<PeerSpec>,
-    /// Targets that we ask it for on behalf of our gateways, most of which cannot ask themselves.
-    /// Empty but for other control nodes.
-    pub(crate) for_gateways: Arc<BTreeSet<RouteTarget>>,
+    /// What we ask it for on behalf of others, if it may have that. Clients are asked for
+    /// everything anyway.
+    pub(crate) asked: Arc<Asked>,
+    /// ASes that the path of a route from it may not have: those of other clouds, unless the peer
+    /// may be a way to them.
+    pub(crate) refused_ases: Arc<BTreeSet<u32>>,
+}
+
+/// Routes that we ask other control nodes for, because a gateway or neighbor of ours is to get them
+/// and cannot ask itself (RFC 4684).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) targets: BTreeSet<RouteTarget>,
+    /// Whether somebody is to get every route there is.
+    pub(crate) all: bool,
 }
 
 impl Terms {
-    /// `all` are the entries of every peer.
-    pub(crate) fn new(spec: Arc<PeerSpec>, all: &[PeerSpec]) -> Self {
-        let is_reflector = matches!(spec.role, PeerRole::Sibling | PeerRole::Federated { .. });
-        let gateways = all.iter().filter_map(|other| match &other.role {
-            PeerRole::Gateway(targets) if is_reflector => Some(&targets.export),
-            _ => None,
-        });
-        Self { for_gateways: Arc::new(gateways.flatten().copied().collect()), spec }
+    pub(crate) fn new(spec: Arc<PeerSpec>, others: &Others) -> Self {
+        let asked = match &spec.role {
+            PeerRole::Sibling
+            | PeerRole::Federated { .. }
+            | PeerRole::Neighbor { client: false, .. } => {
+                Asked::by(others.peers.iter().map(|p| &**p).filter(|other| other.name != spec.name))
+            }
+            PeerRole::Gateway(_) | PeerRole::Nodes { .. } | PeerRole::Neighbor { .. } => {
+                Asked::default()
+            }
+        };
+        Self {
+            asked: Arc::new(asked),
+            refused_ases: Arc::new(refused_ases(&spec, &others.ases)),
+            spec,
+        }
     }
 }
 
-/// How the peer at `remote` is reached and what our OPEN says. `restarting`: this daemon has just
-/// started, so its first session is one after a restart (RFC 4724 §4.1).
-pub(crate) fn session(
-    identity: &Identity,
-    spec: &PeerSpec,
-    remote: IpAddr,
-    restarting: bool,
-) -> PeerConfig {
-    let families = spec.families.clone();
-    let restart = (spec.graceful_restart_time > 0).then(|| GracefulRestart {
-        restarted: restarting,
-        // Silence of a control node says nothing about the nodes behind it, so their routes are kept
-        // over it (RFC 8538). A node or gateway that is silent forwards no more: its routes go.
-        notification: matches!(spec.role, PeerRole::Sibling | PeerRole::Federated { .. }),
-        restart_time: spec.graceful_restart_time,
-        // A reflector forwards nothing, so it has lost nothing: the forwarding bit is always true.
-        families: families.iter().map(|family| (*family, true)).collect(),
-    });
-    let session = SessionConfig {
-        hold_time: HoldTime::try_from(spec.hold_time.seconds()).unwrap_or_default(),
-        families,
-        restart,
-        ..SessionConfig::external(spec.local_asn, identity.router_id, spec.peer_asn)
-    };
-    let (mode, port) = match &spec.remote {
-        Remote::Address(address) => (Mode::Both, address.port()),
-        Remote::Prefixes(_) => (Mode::Passive, 179),
-    };
-    PeerConfig {
-        mode,
-        port,
-        local: Some(identity.address),
-        shards: identity.shards,
-        ..PeerConfig::new(session, remote)
-    }
-}
-
-/// What the shards are told of a peer whose session is up.
-pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) -> PeerView {
-    let Terms { spec, for_gateways } = terms;
-    let agreement = &session.agreement;
-    let kind = match &spec.role {
-        PeerRole::Nodes { .. } => PeerKind::Client,
-        PeerRole::Sibling => PeerKind::NonClient,
-        PeerRole::Federated { .. } | PeerRole::Gateway(_) => {
-            PeerKind::External { asn: spec.peer_asn }
-        }
-    };
-    let speaks_rtc = agreement.negotiated.families.contains(&AfiSafi::RTC);
-    let exact = |targets: &BTreeSet<_>| -> BTreeSet<RtMembership> {
-        targets.iter().map(|target| RtMembership::exact(identity.asn, *target)).collect()
-    };
-    let base = PeerView {
-        enhanced_refresh: agreement.enhanced_route_refresh,
-        ..PeerView::new(
-            kind,
-            agreement.peer.router_id,
-            session.remote.ip().to_canonical(),
-            session.local.ip().to_canonical(),
-            agreement.negotiated.clone(),
-        )
-    };
-    let limits = limits(spec);
-    let asked = if speaks_rtc { InterestMode::FromRtc } else { InterestMode::Everything };
-    match &spec.role {
-        PeerRole::Nodes { .. } => PeerView {
-            interest: asked,
-            memberships: MembershipsOut::OwnOnly,
-            originate: BTreeSet::from([RtMembership::DEFAULT]),
-            limits,
-            ..base
-        },
-        PeerRole::Sibling | PeerRole::Federated { .. } => {
-            PeerView { interest: asked, originate: exact(for_gateways), limits, ..base }
-        }
-        PeerRole::Gateway(targets) => {
-            let export = Arc::new(targets.export.clone());
-            PeerView {
-                interest: if speaks_rtc {
-                    InterestMode::Both(export)
-                } else {
-                    InterestMode::Configured(export)
+impl Asked {
+    fn by<'a>(peers: impl Iterator<Item = &'a PeerSpec>) -> Self {
+        let mut asked = Self::default();
+        for peer in peers {
+            match &peer.role {
+                PeerRole::Gateway(targets) => asked.targets.extend(&targets.export),
+                PeerRole::Neighbor { .. } => match &peer.options.export_targets {
+                    Some(targets) => asked.targets.extend(targets),
+                    None => asked.all |= is_told_everything(peer),
                 },
-                import_targets: Some(Arc::new(targets.import.clone())),
-                memberships: MembershipsOut::OwnOnly,
-                originate: exact(&targets.import),
-                limits,
-                ..base
+                PeerRole::Sibling | PeerRole::Federated { .. } | PeerRole::Nodes { .. } => {}
             }
         }
+        asked
     }
 }
 
-/// Shards count apart, and the routes of one peer may all be in one of them, since those of one VRF
-/// have one route distinguisher. So each shard lets pass what all together may hold.
-fn limits(spec: &PeerSpec) -> Vec<Limit> {
-    let Some(routes) = spec.max_prefixes else { return Vec::new() };
-    spec.families.iter().map(|family| Limit { family: *family, routes }).collect()
+/// Whether it takes part in a family with targets, and neither says nor is told which it wants.
+fn is_told_everything(peer: &PeerSpec) -> bool {
+    peer.families.iter().any(|family| family.has_targets())
+        && !peer.families.contains(&AfiSafi::RTC)
+}
+
+/// A router that stands at two clouds shall not become a way between them by accident.
+fn refused_ases(spec: &PeerSpec, others: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let is_border = matches!(spec.role, PeerRole::Gateway(_) | PeerRole::Neighbor { .. });
+    if !is_border || !spec.is_external() || spec.options.transit == Some(true) {
+        return BTreeSet::new();
+    }
+    others.iter().copied().filter(|asn| !spec.peer_asn.contains(*asn)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
-    use arcus_config::GatewayTargets;
+    use arcus_config::{GatewayTargets, PeerAs, PeerOptions, Remote};
 
     use super::*;
 
-    fn spec(role: PeerRole) -> PeerSpec {
+    pub(super) fn spec(role: PeerRole) -> PeerSpec {
         PeerSpec {
             name: "peer".to_owned(),
             role,
             remote: Remote::Address(SocketAddr::from(([192, 0, 2, 1], 179))),
             local_asn: 64_512,
-            peer_asn: 64_513,
+            peer_asn: PeerAs::Is(64_513),
             families: vec![AfiSafi::VPNV4, AfiSafi::RTC],
             hold_time: arcus_config::HoldTime::DEFAULT,
             graceful_restart_time: 120,
             max_prefixes: None,
+            options: PeerOptions::default(),
         }
     }
 
-    fn gateway(export: &[u32]) -> PeerRole {
+    pub(super) fn gateway(export: &[u32]) -> PeerRole {
         let export = export.iter().map(|number| RouteTarget::as2(64_512, *number)).collect();
         PeerRole::Gateway(GatewayTargets { import: BTreeSet::new(), export })
     }
 
-    #[test]
-    fn other_control_nodes_are_asked_for_what_all_gateways_are_to_get() {
-        let all = [gateway(&[1, 2]), gateway(&[2, 3]), PeerRole::Sibling].map(spec);
-        let asked = |role| Terms::new(Arc::new(spec(role)), &all).for_gateways;
-        let targets = [1, 2, 3].map(|number| RouteTarget::as2(64_512, number));
-        assert_eq!(*asked(PeerRole::Sibling), BTreeSet::from(targets));
-        let federated = PeerRole::Federated { cloud: "kubernetes".to_owned() };
-        assert_eq!(*asked(federated), BTreeSet::from(targets));
-        assert!(asked(gateway(&[1])).is_empty());
-        assert!(asked(PeerRole::Nodes { max_nodes: None }).is_empty());
+    pub(super) fn neighbor() -> PeerRole {
+        PeerRole::Neighbor { client: false, max_peers: None }
+    }
+
+    fn terms(spec: PeerSpec, peers: &[PeerSpec]) -> Terms {
+        let peers = peers.iter().cloned().map(Arc::new).collect();
+        let others = Others { peers, ases: BTreeSet::from([64_513, 64_514]) };
+        Terms::new(Arc::new(spec), &others)
     }
 
     #[test]
-    fn a_control_node_that_is_silent_keeps_its_routes_and_a_node_does_not() {
-        let us = Ipv4Addr::new(192, 0, 2, 9);
-        let identity =
-            Identity { asn: 64_512, address: us.into(), router_id: us, cluster_id: us, shards: 1 };
-        let said = |role, restarting| {
-            let config = session(&identity, &spec(role), us.into(), restarting);
-            let restart = config.session.restart.as_ref().unwrap();
-            (restart.notification, restart.restarted)
+    fn other_control_nodes_are_asked_for_what_all_gateways_are_to_get() {
+        let all = [gateway(&[1, 2]), gateway(&[2, 3]), PeerRole::Sibling]
+            .map(|role| PeerSpec { name: "another".to_owned(), ..spec(role) });
+        let asked = |role| terms(spec(role), &all).asked;
+        let targets = [1, 2, 3].map(|number| RouteTarget::as2(64_512, number));
+        assert_eq!(asked(PeerRole::Sibling).targets, BTreeSet::from(targets));
+        let federated = PeerRole::Federated { cloud: "kubernetes".to_owned() };
+        assert_eq!(asked(federated).targets, BTreeSet::from(targets));
+        assert_eq!(*asked(gateway(&[1])), Asked::default());
+        assert_eq!(*asked(PeerRole::Nodes { max_nodes: None }), Asked::default());
+    }
+
+    #[test]
+    fn other_control_nodes_are_asked_for_everything_when_a_neighbor_is_to_get_it() {
+        let vpnv4 = PeerSpec { families: vec![AfiSafi::VPNV4], ..spec(neighbor()) };
+        let targets = Some(vec![RouteTarget::as2(64_512, 7)]);
+        let configured = PeerSpec {
+            options: PeerOptions { export_targets: targets, ..PeerOptions::default() },
+            ..vpnv4.clone()
         };
-        assert_eq!(said(PeerRole::Sibling, true), (true, true));
-        assert_eq!(said(PeerRole::Nodes { max_nodes: None }, true), (false, true));
-        assert_eq!(said(gateway(&[]), false), (false, false), "added long after our start");
+        let ipv4 = PeerSpec { families: vec![AfiSafi::IPV4_UNICAST], ..spec(neighbor()) };
+        // (the neighbor, all, targets)
+        let cases = [
+            (vpnv4, true, 0),
+            (configured, false, 1),
+            (ipv4, false, 0),
+            (spec(neighbor()), false, 0),
+        ];
+        for (peer, all, targets) in cases {
+            let sibling = PeerSpec { name: "sibling".to_owned(), ..spec(PeerRole::Sibling) };
+            let asked = terms(sibling, std::slice::from_ref(&peer)).asked;
+            assert_eq!((asked.all, asked.targets.len()), (all, targets), "{peer:?}");
+        }
+    }
+
+    #[test]
+    fn a_border_router_is_no_way_to_another_cloud_unless_it_may() {
+        let refused = |spec: PeerSpec| -> Vec<u32> {
+            terms(spec, &[]).refused_ases.iter().copied().collect()
+        };
+        let transit = PeerOptions { transit: Some(true), ..PeerOptions::default() };
+        let border = |role| PeerSpec { peer_asn: PeerAs::Is(64_999), ..spec(role) };
+        assert_eq!(refused(border(gateway(&[]))), [64_513, 64_514]);
+        assert_eq!(refused(PeerSpec { options: transit, ..border(gateway(&[])) }), [0; 0]);
+        assert_eq!(refused(spec(neighbor())), [64_514], "of the AS of a cloud itself");
+        assert_eq!(refused(PeerSpec { peer_asn: PeerAs::Is(64_512), ..spec(neighbor()) }), [0; 0]);
+        assert_eq!(refused(spec(PeerRole::Federated { cloud: String::new() })), [0; 0]);
     }
 }

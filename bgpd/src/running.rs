@@ -1,12 +1,14 @@
 //! The topology that is running, and who we are in it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arcus_api::v1::{Reloaded, TopologyStatus};
-use arcus_config::{Change, PeerSpec, Topology};
+use arcus_config::{Change, Topology};
 
-use crate::peering::Identity;
+use crate::peering::{Identity, Others};
 
 /// One generation of the topology file.
 pub(crate) struct Running {
@@ -14,6 +16,7 @@ pub(crate) struct Running {
     node: String,
     shards: u16,
     topology: Topology,
+    others: Arc<Others>,
     generation: u64,
     loaded_at: u64,
     last_error: Option<String>,
@@ -36,6 +39,7 @@ impl Running {
             file,
             node: node.to_owned(),
             shards,
+            others: Arc::new(others(&topology, node)),
             topology,
             generation: 1,
             loaded_at: seconds(SystemTime::now()),
@@ -75,12 +79,9 @@ impl Running {
         })
     }
 
-    /// Everyone this control node peers with.
-    pub(crate) fn peers(&self) -> Vec<PeerSpec> {
-        self.topology
-            .control_node(&self.node)
-            .map(|(_, node)| self.topology.peers_of(node))
-            .unwrap_or_default()
+    /// Everyone this control node peers with, and what else their terms depend on.
+    pub(crate) fn others(&self) -> &Arc<Others> {
+        &self.others
     }
 
     /// Whether nodes may connect to this control node.
@@ -113,6 +114,7 @@ impl Running {
             }
         };
         let changes = arcus_config::plan(&self.topology, &new);
+        self.others = Arc::new(others(&new, &self.node));
         self.topology = new;
         self.generation += 1;
         self.loaded_at = seconds(SystemTime::now());
@@ -133,6 +135,16 @@ impl Running {
 
     pub(crate) fn node(&self) -> &str {
         &self.node
+    }
+}
+
+fn others(topology: &Topology, node: &str) -> Others {
+    match topology.control_node(node) {
+        Some((cloud, node)) => Others {
+            peers: topology.peers_of(node).into_iter().map(Arc::new).collect(),
+            ases: topology.other_ases(cloud),
+        },
+        None => Others { peers: Vec::new(), ases: BTreeSet::new() },
     }
 }
 

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Memberships,
     /// What is still stale of the peer goes.
     Stale,
+    /// A session that was too busy to hear that it ends is told again.
+    Unsaid,
     /// A peer from a prefix that has not come back is forgotten.
     Forget,
 }

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod identities;
+mod peers;
 mod references;
 mod targets;
 
@@ -14,5 +15,6 @@ pub(crate) fn check(draft: &Draft) -> Result<(), ConfigError> {
     references::check(draft)?;
     addresses::check(draft)?;
     identities::check(draft)?;
+    peers::check(draft)?;
     targets::check(draft)
 }

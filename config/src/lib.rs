@@ -12,6 +12,8 @@ mod error;
 mod fingerprint;
 mod hold_time;
 mod name;
+mod neighbor;
+mod options;
 mod peers;
 mod places;
 mod plan;
@@ -27,11 +29,15 @@ pub use bgp_wire::{AfiSafi, RouteTarget};
 pub use encapsulation::Encapsulation;
 pub use error::ConfigError;
 pub use hold_time::{HoldTime, HoldTimeError};
-pub use peers::{GatewayTargets, PeerRole, PeerSpec, Remote};
+pub use neighbor::{Neighbor, PeerAs, Remote};
+pub use options::{
+    AsnRange, Bfd, FilePath, Interface, NextHop, PeerOptions, RemovePrivateAs, Rewrite, Role,
+};
+pub use peers::{GatewayTargets, PeerRole, PeerSpec};
 pub use plan::{Change, Effect, Part, plan};
 pub use read::read;
 pub use target_range::TargetRange;
 pub use topology::{
-    Cloud, Connection, ControlNode, Federation, Gateway, Network, NodeLimits, Nodes, SubnetKind,
-    Topology,
+    Cloud, Connection, ControlNode, Decision, Federation, Gateway, Network, NodeLimits, Nodes,
+    SubnetKind, Topology,
 };

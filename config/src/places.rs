@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use crate::ConfigError;
+use crate::{ConfigError, name};
 
 /// A file that was read.
 #[derive(Debug)]
@@ -75,6 +75,22 @@ impl Places {
     fn nearest(&self, path: &str) -> Option<&Place> {
         let around = path.rmatch_indices('.').map(|(dot, _)| &path[..dot]);
         std::iter::once(path).chain(around).find_map(|path| self.by_path.get(path))
+    }
+
+    /// A name at `path` that nothing of its kind has, with what was probably meant.
+    pub(crate) fn unknown<'a>(
+        &self,
+        path: &str,
+        (kind, name): (&str, &str),
+        known: impl Iterator<Item = &'a String> + Clone,
+    ) -> ConfigError {
+        let names: Vec<&str> = known.map(String::as_str).collect();
+        let cure = match name::closest(name, names.iter().copied()) {
+            Some(meant) => format!("write `{meant}`"),
+            None if names.is_empty() => format!("write [{kind}.{name}] with what it needs"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        self.error(&self.item(path, name), format!("there is no {kind} `{name}`; {cure}"))
     }
 
     /// Two values that cannot both stand: the mistake is shown at the later one, if they are in one

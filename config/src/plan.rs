@@ -3,10 +3,15 @@
 mod details;
 mod peer;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use self::details::Details;
-use crate::{Cloud, Connection, ControlNode, Gateway, Network, PeerSpec, Topology};
+use crate::{
+    Cloud, Connection, ControlNode, Gateway, Neighbor, Network, PeerOptions, PeerSpec, Topology,
+};
 
 /// One difference between two topologies. Its `Display` is one line: `+` for what is new, `~` for
 /// what is different, `-` for what is gone.
@@ -22,16 +27,16 @@ pub enum Change {
     /// A control node of both topologies has a new entry in its peer table.
     PeerAdded {
         control_node: String,
-        peer: PeerSpec,
+        peer: Box<PeerSpec>,
     },
     PeerRemoved {
         control_node: String,
-        peer: PeerSpec,
+        peer: Box<PeerSpec>,
     },
     PeerChanged {
         control_node: String,
-        old: PeerSpec,
-        new: PeerSpec,
+        old: Box<PeerSpec>,
+        new: Box<PeerSpec>,
         effect: Effect,
         details: Vec<String>,
     },
@@ -46,6 +51,7 @@ pub enum Part {
     Network(String),
     Connection(String),
     Gateway(String),
+    Neighbor(String),
 }
 
 /// What a change of a peer costs, cheapest first: of several, the `max` is taken.
@@ -81,6 +87,7 @@ pub fn plan(old: &Topology, new: &Topology) -> Vec<Change> {
     compare(&old.networks, &new.networks, Part::Network, network, &mut changes);
     compare(&old.connections, &new.connections, Part::Connection, connection, &mut changes);
     compare(&old.gateways, &new.gateways, Part::Gateway, gateway, &mut changes);
+    compare(&old.neighbors, &new.neighbors, Part::Neighbor, neighbor, &mut changes);
     for (name, node) in &new_nodes {
         if let Some(before) = old_nodes.get(name) {
             peer::compare(old, before, new, node, &mut changes);
@@ -136,6 +143,21 @@ fn cloud(old: &Cloud, new: &Cloud) -> Details {
     let (before, now) = (old.nodes.limits, new.nodes.limits);
     details.option("nodes.max-nodes", before.max_nodes.as_ref(), now.max_nodes.as_ref());
     details.option("nodes.max-prefixes", before.max_prefixes.as_ref(), now.max_prefixes.as_ref());
+    details.options("nodes.", &old.nodes.options, &new.nodes.options);
+    details.value("client-to-client", &old.client_to_client, &new.client_to_client);
+    let (before, now) = (&old.decision, &new.decision);
+    let key = |key: &str| format!("decision.{key}");
+    details.value(&key("always-compare-med"), &before.always_compare_med, &now.always_compare_med);
+    details.value(&key("deterministic-med"), &before.deterministic_med, &now.deterministic_med);
+    details.value(&key("aigp"), &before.aigp, &now.aigp);
+    let clouds: BTreeSet<&String> = old.peers.keys().chain(new.peers.keys()).collect();
+    let nothing = PeerOptions::default();
+    for cloud in clouds {
+        let of = |peers: &BTreeMap<String, PeerOptions>| peers.get(cloud).cloned();
+        let (before, now) = (of(&old.peers), of(&new.peers));
+        let (before, now) = (before.as_ref().unwrap_or(&nothing), now.as_ref().unwrap_or(&nothing));
+        details.options(&format!("peer.{cloud}."), before, now);
+    }
     details
 }
 
@@ -179,6 +201,27 @@ fn gateway(old: &Gateway, new: &Gateway) -> Details {
     details.order("encapsulations", &old.encapsulations, &new.encapsulations);
     details.value("hold-time", &old.hold_time, &new.hold_time);
     details.option("max-prefixes", old.max_prefixes.as_ref(), new.max_prefixes.as_ref());
+    details.options("", &old.options, &new.options);
+    details
+}
+
+fn neighbor(old: &Neighbor, new: &Neighbor) -> Details {
+    let mut details = Details::default();
+    details.set("clouds", &old.clouds, &new.clouds);
+    details.set("control-nodes", &old.control_nodes, &new.control_nodes);
+    details.value("at", &old.remote, &new.remote);
+    details.value("asn", &old.asn, &new.asn);
+    details.value("client", &old.client, &new.client);
+    details.set("families", &old.families, &new.families);
+    details.value("hold-time", &old.hold_time, &new.hold_time);
+    details.option(
+        "graceful-restart-time",
+        old.graceful_restart_time.as_ref(),
+        new.graceful_restart_time.as_ref(),
+    );
+    details.option("max-peers", old.max_peers.as_ref(), new.max_peers.as_ref());
+    details.option("max-prefixes", old.max_prefixes.as_ref(), new.max_prefixes.as_ref());
+    details.options("", &old.options, &new.options);
     details
 }
 
@@ -191,6 +234,7 @@ impl fmt::Display for Part {
             Self::Network(name) => write!(f, "network {name}"),
             Self::Connection(name) => write!(f, "connection {name}"),
             Self::Gateway(name) => write!(f, "gateway {name}"),
+            Self::Neighbor(name) => write!(f, "neighbor {name}"),
         }
     }
 }

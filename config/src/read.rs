@@ -1,5 +1,6 @@
 //! A file and what it includes, to a [`Topology`].
 
+mod peers;
 mod sections;
 
 use std::{
@@ -71,12 +72,27 @@ impl Draft {
             connection.service_target = connection.service_target.or(service);
             connection.return_target = connection.return_target.or(back);
         }
+        let templates = parts.templates;
+        for ((name, other), draft) in parts.cloud_peers {
+            let path = format!("cloud.{name}.peer.{other}");
+            let options = peers::finish_control_nodes(&path, draft, &templates, &places)?;
+            if let Some(cloud) = parts.clouds.get_mut(&name) {
+                cloud.peers.insert(other, options);
+            }
+        }
+        let gateways = parts.gateways.into_iter().map(|(name, draft)| {
+            draft.finish(name.clone(), &templates, &places).map(|gateway| (name, gateway))
+        });
+        let neighbors = parts.neighbors.into_iter().map(|(name, draft)| {
+            draft.finish(name.clone(), &templates, &places).map(|neighbor| (name, neighbor))
+        });
         let topology = Topology {
             federation,
             clouds: parts.clouds,
             networks: parts.networks,
             connections: BTreeMap::new(),
-            gateways: parts.gateways,
+            gateways: gateways.collect::<Result<_, _>>()?,
+            neighbors: neighbors.collect::<Result<_, _>>()?,
         };
         Ok(Self { topology, connections: parts.connections, places })
     }

@@ -8,7 +8,7 @@ use std::{
 use crate::RouteTarget;
 use ipnet::IpNet;
 
-use crate::{AfiSafi, Encapsulation, HoldTime, TargetRange};
+use crate::{AfiSafi, Encapsulation, HoldTime, Neighbor, PeerOptions, TargetRange};
 
 /// A federation of clouds: who is in it, and which networks reach which.
 ///
@@ -20,6 +20,7 @@ pub struct Topology {
     pub networks: BTreeMap<String, Network>,
     pub connections: BTreeMap<String, Connection>,
     pub gateways: BTreeMap<String, Gateway>,
+    pub neighbors: BTreeMap<String, Neighbor>,
 }
 
 /// `[federation]`
@@ -48,6 +49,28 @@ pub struct Cloud {
     /// Addresses that this cloud may give to workloads; empty when it says nothing. Those of two
     /// clouds never overlap, so a network may be stretched over both. Sorted.
     pub allocation_ranges: Vec<IpNet>,
+    /// Whether its control nodes pass on to their clients what they hear from other clients.
+    pub client_to_client: bool,
+    pub decision: Decision,
+    /// How its control nodes deal with those of a cloud, by its name; their own among them.
+    pub peers: BTreeMap<String, PeerOptions>,
+}
+
+/// `[cloud.NAME.decision]`: how control nodes choose among paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Decision {
+    /// MED counts between paths of different neighbouring ASes, too. `false`.
+    pub always_compare_med: bool,
+    /// The order in which paths came never matters (RFC 4451 section 3.3). `true`.
+    pub deterministic_med: bool,
+    /// The accumulated metric counts, behind `LOCAL_PREF` (RFC 7311). `false`.
+    pub aigp: bool,
+}
+
+impl Default for Decision {
+    fn default() -> Self {
+        Self { always_compare_med: false, deterministic_med: true, aigp: false }
+    }
 }
 
 /// `[cloud.NAME.control-node.NAME]`: one route reflector.
@@ -59,7 +82,8 @@ pub struct ControlNode {
     /// TCP port that it listens on.
     pub port: u16,
     pub router_id: Ipv4Addr,
-    /// RFC 4456; unlike that of every other control node of the same AS.
+    /// RFC 4456; unlike that of every other control node of the same AS, unless the cloud has one
+    /// for all of them.
     pub cluster_id: Ipv4Addr,
 }
 
@@ -76,6 +100,8 @@ pub struct Nodes {
     /// What their sessions carry. Never empty, sorted.
     pub families: Vec<AfiSafi>,
     pub limits: NodeLimits,
+    /// All the rest. What has a field above is `None` here.
+    pub options: PeerOptions,
 }
 
 impl Default for Nodes {
@@ -85,6 +111,7 @@ impl Default for Nodes {
             prefixes: Vec::new(),
             families: OVERLAY_FAMILIES.to_vec(),
             limits: NodeLimits::default(),
+            options: PeerOptions::default(),
         }
     }
 }
@@ -157,6 +184,8 @@ pub struct Gateway {
     pub hold_time: HoldTime,
     /// Routes of one family that are taken from it at most.
     pub max_prefixes: Option<u32>,
+    /// All the rest. What has a field above is `None` here.
+    pub options: PeerOptions,
 }
 
 impl Topology {

@@ -31,7 +31,7 @@ pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn text<'a, T: Value>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
+pub(crate) fn text<'a, T: Value>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
     value.as_str().ok_or_else(|| format!("this is {}; write {}", kind(value), T::EXAMPLE))
 }
 
@@ -40,6 +40,17 @@ impl Value for String {
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         text::<Self>(value).map(str::to_owned)
+    }
+}
+
+impl Value for bool {
+    const EXAMPLE: &'static str = "true or false, without quotes";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match value {
+            DeValue::Boolean(yes) => Ok(*yes),
+            other => Err(format!("this is {}; write {}", kind(other), Self::EXAMPLE)),
+        }
     }
 }
 
@@ -129,7 +140,7 @@ impl Value for IpNet {
 }
 
 /// Reads a whole number that fits in `T`.
-fn number<T: TryFrom<i64>>(value: &DeValue<'_>, example: &str) -> Result<T, String> {
+pub(crate) fn number<T: TryFrom<i64>>(value: &DeValue<'_>, example: &str) -> Result<T, String> {
     let digits = match value {
         DeValue::Integer(digits) => digits,
         DeValue::String(text) if text.parse::<i64>().is_ok() => {
@@ -156,6 +167,12 @@ impl Value for HoldTime {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asn(pub(crate) u32);
 
+impl From<Asn> for u32 {
+    fn from(Asn(number): Asn) -> Self {
+        number
+    }
+}
+
 impl Value for Asn {
     const EXAMPLE: &'static str = "64512";
 
@@ -175,6 +192,12 @@ impl Value for Asn {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Port(pub(crate) u16);
 
+impl From<Port> for u16 {
+    fn from(Port(number): Port) -> Self {
+        number
+    }
+}
+
 impl Value for Port {
     const EXAMPLE: &'static str = "179";
 
@@ -190,6 +213,12 @@ impl Value for Port {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RestartTime(pub(crate) u16);
 
+impl From<RestartTime> for u16 {
+    fn from(RestartTime(number): RestartTime) -> Self {
+        number
+    }
+}
+
 impl Value for RestartTime {
     const EXAMPLE: &'static str = "120";
 
@@ -204,6 +233,12 @@ impl Value for RestartTime {
 /// How many of something there may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit(pub(crate) u32);
+
+impl From<Limit> for u32 {
+    fn from(Limit(number): Limit) -> Self {
+        number
+    }
+}
 
 impl Value for Limit {
     const EXAMPLE: &'static str = "1000";

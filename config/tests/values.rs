@@ -2,7 +2,9 @@
 
 use std::{fs, net::IpAddr, path::PathBuf};
 
-use arcus_config::{AfiSafi, ConfigError, Encapsulation, HoldTime, NodeLimits, Topology, read};
+use arcus_config::{
+    AfiSafi, Bfd, ConfigError, Decision, Encapsulation, HoldTime, NodeLimits, Topology, read,
+};
 use proptest::{collection::vec, prelude::*};
 
 const EVERY_KEY: &str = r#"
@@ -15,6 +17,8 @@ asn = 4200000000
 encapsulations = ["mpls-over-udp"]
 hold-time = 0
 graceful-restart-time = 4095
+client-to-client = false
+cluster-id = "192.0.2.13"
 allocation-ranges = ["2001:db8:a::/64", "10.0.0.0/24"]
 
 [cloud.six.control-node.ctl-1]
@@ -28,6 +32,16 @@ prefixes = ["2001:db8:1::/64"]
 families = ["ipv6", "vpnv6"]
 max-nodes = 5000
 max-prefixes = 0x1000
+
+[cloud.six.decision]
+always-compare-med = true
+deterministic-med = false
+aigp = true
+
+[cloud.six.peer.six]
+password-file = "/etc/arcus/six.password"
+families = ["vpnv6"]
+hold-time = 30
 
 [network.blue]
 clouds = ["six"]
@@ -58,6 +72,8 @@ tunnel-addresses = ["2001:db8::2", "2001:db8::3"]
 encapsulations = ["mpls-over-udp", "mpls-over-gre"]
 hold-time = 3
 max-prefixes = 1_000_000
+bfd = { interval = 50, multiplier = 5, multihop = true, passive = true }
+transit = true
 "#;
 
 /// Reads a text as the only file of a folder of its own.
@@ -93,6 +109,13 @@ fn every_key_reaches_its_field() {
     assert_eq!((node.address, node.port), (address("2001:db8::11"), 1179));
     assert_eq!((node.router_id, node.cluster_id), ([192, 0, 2, 11].into(), [192, 0, 2, 12].into()));
 
+    let decision = Decision { always_compare_med: true, deterministic_med: false, aigp: true };
+    assert_eq!((cloud.decision, cloud.client_to_client), (decision, false));
+    let siblings = &cloud.peers["six"];
+    let password = siblings.password_file.as_ref().map(ToString::to_string);
+    assert_eq!(password.as_deref(), Some("/etc/arcus/six.password"));
+    assert_eq!(siblings.families.as_deref(), Some(&[AfiSafi::VPNV6][..]));
+
     let blue = &topology.networks["blue"];
     let texts = |items: &[arcus_config::RouteTarget]| {
         items.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -107,6 +130,8 @@ fn every_key_reaches_its_field() {
     assert_eq!(gateway.families, [AfiSafi::RTC, AfiSafi::IPV6_UNICAST, AfiSafi::VPNV6]);
     assert_eq!(gateway.networks, ["blue", "red"]);
     assert_eq!(gateway.tunnel_addresses, [address("2001:db8::2"), address("2001:db8::3")]);
+    let bfd = Bfd { interval: 50, multiplier: 5, multihop: true, passive: true };
+    assert_eq!((gateway.options.bfd, gateway.options.transit), (Some(bfd), Some(true)));
     assert_eq!(gateway.max_prefixes, Some(1_000_000));
     assert_eq!(
         topology.gateway_encapsulation(address("2001:db8::3")),

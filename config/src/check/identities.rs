@@ -27,6 +27,9 @@ pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     for (cloud, node, path) in with_path() {
         // RFC 4456 section 8: a route that has our cluster id in its list is a loop, and is dropped.
         if let Some((home, other, other_path)) = cluster_ids.get(&(cloud.asn, node.cluster_id)) {
+            if home.name == cloud.name && is_shared(draft, other_path) && is_shared(draft, &path) {
+                continue;
+            }
             let whose = if home.name == cloud.name {
                 format!("`{}` and `{}`", other.name, node.name)
             } else {
@@ -44,12 +47,22 @@ pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     gateways_are_of_another_as(draft)
 }
 
-/// The key is optional and falls back to the address, so that is shown where it was left out.
+/// Whether the control node at this path has the cluster id of its cloud: it was told that the others
+/// have it, too. What one of them reflects the others drop, so clients must peer with all of them.
+fn is_shared(draft: &Draft, path: &str) -> bool {
+    let cloud = path.split(".control-node.").next().unwrap_or_default();
+    draft.places.contains(&format!("{cloud}.cluster-id"))
+        && !draft.places.contains(&format!("{path}.cluster-id"))
+}
+
+/// The key is optional and falls back to that of the cloud and to the address, so these are shown
+/// where it was left out.
 fn clash(draft: &Draft, key: &str, path: &str, message: String, other: &str) -> ConfigError {
     let shown = |path: &str| {
-        [key, "router-id", "address"]
+        let cloud = path.split(".control-node.").next().unwrap_or_default();
+        let own = |key: &str| format!("{path}.{key}");
+        [own(key), format!("{cloud}.{key}"), own("router-id"), own("address")]
             .into_iter()
-            .map(|key| format!("{path}.{key}"))
             .find(|path| draft.places.contains(path))
             .unwrap_or_else(|| path.to_owned())
     };

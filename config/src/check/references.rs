@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{ConfigError, name, read::Draft};
+use crate::{ConfigError, read::Draft};
 
 pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     let topology = &draft.topology;
@@ -37,7 +37,11 @@ pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
     peer_names_differ(draft)
 }
 
-fn known_clouds(draft: &Draft, path: &str, clouds: &[String]) -> Result<(), ConfigError> {
+pub(super) fn known_clouds(
+    draft: &Draft,
+    path: &str,
+    clouds: &[String],
+) -> Result<(), ConfigError> {
     let known = &draft.topology.clouds;
     clouds.iter().try_for_each(|cloud| is_known(draft, path, ("cloud", cloud), known))
 }
@@ -55,16 +59,7 @@ fn is_known<T>(
     if known.contains_key(name) {
         return Ok(());
     }
-    let cure = match name::closest(name, known.keys().map(String::as_str)) {
-        Some(meant) => format!("write `{meant}`"),
-        None if known.is_empty() => format!("write [{kind}.{name}] with what it needs"),
-        None => {
-            let names: Vec<&str> = known.keys().map(String::as_str).collect();
-            format!("there are: {}", names.join(", "))
-        }
-    };
-    let message = format!("there is no {kind} `{name}`; {cure}");
-    Err(draft.places.error(&draft.places.item(path, name), message))
+    Err(draft.places.unknown(path, (kind, name), known.keys()))
 }
 
 /// A daemon is told who it is by one name, and an operator asks for a peer by one.
@@ -75,7 +70,8 @@ fn peer_names_differ(draft: &Draft) -> Result<(), ConfigError> {
         (&node.name, format!("cloud.{}.control-node.{}", cloud.name, node.name))
     });
     let gateways = topology.gateways.keys().map(|name| (name, format!("gateway.{name}")));
-    for (name, path) in control_nodes.chain(gateways) {
+    let neighbors = topology.neighbors.keys().map(|name| (name, format!("neighbor.{name}")));
+    for (name, path) in control_nodes.chain(gateways).chain(neighbors) {
         if let Some(other) = seen.get(name.as_str()) {
             let message = format!("another peer is called `{name}`; give each a name of its own");
             return Err(draft.places.clash(&path, message, other));

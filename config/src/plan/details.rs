@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use crate::PeerOptions;
+
 /// Collects the differences.
 #[derive(Debug, Default)]
 pub(super) struct Details(Vec<String>);
@@ -48,6 +50,12 @@ impl Details {
             let text = |list: &[T]| list.iter().map(T::to_string).collect::<Vec<_>>().join(" ");
             self.0.push(format!("{key} {} -> {}", text(old), text(new)));
         }
+    }
+
+    /// The options that differ, their keys behind `prefix`.
+    pub(super) fn options(&mut self, prefix: &str, old: &PeerOptions, new: &PeerOptions) {
+        let changes = PeerOptions::changes(old, new);
+        self.0.extend(changes.into_iter().map(|(_, text)| format!("{prefix}{text}")));
     }
 
     pub(super) fn into_texts(self) -> Vec<String> {

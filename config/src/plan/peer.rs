@@ -1,7 +1,9 @@
 //! What becomes of the peer table of one control node.
 
+use std::cmp::Reverse;
+
 use super::{Change, Effect, details::Details};
-use crate::{ControlNode, PeerRole, PeerSpec, Remote, Topology};
+use crate::{ControlNode, PeerOptions, PeerRole, PeerSpec, Remote, Topology};
 
 /// Compares the peers of one control node, the same in both topologies.
 pub(super) fn compare(
@@ -22,14 +24,17 @@ pub(super) fn compare(
 
     for peer in &old_peers {
         if !new_peers.iter().any(|other| is_same(peer, other)) {
-            let (control_node, peer) = (control_node.clone(), peer.clone());
+            let (control_node, peer) = (control_node.clone(), Box::new(peer.clone()));
             changes.push(Change::PeerRemoved { control_node, peer });
         }
     }
     for peer in new_peers {
         let control_node = control_node.clone();
         match old_peers.iter().find(|other| is_same(other, &peer)) {
-            None => changes.push(Change::PeerAdded { control_node, peer }),
+            None => {
+                let peer = Box::new(peer);
+                changes.push(Change::PeerAdded { control_node, peer });
+            }
             Some(other) => {
                 let (mut effect, mut details) = cost(other, &peer);
                 if !own.is_empty() {
@@ -37,7 +42,7 @@ pub(super) fn compare(
                     details.extend(own.iter().cloned());
                 }
                 if !details.is_empty() {
-                    let (old, new) = (other.clone(), peer);
+                    let (old, new) = (Box::new(other.clone()), Box::new(peer));
                     changes.push(Change::PeerChanged { control_node, old, new, effect, details });
                 }
             }
@@ -73,23 +78,24 @@ fn cost(old: &PeerSpec, new: &PeerSpec) -> (Effect, Vec<String>) {
         refreshed.set("takes", &before.import, &now.import);
         kept.set("tells", &before.export, &now.export);
     }
-    if let (PeerRole::Nodes { max_nodes: before }, PeerRole::Nodes { max_nodes: now }) =
-        (&old.role, &new.role)
-    {
-        kept.option("max-nodes", before.as_ref(), now.as_ref());
-    }
+    let limit = if matches!(new.role, PeerRole::Nodes { .. }) { "max-nodes" } else { "max-peers" };
+    kept.option(limit, old.role.limit().as_ref(), new.role.limit().as_ref());
     if let (Remote::Prefixes(before), Remote::Prefixes(now)) = (&old.remote, &new.remote) {
         kept.set("prefixes", before, now);
     }
     kept.option("max-prefixes", old.max_prefixes.as_ref(), new.max_prefixes.as_ref());
 
-    let (opened, refreshed) = (opened.into_texts(), refreshed.into_texts());
-    let effect = if !opened.is_empty() {
-        Effect::Reset
-    } else if !refreshed.is_empty() {
-        Effect::Refresh
-    } else {
-        Effect::Keep
-    };
-    (effect, [opened, refreshed, kept.into_texts()].concat())
+    let own = [
+        (Effect::Reset, opened.into_texts()),
+        (Effect::Refresh, refreshed.into_texts()),
+        (Effect::Keep, kept.into_texts()),
+    ];
+    let own =
+        own.into_iter().flat_map(|(effect, texts)| texts.into_iter().map(move |t| (effect, t)));
+    let options = PeerOptions::changes(&old.options, &new.options);
+    let mut all: Vec<(Effect, String)> = own.chain(options).collect();
+    // What costs most is read first.
+    all.sort_by_key(|(effect, _)| Reverse(*effect));
+    let effect = all.first().map_or(Effect::Keep, |(effect, _)| *effect);
+    (effect, all.into_iter().map(|(_, text)| text).collect())
 }

@@ -1,13 +1,17 @@
 //! The tables of a topology, each to its type.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::IpNet;
 
-use super::DraftConnection;
+use super::{DraftConnection, peers};
 use crate::{
-    AfiSafi, Cloud, ConfigError, ControlNode, Encapsulation, Federation, Gateway, HoldTime,
-    Network, NodeLimits, Nodes, RouteTarget,
+    Cloud, ConfigError, ControlNode, Decision, Encapsulation, Federation, HoldTime, Network,
+    NodeLimits, Nodes, PeerOptions, RouteTarget,
+    options::sorted,
     table::Table,
     value::{Asn, Limit, Port, RestartTime},
 };
@@ -24,17 +28,31 @@ pub(super) struct Parts {
     pub(super) clouds: BTreeMap<String, Cloud>,
     pub(super) networks: BTreeMap<String, Network>,
     pub(super) connections: BTreeMap<String, DraftConnection>,
-    pub(super) gateways: BTreeMap<String, Gateway>,
+    pub(super) gateways: BTreeMap<String, peers::DraftGateway>,
+    pub(super) neighbors: BTreeMap<String, peers::DraftNeighbor>,
+    pub(super) templates: BTreeMap<String, PeerOptions>,
+    /// What `[cloud.NAME.peer.CLOUD]` says, by both names.
+    pub(super) cloud_peers: BTreeMap<(String, String), peers::Templated>,
 }
 
 /// Reads the tables of one file, all but `include`.
 pub(super) fn read(root: &mut Table<'_>, parts: &mut Parts) -> Result<(), ConfigError> {
-    root.only(&["include", "federation", "cloud", "network", "connection", "gateway"])?;
+    root.only(&[
+        "include",
+        "federation",
+        "cloud",
+        "network",
+        "connection",
+        "gateway",
+        "neighbor",
+        "template",
+    ])?;
     if let Some(table) = root.table("federation")? {
         parts.federation = Some(federation(table)?);
     }
     for (name, table) in root.named("cloud")? {
-        parts.clouds.insert(name.clone(), cloud(name, table)?);
+        let cloud = cloud(name.clone(), table, &mut parts.cloud_peers)?;
+        parts.clouds.insert(name, cloud);
     }
     for (name, table) in root.named("network")? {
         parts.networks.insert(name.clone(), network(name, table)?);
@@ -43,7 +61,14 @@ pub(super) fn read(root: &mut Table<'_>, parts: &mut Parts) -> Result<(), Config
         parts.connections.insert(name, connection(table)?);
     }
     for (name, table) in root.named("gateway")? {
-        parts.gateways.insert(name.clone(), gateway(name, table)?);
+        parts.gateways.insert(name, peers::gateway(table)?);
+    }
+    for (name, table) in root.named("neighbor")? {
+        let neighbor = peers::neighbor(&name, table)?;
+        parts.neighbors.insert(name, neighbor);
+    }
+    for (name, table) in root.named("template")? {
+        parts.templates.insert(name, peers::template(table)?);
     }
     Ok(())
 }
@@ -56,9 +81,17 @@ fn federation(mut table: Table<'_>) -> Result<Federation, ConfigError> {
     Ok(federation)
 }
 
-fn cloud(name: String, mut table: Table<'_>) -> Result<Cloud, ConfigError> {
+fn cloud(
+    name: String,
+    mut table: Table<'_>,
+    cloud_peers: &mut BTreeMap<(String, String), peers::Templated>,
+) -> Result<Cloud, ConfigError> {
     table.only(&[
         "asn",
+        "cluster-id",
+        "client-to-client",
+        "decision",
+        "peer",
         "encapsulations",
         "hold-time",
         "graceful-restart-time",
@@ -73,9 +106,15 @@ fn cloud(name: String, mut table: Table<'_>) -> Result<Cloud, ConfigError> {
     let restart_time = table.optional("graceful-restart-time")?;
     let allocation_ranges =
         table.list("allocation-ranges", "[\"10.0.100.0/25\"]")?.unwrap_or_default();
+    let cluster_id = table.optional("cluster-id")?;
+    let client_to_client = table.optional("client-to-client")?.unwrap_or(true);
+    let decision = table.table("decision")?.map(decision).transpose()?.unwrap_or_default();
+    for (other, inner) in table.named("peer")? {
+        cloud_peers.insert((name.clone(), other), peers::control_nodes(inner)?);
+    }
     let mut control_nodes = BTreeMap::new();
     for (name, inner) in table.named("control-node")? {
-        control_nodes.insert(name.clone(), control_node(name, inner)?);
+        control_nodes.insert(name.clone(), control_node(name, inner, cluster_id)?);
     }
     if control_nodes.is_empty() {
         let message = format!(
@@ -94,10 +133,32 @@ fn cloud(name: String, mut table: Table<'_>) -> Result<Cloud, ConfigError> {
         hold_time,
         graceful_restart_time: restart_time.map_or(GRACEFUL_RESTART_TIME, |RestartTime(s)| s),
         allocation_ranges: sorted(allocation_ranges),
+        client_to_client,
+        decision,
+        peers: BTreeMap::new(),
     })
 }
 
-fn control_node(name: String, mut table: Table<'_>) -> Result<ControlNode, ConfigError> {
+fn decision(mut table: Table<'_>) -> Result<Decision, ConfigError> {
+    table.only(&["always-compare-med", "deterministic-med", "aigp"])?;
+    let default = Decision::default();
+    Ok(Decision {
+        always_compare_med: table
+            .optional("always-compare-med")?
+            .unwrap_or(default.always_compare_med),
+        deterministic_med: table
+            .optional("deterministic-med")?
+            .unwrap_or(default.deterministic_med),
+        aigp: table.optional("aigp")?.unwrap_or(default.aigp),
+    })
+}
+
+/// `shared` is the cluster id of the cloud, for control nodes that have none of their own.
+fn control_node(
+    name: String,
+    mut table: Table<'_>,
+    shared: Option<Ipv4Addr>,
+) -> Result<ControlNode, ConfigError> {
     table.only(&["address", "port", "router-id", "cluster-id"])?;
     let address: IpAddr = table.required("address", "\"10.1.0.11\"")?;
     let port = table.optional("port")?.map_or(BGP_PORT, |Port(port)| port);
@@ -109,20 +170,21 @@ fn control_node(name: String, mut table: Table<'_>) -> Result<ControlNode, Confi
             return Err(table.error("address", message));
         }
     };
-    let cluster_id = table.optional("cluster-id")?.unwrap_or(router_id);
+    let cluster_id = table.optional("cluster-id")?.or(shared).unwrap_or(router_id);
     Ok(ControlNode { name, address, port, router_id, cluster_id })
 }
 
 fn nodes(mut table: Table<'_>) -> Result<Nodes, ConfigError> {
-    table.only(&["prefixes", "families", "max-nodes", "max-prefixes"])?;
+    table.only(&[&["prefixes", "max-nodes"], &peers::FOR_NODES[..]].concat())?;
     let prefixes: Vec<IpNet> = table.required_list("prefixes", "[\"10.1.1.0/24\"]")?;
-    let limits = NodeLimits {
-        max_nodes: table.optional("max-nodes")?.map(|Limit(limit)| limit),
-        max_prefixes: table.optional("max-prefixes")?.map(|Limit(limit)| limit),
-    };
-    let families = table.list("families", "[\"vpnv4\", \"rtc\"]")?;
-    let families = families.map_or_else(|| Nodes::default().families, sorted);
-    Ok(Nodes { prefixes: sorted(prefixes), families, limits })
+    let max_nodes = table.optional("max-nodes")?.map(|Limit(limit)| limit);
+    let mut options = PeerOptions::read(&mut table)?;
+    Ok(Nodes {
+        prefixes: sorted(prefixes),
+        families: options.families.take().unwrap_or_else(|| Nodes::default().families),
+        limits: NodeLimits { max_nodes, max_prefixes: options.max_prefixes.take() },
+        options,
+    })
 }
 
 fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
@@ -183,46 +245,4 @@ fn connection(mut table: Table<'_>) -> Result<DraftConnection, ConfigError> {
         return_target: table.optional("return-target")?,
     };
     Ok(connection)
-}
-
-fn gateway(name: String, mut table: Table<'_>) -> Result<Gateway, ConfigError> {
-    table.only(&[
-        "clouds",
-        "address",
-        "port",
-        "asn",
-        "families",
-        "networks",
-        "tunnel-addresses",
-        "encapsulations",
-        "hold-time",
-        "max-prefixes",
-    ])?;
-    let clouds = sorted(table.required_list("clouds", "[\"kubernetes\"]")?);
-    let address: IpAddr = table.required("address", "\"10.2.0.1\"")?;
-    let Asn(asn) = table.required("asn", "64999")?;
-    let gateway = Gateway {
-        name,
-        clouds,
-        address,
-        port: table.optional("port")?.map_or(BGP_PORT, |Port(port)| port),
-        asn,
-        families: sorted(table.list("families", "[\"vpnv4\"]")?.unwrap_or(vec![AfiSafi::VPNV4])),
-        networks: sorted(table.required_list("networks", "[\"public\"]")?),
-        tunnel_addresses: sorted(
-            table.list("tunnel-addresses", "[\"10.2.0.1\"]")?.unwrap_or(vec![address]),
-        ),
-        encapsulations: table
-            .list("encapsulations", "[\"mpls-over-gre\"]")?
-            .unwrap_or(vec![Encapsulation::MplsOverGre]),
-        hold_time: table.optional("hold-time")?.unwrap_or(HoldTime::DEFAULT),
-        max_prefixes: table.optional("max-prefixes")?.map(|Limit(limit)| limit),
-    };
-    Ok(gateway)
-}
-
-/// The order in the file means nothing here, so a reordered list is no change.
-fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
-    list.sort_unstable();
-    list
 }

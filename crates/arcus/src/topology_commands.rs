@@ -69,6 +69,7 @@ pub(crate) fn check(file: &Path) -> Answer {
                 "networks": topology.networks.len(),
                 "connections": topology.connections.len(),
                 "gateways": topology.gateways.len(),
+                "neighbors": topology.neighbors.len(),
             });
             Answer::well(text, json)
         }
@@ -130,6 +131,7 @@ fn summary(topology: &Topology) -> String {
         counted(topology.networks.len(), "network"),
         counted(topology.connections.len(), "connection"),
         counted(topology.gateways.len(), "gateway"),
+        counted(topology.neighbors.len(), "neighbor"),
     ];
     format!("federation {} with {}", topology.federation.name, counts.join(", "))
 }
@@ -239,7 +241,7 @@ route-targets = ["64512:100"]
         let answer = check(&file);
         let text = format!(
             "{} is right: federation lab with 1 cloud, 2 control nodes, 2 networks, 0 \
-             connections, 0 gateways",
+             connections, 0 gateways, 0 neighbors",
             file.display()
         );
         assert_eq!((answer.text, answer.code), (text, 0));

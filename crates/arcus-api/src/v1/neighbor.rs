@@ -53,6 +53,8 @@ pub enum NeighborKind {
     ControlNode,
     /// A router of the outside world.
     Gateway,
+    /// Whatever else has an entry of its own.
+    Neighbor,
 }
 
 /// The states of RFC 4271 §8.2.2.

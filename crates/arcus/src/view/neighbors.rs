@@ -112,6 +112,7 @@ fn kind(kind: NeighborKind) -> &'static str {
         NeighborKind::Node => "node",
         NeighborKind::ControlNode => "control-node",
         NeighborKind::Gateway => "gateway",
+        NeighborKind::Neighbor => "neighbor",
     }
 }
 

@@ -1,0 +1,91 @@
+//! Options that are one word of a few.
+
+use std::{fmt, str::FromStr};
+
+/// An enum whose variants are words of the topology.
+macro_rules! choice {
+    (
+        $(#[$doc:meta])* $name:ident, $example:literal {
+            $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// As it stands in a topology.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($text => Ok(Self::$variant),)*
+                    other => Err(format!(
+                        "`{other}` is unknown here; write {}",
+                        [$(concat!("\"", $text, "\"")),*].join(" or ")
+                    )),
+                }
+            }
+        }
+
+        impl crate::value::Value for $name {
+            const EXAMPLE: &'static str = $example;
+
+            fn read(value: &toml::de::DeValue<'_>) -> Result<Self, String> {
+                crate::value::text::<Self>(value)?.parse()
+            }
+        }
+    };
+}
+
+choice! {
+    /// What we are to a peer of another AS (RFC 9234 section 4.1).
+    Role, "\"provider\"" {
+        /// It buys transit from us.
+        Provider = "provider",
+        /// We are the route server that it is a client of.
+        RouteServer = "rs",
+        /// We are a client of the route server that it is.
+        RouteServerClient = "rs-client",
+        /// We buy transit from it.
+        Customer = "customer",
+        /// Neither is above the other.
+        Peer = "peer",
+    }
+}
+
+choice! {
+    /// What becomes of private AS numbers (RFC 6996) in a path before it is told.
+    RemovePrivateAs, "\"all\"" {
+        /// They go, wherever they stand.
+        All = "all",
+        /// Ours stands in their place, so that the path keeps its length.
+        Replace = "replace",
+    }
+}
+
+choice! {
+    /// The next hop of unicast routes that a peer is told.
+    NextHop, "\"unchanged\"" {
+        /// As it came: packets do not pass us.
+        Unchanged = "unchanged",
+        /// Our own address.
+        Itself = "self",
+    }
+}
