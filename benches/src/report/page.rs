@@ -138,6 +138,9 @@ fn spread(row: &Row, metric: &str) -> String {
         return String::new();
     };
     let number = |value| plain(metric, value);
+    if number(least) == number(most) {
+        return number(median);
+    }
     format!("{} ({}..{})", number(median), number(least), number(most))
 }
 
