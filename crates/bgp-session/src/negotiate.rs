@@ -117,7 +117,7 @@ pub fn open(config: &SessionConfig) -> Open {
 /// # Errors
 /// The NOTIFICATION to send, in the order of the checks of RFC 4271 §6.2.
 pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notification> {
-    if open.asn != config.peer_asn {
+    if !config.expects(open.asn) {
         return Err(Notification::open_error(open_error::BAD_PEER_AS));
     }
     let hold_time = HoldTime::try_from(open.hold_time)
