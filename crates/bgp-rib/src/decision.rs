@@ -7,8 +7,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use bgp_wire::community::Community;
 use bgp_wire::{AfiSafi, PathAttributes, PathId};
 
-use crate::known;
-
 /// LOCAL_PREF of a route that has none (RFC 4271 §5.1.5 leaves it to us).
 pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
 
@@ -184,12 +182,13 @@ impl Worth {
         let flag = |set: bool, bit: u64| if set { bit } else { 0 };
         let (mut is_gateway, mut sticky, mut sequence) = (false, false, 0);
         if family == AfiSafi::EVPN {
-            (sticky, sequence) = known::mac_mobility(attributes).unwrap_or_default();
-            is_gateway = known::is_default_gateway(attributes);
+            let mobility = attributes.mac_mobility();
+            (sticky, sequence) = mobility.map_or((false, 0), |m| (m.sticky, m.sequence));
+            is_gateway = attributes.is_default_gateway();
         }
         let stale = attributes.communities.contains(&Community::LLGR_STALE);
         let preference = attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF);
-        let aigp = if options.aigp { known::aigp(attributes) } else { None };
+        let aigp = if options.aigp { attributes.aigp() } else { None };
         Self([
             flag(stale, Self::STALE)
                 | flag(!is_gateway, Self::NO_GATEWAY)

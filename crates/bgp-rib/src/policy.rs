@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use bgp_wire::attrs::RawAttribute;
 use bgp_wire::attrs::code::AIGP;
 use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
 
 use crate::bucket::{Bucket, Source};
 use crate::decision::UNREACHABLE;
-use crate::known;
 use crate::peer::{PeerIx, PeerKind, PeerView};
 use crate::shard::ShardConfig;
 
@@ -144,7 +142,7 @@ pub(crate) fn has_roles(family: AfiSafi) -> bool {
 
 /// Whether we, who are `role` to the AS that announces, should not have been told.
 fn is_leak(role: Role, asn: u32, attributes: &PathAttributes) -> bool {
-    let Some(otc) = known::otc(attributes) else { return false };
+    let Some(otc) = attributes.otc() else { return false };
     match role {
         Role::Provider | Role::RouteServer => true,
         Role::Peer => otc != asn,
@@ -184,16 +182,15 @@ fn changed(
     if let PeerKind::External { asn } = peer.kind {
         if has_roles(family)
             && policy.role.is_some_and(is_below_or_beside)
-            && known::otc(&attributes).is_none()
+            && attributes.otc().is_none()
         {
-            known::set_otc(Arc::make_mut(&mut attributes), asn);
+            Arc::make_mut(&mut attributes).set_otc(Some(asn));
         }
         if let Some(local) = policy.local_as.filter(|local| !local.no_prepend) {
             Arc::make_mut(&mut attributes).as_path.prepend(local.asn);
         }
-        let is_aigp = |other: &RawAttribute| other.code == AIGP;
-        if !policy.aigp && attributes.others.iter().any(is_aigp) {
-            Arc::make_mut(&mut attributes).others.retain(|other| !is_aigp(other));
+        if !policy.aigp && attributes.others.iter().any(|other| other.code == AIGP) {
+            Arc::make_mut(&mut attributes).set_aigp(None);
         }
     }
     attributes
