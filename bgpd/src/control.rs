@@ -2,9 +2,12 @@
 
 mod connections;
 mod limits;
+mod paths;
 mod reload;
 mod sessions;
+mod stale;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,11 +20,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::convergence::{Convergence, Standing};
-use crate::deliver::{SessionEvent, ToShards};
+use crate::deliver::{Refreshing, SessionEvent, ToShards};
 use crate::lanes::Lanes;
+use crate::listening::Listening;
 use crate::neighbor::NeighborState;
+use crate::next_hops::{self, NextHops, Way};
+use crate::paths::{PathLost, Paths};
 use crate::peer_table::{Ending, Entry, PeerTable};
-use crate::peering::{Terms, session};
+use crate::peering::Terms;
 use crate::running::{Running, seconds};
 use crate::shard_thread::ShardInput;
 use crate::timers::Timers;
@@ -40,6 +46,8 @@ pub(crate) struct Inboxes {
     pub(crate) sessions: mpsc::Receiver<SessionEvent>,
     pub(crate) shards: mpsc::Receiver<Output>,
     pub(crate) removed: mpsc::Receiver<PeerIx>,
+    pub(crate) lost: mpsc::Receiver<PathLost>,
+    pub(crate) ways: mpsc::Receiver<Way>,
 }
 
 /// What the control task and the sessions it starts send to.
@@ -48,10 +56,13 @@ pub(crate) struct Outboxes {
     pub(crate) sessions: mpsc::Sender<SessionEvent>,
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
     pub(crate) removed: mpsc::Sender<PeerIx>,
+    pub(crate) paths: Paths,
+    pub(crate) next_hops: NextHops,
 }
 
 pub(crate) struct Control {
     running: Running,
+    listening: Listening,
     peers: PeerTable,
     timers: Timers,
     lanes: Lanes,
@@ -62,9 +73,10 @@ pub(crate) struct Control {
 
 impl Control {
     /// Starts the configured peers.
-    pub(crate) fn new(running: Running, outboxes: Outboxes) -> Self {
+    pub(crate) fn new(running: Running, listening: Listening, outboxes: Outboxes) -> Self {
         let mut control = Self {
             running,
+            listening,
             peers: PeerTable::default(),
             timers: Timers::default(),
             lanes: Lanes::new(Arc::clone(&outboxes.shards)),
@@ -92,11 +104,17 @@ impl Control {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                Some(lost) = inboxes.lost.recv() => self.path_lost(lost),
                 Some(output) = inboxes.shards.recv() => self.shard_output(&output),
                 Some(peer) = inboxes.removed.recv() => {
                     self.lanes.send_all(|| ShardInput::Rib(Input::PeerGone { peer }));
                 }
                 () = self.lanes.pump(), if !self.lanes.is_empty() => {}
+                Some(way) = inboxes.ways.recv(), if self.lanes.is_empty() => {
+                    next_hops::log(way);
+                    let Way { next_hop, cost } = way;
+                    self.lanes.send_all(|| ShardInput::Rib(Input::NextHop { next_hop, cost }));
+                }
                 Some(event) = inboxes.sessions.recv(), if self.lanes.is_empty() => {
                     self.session_event(event);
                 }
@@ -137,9 +155,10 @@ impl Control {
         }
         let number = self.peers.free_number()?;
         let identity = self.running.identity();
-        let config = session(&identity, &spec, address, !self.convergence.is_over());
+        let config = self.running.session(&spec, address, !self.convergence.is_over());
         let is_shut_down = spec.is_shut_down();
         let (terms, newest) = watch::channel(Terms::new(spec, self.running.others()));
+        let refreshing = Refreshing::default();
         let deliver = ToShards {
             peer: number,
             identity,
@@ -147,8 +166,11 @@ impl Control {
             shards: Arc::clone(&self.outboxes.shards),
             control: self.outboxes.sessions.clone(),
             map: ShardMap::new(identity.shards),
-            retained: Vec::new(),
-            ended: std::collections::BTreeSet::new(),
+            retained: None,
+            refreshing: Arc::clone(&refreshing),
+            ended: BTreeSet::new(),
+            marks_refreshes: false,
+            first_refresh: true,
         };
         let entry = Entry {
             address,
@@ -160,13 +182,17 @@ impl Control {
             told: None,
             epoch: 0,
             stale: Vec::new(),
-            ended: std::collections::BTreeSet::new(),
+            long_lived: BTreeMap::new(),
+            refreshing,
+            ended: BTreeSet::new(),
             flaps: 0,
             last_seen: Instant::now(),
             away_until: Instant::now(),
             unsaid: None,
+            path: None,
         };
         self.peers.insert(number, entry);
+        self.watch_path(number);
         if is_shut_down {
             self.end(number, Ending::shutdown());
         }
@@ -175,7 +201,11 @@ impl Control {
 
     /// Takes a peer out: its session ends, then the shards forget it, then its number is free.
     fn remove(&mut self, number: PeerIx) {
-        let Some(entry) = self.peers.remove(number, self.running.identity().shards) else { return };
+        let Some(mut entry) = self.peers.remove(number, self.running.identity().shards) else {
+            return;
+        };
+        // Before somebody else has the address.
+        entry.path = None;
         let removed = self.outboxes.removed.clone();
         tokio::spawn(async move {
             entry.peer.remove().await;
@@ -192,7 +222,7 @@ impl Control {
             Command::Reload(reply) => {
                 let outcome = self.running.reload();
                 let reloaded = outcome.map(|accepted| {
-                    self.apply(&accepted.changes);
+                    self.apply(&accepted);
                     accepted.reply
                 });
                 match &reloaded {
