@@ -107,6 +107,9 @@ pub(crate) struct NeighborGauges {
     attribute_discards: Family<NeighborLabel, Gauge>,
     treated_as_withdrawn: Family<NeighborLabel, Gauge>,
     session_resets: Family<NeighborLabel, Gauge>,
+    /// Of those with a watched path only, as the next.
+    path_up: Family<NeighborLabel, Gauge>,
+    path_failures: Family<NeighborLabel, Gauge>,
 }
 
 impl NeighborGauges {
@@ -139,6 +142,8 @@ impl NeighborGauges {
                 "Faults of UPDATEs that ended the session (RFC 7606)",
                 &gauges.session_resets,
             ),
+            ("bfd_up", "1 while BFD says that the path carries packets", &gauges.path_up),
+            ("bfd_failures", "Paths lost since the start, as BFD saw it", &gauges.path_failures),
         ];
         for (name, help, gauge) in all {
             registry.register(name, help, gauge.clone());
@@ -157,6 +162,8 @@ impl NeighborGauges {
             attribute_discards,
             treated_as_withdrawn,
             session_resets,
+            path_up,
+            path_failures,
         } = self;
         let all = [
             established,
@@ -169,7 +176,7 @@ impl NeighborGauges {
             treated_as_withdrawn,
             session_resets,
         ];
-        for gauge in all {
+        for gauge in all.into_iter().chain([path_up, path_failures]) {
             gauge.clear();
         }
         for neighbor in neighbors {
@@ -189,6 +196,12 @@ impl NeighborGauges {
             for (gauge, value) in all.into_iter().zip(values) {
                 let label = NeighborLabel { neighbor: neighbor.address.to_string() };
                 gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+            if let Some(path) = &neighbor.path {
+                let label = NeighborLabel { neighbor: neighbor.address.to_string() };
+                path_up.get_or_create(&label).set(i64::from(path.is_up()));
+                let failures = i64::try_from(path.failures()).unwrap_or(i64::MAX);
+                path_failures.get_or_create(&label).set(failures);
             }
         }
     }

@@ -14,6 +14,7 @@ use bgp_rib::PeerIx;
 use bgp_rib::query::PeerInfo;
 use bgp_wire::AfiSafi;
 
+use crate::paths::{PathState, WatchedPath};
 use crate::peer_table::Entry;
 
 /// What the control task knows of a neighbor.
@@ -27,6 +28,7 @@ pub(crate) struct NeighborState {
     stale: bool,
     pub(crate) queued_octets: u64,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) path: Option<PathState>,
 }
 
 impl NeighborState {
@@ -41,6 +43,7 @@ impl NeighborState {
             stale: !entry.stale.is_empty(),
             queued_octets: entry.queue.as_ref().map_or(0, |queue| queue.queued_octets() as u64),
             counters: Arc::clone(entry.peer.counters()),
+            path: entry.path.as_ref().map(WatchedPath::state),
         }
     }
 
@@ -101,6 +104,7 @@ impl NeighborState {
             queued_octets: self.queued_octets,
             flaps: self.flaps,
             last_down_reason: self.status.last_down.as_ref().map(|(reason, _)| reason.to_string()),
+            bfd: self.path.as_ref().map(PathState::shown),
         }
     }
 

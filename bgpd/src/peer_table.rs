@@ -14,6 +14,7 @@ use bgp_wire::AfiSafi;
 use tokio::sync::watch;
 
 use crate::deliver::Refreshing;
+use crate::paths::WatchedPath;
 use crate::peering::Terms;
 
 /// One peer, configured or accepted from a prefix.
@@ -47,6 +48,8 @@ pub(crate) struct Entry {
     pub(crate) away_until: Instant,
     /// How its session is to end, when it was too busy to be told.
     pub(crate) unsaid: Option<Ending>,
+    /// Where its path is watched.
+    pub(crate) path: Option<WatchedPath>,
 }
 
 /// How much longer routes of one family are kept.

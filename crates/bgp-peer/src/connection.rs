@@ -279,7 +279,10 @@ impl Connection {
 
     fn send_now(&self, message: &Message) {
         let (kind, octets) = self.encode(message);
-        self.hand(Lane::Say(kind, octets));
+        self.writer.queue.says();
+        if !self.hand(Lane::Say(kind, octets)) {
+            self.writer.queue.says_nothing();
+        }
     }
 
     fn encode(&self, message: &Message) -> (u8, Bytes) {
@@ -288,12 +291,15 @@ impl Connection {
         (octets.get(18).copied().unwrap_or_default(), octets.into())
     }
 
-    fn hand(&self, lane: Lane) {
+    /// Whether the writer will have it.
+    fn hand(&self, lane: Lane) -> bool {
         // A full lane means that the peer reads nothing: another KEEPALIVE would not help, and the send
         // hold timer runs.
-        if self.lane.try_send(Box::new(lane)).is_err() {
+        let is_taken = self.lane.try_send(Box::new(lane)).is_ok();
+        if !is_taken {
             tracing::debug!("the peer reads too slowly for a message of the session");
         }
+        is_taken
     }
 
     fn deliver(&mut self, update: Update) {

@@ -268,6 +268,7 @@ impl Core {
             queued_octets: 0,
             flaps: peer.flaps,
             last_down_reason: peer.last_down_reason.clone(),
+            bfd: None,
         }
     }
 

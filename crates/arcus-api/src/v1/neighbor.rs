@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Family;
+use super::{Bfd, Family};
 
 /// A BGP peer, configured or accepted from a configured prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +41,9 @@ pub struct Neighbor {
     pub flaps: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_down_reason: Option<String>,
+    /// The BFD session beside the BGP session, where the topology asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<Bfd>,
 }
 
 /// What a peer is in the topology.
