@@ -173,6 +173,8 @@ impl Control {
             refreshing,
             ended: BTreeSet::new(),
             flaps: 0,
+            session_resets: 0,
+            limit_warnings: 0,
             last_seen: Instant::now(),
             away_until: Instant::now(),
             unsaid: None,

@@ -1,8 +1,10 @@
 //! Metrics of a control node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bgp_rib::{Answer, Query, Shard};
+use bgp_rib::policy::Reject;
+use bgp_rib::{Answer, PeerIx, Query, Shard};
 use bgp_wire::AfiSafi;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -95,6 +97,12 @@ struct NeighborLabel {
     neighbor: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    neighbor: String,
+    reason: String,
+}
+
 /// Gauges of the neighbors, set anew each time somebody reads them.
 #[derive(Debug, Default)]
 pub(crate) struct NeighborGauges {
@@ -104,6 +112,9 @@ pub(crate) struct NeighborGauges {
     updates_received: Family<NeighborLabel, Gauge>,
     updates_sent: Family<NeighborLabel, Gauge>,
     faulty_updates: Family<NeighborLabel, Gauge>,
+    limit_warnings: Family<NeighborLabel, Gauge>,
+    faults: Family<ReasonLabel, Gauge>,
+    rejected_routes: Family<ReasonLabel, Gauge>,
 }
 
 impl NeighborGauges {
@@ -121,14 +132,28 @@ impl NeighborGauges {
                 "UPDATEs with faults that RFC 7606 lets pass",
                 &gauges.faulty_updates,
             ),
+            (
+                "limit_warnings",
+                "How often it came near a prefix limit since the start",
+                &gauges.limit_warnings,
+            ),
         ];
         for (name, help, gauge) in all {
             registry.register(name, help, gauge.clone());
         }
+        let faults = "Malformed UPDATEs by the reaction to them (RFC 7606)";
+        registry.register("faults", faults, gauges.faults.clone());
+        let rejected = "Routes that were not taken, by reason";
+        registry.register("rejected_routes", rejected, gauges.rejected_routes.clone());
         Arc::new(gauges)
     }
 
-    pub(crate) fn publish(&self, neighbors: &[NeighborState]) {
+    /// `rejected` is what shards have not taken, by peer.
+    pub(crate) fn publish(
+        &self,
+        neighbors: &[NeighborState],
+        rejected: &BTreeMap<PeerIx, BTreeMap<Reject, u64>>,
+    ) {
         let Self {
             established,
             flaps,
@@ -136,10 +161,23 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
+            limit_warnings,
+            faults,
+            rejected_routes,
         } = self;
-        let all =
-            [established, flaps, queued_octets, updates_received, updates_sent, faulty_updates];
+        let all = [
+            established,
+            flaps,
+            queued_octets,
+            updates_received,
+            updates_sent,
+            faulty_updates,
+            limit_warnings,
+        ];
         for gauge in all {
+            gauge.clear();
+        }
+        for gauge in [faults, rejected_routes] {
             gauge.clear();
         }
         for neighbor in neighbors {
@@ -151,10 +189,24 @@ impl NeighborGauges {
                 received.update,
                 sent.update,
                 neighbor.counters.faulty_updates(),
+                neighbor.limit_warnings,
             ];
+            let address = neighbor.address.to_string();
             for (gauge, value) in all.into_iter().zip(values) {
-                let label = NeighborLabel { neighbor: neighbor.address.to_string() };
+                let label = NeighborLabel { neighbor: address.clone() };
                 gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+            let publish = |gauge: &Family<ReasonLabel, Gauge>, reason: &str, value: u64| {
+                let (neighbor, reason) = (address.clone(), reason.to_owned());
+                let gauge = gauge.get_or_create_owned(&ReasonLabel { neighbor, reason });
+                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            let counted = neighbor.faults();
+            publish(faults, "attribute-discard", counted.attribute_discard);
+            publish(faults, "treat-as-withdraw", counted.treat_as_withdraw);
+            publish(faults, "session-reset", counted.session_reset);
+            for (reason, routes) in rejected.get(&neighbor.number).into_iter().flatten() {
+                publish(rejected_routes, reason.name(), *routes);
             }
         }
     }

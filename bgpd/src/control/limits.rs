@@ -40,6 +40,11 @@ impl Control {
                 let why = Cease::PrefixLimit { family, limit };
                 self.end(peer, Ending { why, text: "", then: Then::Wait(idle) });
             }
+            Output::LimitNear { peer, family, routes, limit } => {
+                let Some(entry) = self.peers.get_mut(peer) else { return };
+                entry.limit_warnings += 1;
+                warn!(peer = %entry.address, %family, routes, limit, "prefix limit is near");
+            }
             Output::RefreshWanted { peer, family } => {
                 if let Some(entry) = self.peers.get_mut(peer)
                     && entry.peer.refresh(family).is_err()

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
-use bgp_wire::{AfiSafi, Message, Open, RouteRefresh, Update, WireError, frame};
+use bgp_wire::{AfiSafi, ErrorAction, Message, Open, RouteRefresh, Update, WireError, frame};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -286,9 +286,16 @@ impl Connection {
         {
             self.ended.push(family);
         }
-        if let Some(fault) = update.faults.first() {
-            self.counters.faulty.fetch_add(1, Relaxed);
-            tracing::warn!(error = %fault, faults = update.faults.len(), "malformed update");
+        let internal = self.session.negotiated().internal;
+        let reactions = update.faults.iter().map(|fault| (fault.action(internal), fault));
+        if let Some((reaction, fault)) = reactions.max_by_key(|(reaction, _)| *reaction) {
+            let counter = match reaction {
+                ErrorAction::AttributeDiscard => &self.counters.discarded,
+                _ => &self.counters.withdrawn,
+            };
+            counter.fetch_add(1, Relaxed);
+            let faults = update.faults.len();
+            tracing::warn!(error = %fault, ?reaction, faults, "malformed update");
         }
         if let Some(PeerEvent::Updates(batch)) = self.events.back_mut() {
             batch.push(update);

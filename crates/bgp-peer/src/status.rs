@@ -105,8 +105,9 @@ impl Direction {
 pub struct Counters {
     pub(crate) received: Direction,
     pub(crate) sent: Direction,
-    /// UPDATEs with faults that RFC 7606 lets pass.
-    pub(crate) faulty: AtomicU64,
+    /// UPDATEs with faults that RFC 7606 lets pass, by the strongest reaction to one.
+    pub(crate) discarded: AtomicU64,
+    pub(crate) withdrawn: AtomicU64,
 }
 
 impl Counters {
@@ -120,7 +121,17 @@ impl Counters {
 
     /// UPDATEs that had faults and did not end the session (RFC 7606).
     pub fn faulty_updates(&self) -> u64 {
-        self.faulty.load(Relaxed)
+        self.discarded_updates() + self.withdrawn_updates()
+    }
+
+    /// Of these, those of which a part was dropped and the routes were taken (attribute discard).
+    pub fn discarded_updates(&self) -> u64 {
+        self.discarded.load(Relaxed)
+    }
+
+    /// Of these, those whose routes were taken as withdrawn (treat-as-withdraw).
+    pub fn withdrawn_updates(&self) -> u64 {
+        self.withdrawn.load(Relaxed)
     }
 }
 
