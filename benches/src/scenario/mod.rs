@@ -114,7 +114,7 @@ impl Scenario {
             Field::Daemons(kind) => !subject.is_bare() && subject.speaks(kind),
             Field::Constrained => subject.has_constraint(),
             Field::OursAndBare => !subject.is_rival(),
-            Field::Ours => subject == Subject::Arcus,
+            Field::Ours => subject.is_ours(),
         }
     }
 }

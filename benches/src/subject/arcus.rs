@@ -14,15 +14,16 @@ const NAME: &str = "bench";
 pub(super) fn configure(directory: &Path, wanted: Wanted) -> Result<Vec<String>> {
     let topology = directory.join("topology.toml");
     let families = match wanted.kind {
-        Kind::Ipv4Unicast => "\"ipv4\"",
-        Kind::VpnV4 | Kind::Evpn => "\"vpnv4\", \"evpn\", \"rtc\"",
+        Kind::Ipv4Unicast => "families = [\"ipv4\"]\n",
+        // The overlay's are the default.
+        Kind::VpnV4 | Kind::Evpn => "",
     };
     let text = format!(
         "[federation]\nname = \"{NAME}\"\n\n\
          [cloud.{NAME}]\nasn = {ASN}\nencapsulations = [\"mpls-over-gre\"]\n\n\
          [cloud.{NAME}.control-node.{NAME}]\naddress = \"{}\"\n\n\
          [cloud.{NAME}.nodes]\nprefixes = [\"127.2.0.0/15\"]\n\
-         families = [{families}]\n",
+         {families}",
         plan::DAEMON
     );
     fs::write(&topology, text)?;

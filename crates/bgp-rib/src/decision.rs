@@ -17,6 +17,7 @@ pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
 /// The outcome never depends on the order in which paths came: MED is compared within each
 /// neighbouring AS before the later steps are looked at ("deterministic MED" elsewhere).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that people know by name")]
 pub struct DecisionOptions {
     /// Compare MED also between paths of different neighbouring ASes.
     pub always_compare_med: bool,
@@ -24,17 +25,30 @@ pub struct DecisionOptions {
     pub missing_med_is_worst: bool,
     /// Compare AIGP where it is there (RFC 7311 §4.1).
     pub aigp: bool,
+    /// Use only routes whose next hop is reached, the nearer one first (RFC 4271 §9.1.2.1, §9.1.2.2 e):
+    /// see [`crate::Output::NextHopWanted`].
+    pub track_next_hops: bool,
 }
+
+/// The cost of a next hop that is not reached.
+pub(crate) const UNREACHABLE: u32 = u32::MAX;
 
 impl Default for DecisionOptions {
     fn default() -> Self {
-        Self { always_compare_med: false, missing_med_is_worst: false, aigp: true }
+        Self {
+            always_compare_med: false,
+            missing_med_is_worst: false,
+            aigp: true,
+            track_next_hops: false,
+        }
     }
 }
 
 /// The step that told two paths apart, in the order they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
+    /// Its next hop is reached (RFC 4271 §9.1.2.1).
+    Reachable,
     /// Not long-lived stale before long-lived stale (RFC 9494 §4.3).
     LongLivedStale,
     /// Of EVPN: the address of a default gateway before others (RFC 7432 §10.1).
@@ -55,6 +69,8 @@ pub enum Step {
     Med,
     /// External before internal.
     External,
+    /// Lower cost of the way to the next hop.
+    NextHopCost,
     /// Lower ORIGINATOR_ID, or router id of the sender.
     RouterId,
     /// Shorter CLUSTER_LIST.
@@ -69,6 +85,7 @@ impl Step {
     /// Name in answers.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Reachable => "reachable",
             Self::LongLivedStale => "long-lived-stale",
             Self::DefaultGateway => "default-gateway",
             Self::StickyMac => "sticky-mac",
@@ -79,6 +96,7 @@ impl Step {
             Self::Origin => "origin",
             Self::Med => "med",
             Self::External => "external",
+            Self::NextHopCost => "next-hop-cost",
             Self::RouterId => "router-id",
             Self::ClusterListLength => "cluster-list-length",
             Self::PeerAddress => "peer-address",
@@ -96,6 +114,8 @@ impl fmt::Display for Step {
 /// What of an attribute set the decision looks at. Made once per bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
+    /// Of the way to the next hop; 0 where that is not looked at.
+    pub(crate) cost: u32,
     pub(crate) long_lived_stale: bool,
     pub(crate) mobility: Mobility,
     pub(crate) local_pref: u32,
@@ -125,6 +145,7 @@ impl Rank {
         let neighbor_as = attributes.as_path.first().unwrap_or(0);
         let missing_med = if options.missing_med_is_worst { u32::MAX } else { 0 };
         Self {
+            cost: 0,
             long_lived_stale: attributes.communities.contains(&Community::LLGR_STALE),
             mobility: if family == AfiSafi::EVPN {
                 Mobility::of(attributes)
@@ -166,22 +187,35 @@ pub(crate) struct Candidate {
     pub(crate) rank: Rank,
     pub(crate) address: IpAddr,
     pub(crate) path_id: PathId,
+    before_med: BeforeMed,
 }
 
+/// The steps before MED in two numbers; lowest is best.
+type BeforeMed = (u64, u128);
+
 impl Candidate {
-    /// Steps before MED; lowest is best.
-    fn before_med(&self) -> impl Ord + use<> {
-        let Rank { long_lived_stale, mobility, local_pref, aigp, as_path_length, origin, .. } =
-            self.rank;
-        let worth = (Reverse(mobility), Reverse(local_pref));
-        (long_lived_stale, worth, aigp.is_none(), aigp, as_path_length, origin)
+    pub(crate) fn new(rank: Rank, address: IpAddr, path_id: PathId) -> Self {
+        Self { before_med: before_med(&rank), rank, address, path_id }
     }
 
     /// Steps after MED; lowest is best.
-    fn after_med(&self) -> (Reverse<bool>, Ipv4Addr, u32, IpAddr, PathId) {
-        let Rank { external, router_id, cluster_list_length, .. } = self.rank;
-        (Reverse(external), router_id, cluster_list_length, self.address, self.path_id)
+    fn after_med(&self) -> (Reverse<bool>, u32, Ipv4Addr, u32, IpAddr, PathId) {
+        let Rank { external, cost, router_id, cluster_list_length, .. } = self.rank;
+        (Reverse(external), cost, router_id, cluster_list_length, self.address, self.path_id)
     }
+}
+
+fn before_med(rank: &Rank) -> BeforeMed {
+    let Rank { cost, long_lived_stale, mobility, local_pref, aigp, as_path_length, origin, .. } =
+        *rank;
+    let Mobility { default_gateway, sticky, sequence } = mobility;
+    let flags = [cost == UNREACHABLE, long_lived_stale, !default_gateway, !sticky];
+    let flags = flags.into_iter().fold(0, |flags, flag| flags << 1 | u64::from(flag));
+    // No message holds a longer AS_PATH than 16 bits count.
+    let length = as_path_length.min(u16::MAX.into());
+    let worth = u128::from(!local_pref) << 65 | u128::from(aigp.is_none()) << 64;
+    let worth = worth | u128::from(aigp.unwrap_or(0));
+    (flags << 32 | u64::from(!sequence), worth << 18 | u128::from(length) << 2 | origin as u128)
 }
 
 /// The index of the best candidate; `None` of none. The outcome does not depend on their order:
@@ -193,15 +227,18 @@ pub(crate) fn best(candidates: &[Candidate]) -> Option<usize> {
 /// The candidates that only the router id and what comes after it tell from the best: over all of
 /// them traffic may be spread.
 pub(crate) fn multipath(candidates: &[Candidate]) -> Vec<usize> {
-    let external = |nth: &usize| candidates[*nth].rank.external;
-    let any_external = undecided_by_med(candidates).any(|nth| external(&nth));
-    undecided_by_med(candidates).filter(|nth| external(nth) == any_external).collect()
+    let key = |nth: &usize| {
+        let Rank { external, cost, .. } = candidates[*nth].rank;
+        (Reverse(external), cost)
+    };
+    let best = undecided_by_med(candidates).map(|nth| key(&nth)).min();
+    undecided_by_med(candidates).filter(|nth| Some(key(nth)) == best).collect()
 }
 
 /// The candidates that no step up to MED takes out.
 fn undecided_by_med(candidates: &[Candidate]) -> impl Iterator<Item = usize> + '_ {
-    let front = candidates.iter().map(Candidate::before_med).min();
-    let level = move |candidate: &Candidate| Some(candidate.before_med()) == front;
+    let front = candidates.iter().map(|candidate| candidate.before_med).min();
+    let level = move |candidate: &Candidate| Some(candidate.before_med) == front;
     let meds_differ =
         candidates.first().is_some_and(|a| candidates.iter().any(|b| b.rank.med != a.rank.med));
     candidates
@@ -227,6 +264,7 @@ pub(crate) fn step_between(a: &Candidate, b: &Candidate) -> Step {
     let same_neighbor = x.neighbor_as == y.neighbor_as;
     let (m, n) = (&x.mobility, &y.mobility);
     [
+        (Step::Reachable, (x.cost == UNREACHABLE) != (y.cost == UNREACHABLE)),
         (Step::LongLivedStale, x.long_lived_stale != y.long_lived_stale),
         (Step::DefaultGateway, m.default_gateway != n.default_gateway),
         (Step::StickyMac, m.sticky != n.sticky),
@@ -237,6 +275,7 @@ pub(crate) fn step_between(a: &Candidate, b: &Candidate) -> Step {
         (Step::Origin, x.origin != y.origin),
         (Step::Med, same_neighbor && x.med != y.med),
         (Step::External, x.external != y.external),
+        (Step::NextHopCost, x.cost != y.cost),
         (Step::RouterId, x.router_id != y.router_id),
         (Step::ClusterListLength, x.cluster_list_length != y.cluster_list_length),
         (Step::PeerAddress, a.address != b.address),
@@ -252,19 +291,16 @@ mod tests {
 
     fn candidate(change: impl Fn(&mut Candidate)) -> Candidate {
         let attributes = PathAttributes::default();
-        let mut candidate = Candidate {
-            rank: Rank::of(
-                &attributes,
-                AfiSafi::EVPN,
-                DecisionOptions::default(),
-                false,
-                Ipv4Addr::new(10, 0, 0, 5),
-            ),
-            address: Ipv4Addr::new(10, 0, 0, 5).into(),
-            path_id: PathId(1),
-        };
+        let from = Ipv4Addr::new(10, 0, 0, 5);
+        let rank = Rank::of(&attributes, AfiSafi::EVPN, DecisionOptions::default(), false, from);
+        let mut candidate = Candidate::new(Rank { cost: 9, ..rank }, from.into(), PathId(1));
         change(&mut candidate);
-        candidate
+        again(candidate)
+    }
+
+    /// What the rank says now.
+    fn again(candidate: Candidate) -> Candidate {
+        Candidate::new(candidate.rank, candidate.address, candidate.path_id)
     }
 
     #[test]
@@ -279,18 +315,18 @@ mod tests {
             (Step::LocalPref, candidate(|c| c.rank.local_pref = 101)),
             (Step::Med, candidate(|c| c.rank.med = 4)),
             (Step::External, candidate(|c| c.rank.external = true)),
+            (Step::NextHopCost, candidate(|c| c.rank.cost = 8)),
             (Step::RouterId, candidate(|c| c.rank.router_id = low)),
             (Step::PeerAddress, candidate(|c| c.address = low.into())),
             (Step::PathId, candidate(|c| c.path_id = PathId(0))),
         ];
         let other = candidate(|c| c.rank.med = 5);
         for (step, better) in cases {
-            let better =
-                Candidate { rank: Rank { med: better.rank.med.max(4), ..better.rank }, ..better };
-            let other = Candidate {
-                rank: Rank { med: if step == Step::Med { 5 } else { 4 }, ..other.rank },
-                ..other
+            let med = |candidate: Candidate, med| {
+                again(Candidate { rank: Rank { med, ..candidate.rank }, ..candidate })
             };
+            let better = med(better, better.rank.med.max(4));
+            let other = med(other, if step == Step::Med { 5 } else { 4 });
             assert_eq!(best(&[other, better]), Some(1), "{step}");
             assert_eq!(best(&[better, other]), Some(0), "{step}");
             assert_eq!(step_between(&better, &other), step);
@@ -300,7 +336,9 @@ mod tests {
         let clustered = candidate(|c| c.rank.cluster_list_length = 2);
         let plain = candidate(|_| {});
         let stale = candidate(|c| c.rank.long_lived_stale = true);
+        let lost = candidate(|c| c.rank.cost = UNREACHABLE);
         for (step, worse) in [
+            (Step::Reachable, lost),
             (Step::LongLivedStale, stale),
             (Step::AsPathLength, longer),
             (Step::Origin, worse_origin),

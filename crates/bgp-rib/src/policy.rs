@@ -10,6 +10,7 @@ use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
 
 use crate::bucket::{Bucket, Source};
+use crate::decision::UNREACHABLE;
 use crate::known;
 use crate::peer::{PeerIx, PeerKind, PeerView};
 use crate::shard::ShardConfig;
@@ -261,7 +262,7 @@ pub(crate) fn permits(peer: &PeerView, mut targets: impl Iterator<Item = RouteTa
 /// Whether routes of `bucket` may go to the peer at all, interest left out: split horizon, the rules
 /// of reflection (RFC 4456 §6), AS loops, well-known communities (RFC 1997, RFC 9494 §4.3).
 pub(crate) fn may_go(config: &ShardConfig, bucket: &Bucket, to: PeerIx, view: &PeerView) -> bool {
-    if bucket.peer == to || bucket.no_advertise {
+    if bucket.peer == to || bucket.no_advertise || bucket.rank.cost == UNREACHABLE {
         return false;
     }
     match view.kind {

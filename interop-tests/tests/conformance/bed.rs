@@ -29,7 +29,7 @@ pub(crate) const OUTSIDE: u32 = 64_999;
 
 const PORT: u16 = 41_830;
 /// Peers with an entry of their own.
-const SEATS: u16 = 50;
+const SEATS: u16 = 120;
 /// Of the federated cloud, whose control nodes stand for all external peers.
 const FAR_SEATS: u16 = 250;
 
@@ -87,6 +87,8 @@ pub(crate) struct Bed {
     seats: [AtomicU16; 4],
     numbers: AtomicU32,
     watchers: [OnceLock<Watcher>; 4],
+    /// What nodes may speak beyond the overlay.
+    unicast: bool,
 }
 
 impl Bed {
@@ -116,6 +118,7 @@ impl Bed {
             seats: Default::default(),
             numbers: AtomicU32::new(1),
             watchers: Default::default(),
+            unicast: nodes.contains("ipv6"),
         };
         bed.wait("the API answers", |bed| Ok(bed.ask("/v1/status").is_ok()))?;
         Ok(bed)
@@ -162,6 +165,21 @@ impl Bed {
         self.up_with(seat, &seat.open(&OVERLAY))
     }
 
+    /// One that speaks every family it may.
+    pub(crate) fn up_with_all(&self, sort: Sort) -> Result<Speaker> {
+        let seat = self.seat(sort)?;
+        self.up_with(seat, &seat.open(&self.families(sort)))
+    }
+
+    /// All families of a sort of peers.
+    pub(crate) fn families(&self, sort: Sort) -> Vec<Family> {
+        let mut families = OVERLAY.to_vec();
+        if self.unicast && sort == Sort::Client {
+            families.extend([octets::IPV4, octets::IPV6]);
+        }
+        families
+    }
+
     pub(crate) fn up_with(&self, seat: Seat, open: &Open) -> Result<Speaker> {
         let mut speaker = self.connect(seat)?;
         speaker.establish(&open.octets())?;
@@ -178,6 +196,18 @@ impl Bed {
     pub(crate) fn asks_for_all(&self, speaker: &mut Speaker) -> Result<()> {
         let sort = if speaker.local.octets()[2] & 15 < 4 { FAR } else { HOME };
         speaker.send(&membership(sort, speaker.local, &octets::DEFAULT_TARGET))?;
+        speaker.end(RTC)
+    }
+
+    /// Likewise, of an external peer whose AS numbers have two octets.
+    pub(crate) fn asks_for_all_short(&self, speaker: &mut Speaker) -> Result<()> {
+        let [_, _, high, low] = FAR.to_be_bytes();
+        let attributes = [
+            octets::origin(0),
+            octets::attribute(octets::WELL_KNOWN, 2, &[2, 1, high, low]),
+            octets::reach(RTC, &speaker.local.octets(), &octets::DEFAULT_TARGET),
+        ];
+        speaker.send(&octets::update(&[], &attributes, &[]))?;
         speaker.end(RTC)
     }
 

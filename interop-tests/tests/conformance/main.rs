@@ -8,10 +8,17 @@ mod attributes;
 mod bed;
 mod cases;
 mod heard;
+mod load;
+mod memberships;
 mod octets;
+mod reflection;
+mod refresh;
+mod restart;
+mod routes;
 mod speaker;
 mod watcher;
 
 mod headers;
+mod old_controllers;
 mod opens;
 mod states;

@@ -11,7 +11,7 @@ use crate::heard::{Heard, Key, Told};
 use crate::octets::{self, Family, KEEPALIVE, NOTIFICATION, OPEN};
 
 /// No case waits longer for anything it does not say a time for.
-pub(crate) const CEILING: Duration = Duration::from_secs(20);
+pub(crate) const CEILING: Duration = Duration::from_secs(30);
 
 /// What came out of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
