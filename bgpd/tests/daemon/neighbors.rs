@@ -22,6 +22,12 @@ fn router(federation: &Federation, last: u8, ours: u32, theirs: u32) -> Fake {
     federation.fake(session, last, 1, 1024)
 }
 
+/// Waits until the control node `os` knows the AS of a neighbor, which it does once the OPEN is accepted.
+async fn is_of(federation: &Federation, last: u8, asn: u32) {
+    let neighbor = || federation.neighbor("os", last);
+    eventually("its AS is known", neighbor, |answer| answer["asn"] == asn).await;
+}
+
 /// The NOTIFICATION that it got last, as code and subcode.
 fn told(fake: &Fake) -> Option<(u8, u8)> {
     match &fake.downs.last()?.reason {
@@ -77,10 +83,9 @@ max-peers = 2
 "#;
     let federation = Federation::start_also(more, &[]);
     let mut one = router(&federation, 129, 64_800, 64_512);
-    let mut another = router(&federation, 130, 64_950, 64_512);
-    let mut stranger = router(&federation, 131, 64_700, 64_512);
     one.up().await;
-    assert_eq!(federation.neighbor("os", 129).await["asn"], 64_800);
+    is_of(&federation, 129, 64_800).await;
+    let mut stranger = router(&federation, 131, 64_700, 64_512);
     let refused = || async { stranger.peer.status().last_down };
     let is_bad_as = |last: &Option<(DownReason, _)>| {
         last.as_ref().is_some_and(
@@ -89,8 +94,9 @@ max-peers = 2
     };
     eventually("it is told that its AS is wrong", refused, is_bad_as).await;
     stranger.peer.remove().await;
+    let mut another = router(&federation, 130, 64_950, 64_512);
     another.up().await;
-    assert_eq!(federation.neighbor("os", 130).await["asn"], 64_950);
+    is_of(&federation, 130, 64_950).await;
 
     let late = router(&federation, 132, 64_900, 64_512);
     let refused = || async { late.peer.status().last_down };

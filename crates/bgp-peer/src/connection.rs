@@ -275,7 +275,9 @@ impl Connection {
     fn hand(&self, lane: Lane) {
         // A full lane means that the peer reads nothing: another KEEPALIVE would not help, and the send
         // hold timer runs.
+        self.writer.queue.say();
         if self.lane.try_send(Box::new(lane)).is_err() {
+            self.writer.queue.said();
             tracing::debug!("the peer reads too slowly for a message of the session");
         }
     }

@@ -27,6 +27,8 @@ struct Items {
     waiting: VecDeque<Item>,
     /// The task has something to write: nobody else may.
     is_writing: bool,
+    /// Messages of the session that the task has not heard yet: they come first.
+    unheard: usize,
 }
 
 /// One push in the queue.
@@ -61,7 +63,7 @@ impl Queue {
         if self.closed.load(SeqCst) {
             return Err(PushError::Closed);
         }
-        let is_idle = !items.is_writing && items.waiting.is_empty();
+        let is_idle = !items.is_writing && items.unheard == 0 && items.waiting.is_empty();
         let octets = push.octets();
         let written = if is_idle { write(&push) } else { 0 };
         if written > 0 && written >= octets {
@@ -83,6 +85,19 @@ impl Queue {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// The session hands the task a message: no push may go out before it, or the first routes would
+    /// overtake the KEEPALIVE that the peer waits for.
+    pub(crate) fn say(&self) {
+        self.items().unheard += 1;
+    }
+
+    /// The task has such a message, or nobody will ever have it.
+    pub(crate) fn said(&self) {
+        let mut items = self.items();
+        items.unheard = items.unheard.saturating_sub(1);
+        items.is_writing = true;
     }
 
     /// Gives what waits to `take`, until that says that it has enough or, at the end, whether it has
@@ -208,6 +223,30 @@ mod tests {
         assert_eq!(push(&queue, 50_000), Ok(()));
         assert_eq!(push(&queue, 1), Err(PushError::Full));
         assert_eq!(queue.octets(), 50_000);
+    }
+
+    #[test]
+    fn no_push_overtakes_a_message_of_the_session() {
+        let queue = Queue::new(10_000);
+        let is_written_at_once = || {
+            let mut asked = false;
+            let pushed = queue.push(batch(100), |_| {
+                asked = true;
+                100
+            });
+            assert_eq!(pushed, Ok(()));
+            asked
+        };
+        assert!(is_written_at_once());
+        queue.say();
+        // The task looks for pushes before it has heard of the message.
+        assert!(take_one(&queue, Taken::Nothing).is_none());
+        assert!(!is_written_at_once());
+        queue.said();
+        assert!(take_one(&queue, Taken::Something).is_some());
+        assert!(!is_written_at_once(), "it is being written");
+        while take_one(&queue, Taken::Nothing).is_some() {}
+        assert!(is_written_at_once());
     }
 
     #[test]
