@@ -5,7 +5,9 @@ mod limits;
 mod paths;
 mod reload;
 mod sessions;
+mod stale;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,12 +20,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::convergence::{Convergence, Standing};
-use crate::deliver::{SessionEvent, ToShards};
+use crate::deliver::{Refreshing, SessionEvent, ToShards};
 use crate::lanes::Lanes;
+use crate::listening::Listening;
 use crate::neighbor::NeighborState;
 use crate::paths::{PathLost, Paths};
 use crate::peer_table::{Ending, Entry, PeerTable};
-use crate::peering::{Terms, session};
+use crate::peering::Terms;
 use crate::running::{Running, seconds};
 use crate::shard_thread::ShardInput;
 use crate::timers::Timers;
@@ -56,6 +59,7 @@ pub(crate) struct Outboxes {
 
 pub(crate) struct Control {
     running: Running,
+    listening: Listening,
     peers: PeerTable,
     timers: Timers,
     lanes: Lanes,
@@ -66,9 +70,10 @@ pub(crate) struct Control {
 
 impl Control {
     /// Starts the configured peers.
-    pub(crate) fn new(running: Running, outboxes: Outboxes) -> Self {
+    pub(crate) fn new(running: Running, listening: Listening, outboxes: Outboxes) -> Self {
         let mut control = Self {
             running,
+            listening,
             peers: PeerTable::default(),
             timers: Timers::default(),
             lanes: Lanes::new(Arc::clone(&outboxes.shards)),
@@ -146,9 +151,10 @@ impl Control {
         }
         let number = self.peers.free_number()?;
         let identity = self.running.identity();
-        let config = session(&identity, &spec, address, !self.convergence.is_over());
+        let config = self.running.session(&spec, address, !self.convergence.is_over());
         let is_shut_down = spec.is_shut_down();
         let (terms, newest) = watch::channel(Terms::new(spec, self.running.others()));
+        let refreshing = Refreshing::default();
         let deliver = ToShards {
             peer: number,
             identity,
@@ -156,8 +162,11 @@ impl Control {
             shards: Arc::clone(&self.outboxes.shards),
             control: self.outboxes.sessions.clone(),
             map: ShardMap::new(identity.shards),
-            retained: Vec::new(),
-            ended: std::collections::BTreeSet::new(),
+            retained: None,
+            refreshing: Arc::clone(&refreshing),
+            ended: BTreeSet::new(),
+            marks_refreshes: false,
+            first_refresh: true,
         };
         let entry = Entry {
             address,
@@ -169,7 +178,9 @@ impl Control {
             told: None,
             epoch: 0,
             stale: Vec::new(),
-            ended: std::collections::BTreeSet::new(),
+            long_lived: BTreeMap::new(),
+            refreshing,
+            ended: BTreeSet::new(),
             flaps: 0,
             last_seen: Instant::now(),
             away_until: Instant::now(),
@@ -207,7 +218,7 @@ impl Control {
             Command::Reload(reply) => {
                 let outcome = self.running.reload();
                 let reloaded = outcome.map(|accepted| {
-                    self.apply(&accepted.changes);
+                    self.apply(&accepted);
                     accepted.reply
                 });
                 match &reloaded {

@@ -1,9 +1,10 @@
 //! From a session to the shards: divides what it heard, and waits where a shard has no room.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Writer};
+use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Retained, Writer};
 use bgp_rib::{Input, PeerIx, ShardMap};
 use bgp_wire::{AfiSafi, RouteRefresh, Update};
 use tokio::sync::{mpsc, watch};
@@ -25,8 +26,12 @@ pub(crate) enum SessionEventKind {
         session: Arc<Established>,
         told: Terms,
         queue: Writer,
+        /// Families of which routes of the session before are still kept.
+        stale: Vec<AfiSafi>,
     },
     EndOfRib(AfiSafi),
+    /// The peer tells routes again, for the first time in its session.
+    Refreshing,
     Down(Down),
 }
 
@@ -39,25 +44,49 @@ pub(crate) struct ToShards {
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
     pub(crate) control: mpsc::Sender<SessionEvent>,
     pub(crate) map: ShardMap,
-    /// Families kept from the session before.
-    pub(crate) retained: Vec<AfiSafi>,
+    /// Kept from the session before.
+    pub(crate) retained: Option<Kept>,
+    /// Answers of the peer to our requests that have begun and not ended (RFC 7313), since when.
+    pub(crate) refreshing: Refreshing,
     /// Families of which the control task knows the End-of-RIB: a peer that repeats it all the time
     /// shall not keep the control task busy.
     pub(crate) ended: BTreeSet<AfiSafi>,
+    /// Whether both sides of this session mark their answers to requests (RFC 7313).
+    pub(crate) marks_refreshes: bool,
+    /// Whether the control task has not heard yet that such an answer began in this session.
+    pub(crate) first_refresh: bool,
 }
+
+/// Routes that outlive a session.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) families: Vec<AfiSafi>,
+    /// From then on they are long-lived stale, if they are kept at all (RFC 9494).
+    pub(crate) restart_ends: Instant,
+}
+
+impl Kept {
+    /// Whether routes of a family stay now that the peer is back: not when it has lost its forwarding
+    /// state meanwhile (RFC 4724 §4.2, RFC 9494 §4.3).
+    fn outlives(&self, session: &Established, family: AfiSafi) -> bool {
+        let agreement = &session.agreement;
+        if Instant::now() < self.restart_ends {
+            return agreement.restart.as_ref().is_some_and(|r| r.forwarding.contains(&family));
+        }
+        agreement.long_lived.iter().any(|entry| entry.family == family && entry.forwarding)
+    }
+}
+
+/// When the peer began to tell its routes of a family again, shared with the control task, which does
+/// not wait for the end for ever (RFC 7313 §4).
+pub(crate) type Refreshing = Arc<Mutex<BTreeMap<AfiSafi, Instant>>>;
 
 impl Deliver for ToShards {
     async fn deliver(&mut self, event: PeerEvent) -> Result<(), Gone> {
         match event {
             PeerEvent::Up(session, writer) => self.up(session, writer).await,
             PeerEvent::Updates(updates) => self.updates(updates).await,
-            PeerEvent::Refresh(refresh) if refresh.subtype == RouteRefresh::REQUEST => {
-                let (peer, family) = (self.peer, refresh.family);
-                self.all(|| Input::RouteRefresh { peer, family }).await
-            }
-            // The marks around an answer to our own request (RFC 7313) change nothing here: what
-            // was not repeated is still what the peer last said.
-            PeerEvent::Refresh(_) => Ok(()),
+            PeerEvent::Refresh(refresh) => self.refresh(refresh).await,
             PeerEvent::Drained => {
                 let peer = self.peer;
                 self.all(|| Input::Drained { peer }).await
@@ -70,6 +99,7 @@ impl Deliver for ToShards {
 impl ToShards {
     async fn up(&mut self, session: Arc<Established>, writer: Writer) -> Result<(), Gone> {
         self.ended.clear();
+        self.first_refresh = true;
         let terms = self.terms.borrow_and_update().clone();
         let view = Arc::new(view(&self.identity, &terms, &session));
         let number = session.epoch;
@@ -80,15 +110,48 @@ impl ToShards {
                 .await
                 .map_err(|_| Gone)?;
         }
-        // RFC 4724 §4.2: a family whose forwarding state the peer has lost is not kept any longer.
-        let forwarding = session.agreement.restart.as_ref().map_or(&[][..], |r| &r.forwarding);
         let peer = self.peer;
-        for family in std::mem::take(&mut self.retained) {
-            if !forwarding.contains(&family) {
-                self.all(|| Input::StaleSweep { peer, family }).await?;
+        let (mut stale, mut lost) = (Vec::new(), Vec::new());
+        if let Some(kept) = self.retained.take() {
+            (stale, lost) =
+                kept.families.iter().partition(|family| kept.outlives(&session, **family));
+        }
+        for family in lost {
+            self.all(|| Input::StaleSweep { peer, family }).await?;
+        }
+        self.marks_refreshes = session.agreement.enhanced_route_refresh;
+        let told = terms;
+        self.tell(SessionEventKind::Up { session, told, queue: writer, stale }).await
+    }
+
+    /// A request for our routes, or a mark around the peer's answer to one of ours.
+    async fn refresh(&mut self, refresh: RouteRefresh) -> Result<(), Gone> {
+        let (peer, family) = (self.peer, refresh.family);
+        let begin = match refresh.subtype {
+            RouteRefresh::REQUEST => {
+                return self.all(|| Input::RouteRefresh { peer, family }).await;
+            }
+            RouteRefresh::BEGIN => true,
+            RouteRefresh::END => false,
+            _ => return Ok(()),
+        };
+        if !self.marks_refreshes {
+            return Ok(());
+        }
+        {
+            let mut refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+            match begin {
+                true => drop(refreshing.insert(family, Instant::now())),
+                false if refreshing.remove(&family).is_some() => {}
+                // It ends what has not begun, or took too long.
+                false => return Ok(()),
             }
         }
-        self.tell(SessionEventKind::Up { session, told: terms, queue: writer }).await
+        self.all(|| Input::RefreshMark { peer, family, begin }).await?;
+        if begin && std::mem::take(&mut self.first_refresh) {
+            self.tell(SessionEventKind::Refreshing).await?;
+        }
+        Ok(())
     }
 
     async fn updates(&mut self, updates: Vec<Update>) -> Result<(), Gone> {
@@ -119,12 +182,34 @@ impl ToShards {
         Ok(())
     }
 
-    async fn down(&mut self, down: Down) -> Result<(), Gone> {
+    async fn down(&mut self, mut down: Down) -> Result<(), Gone> {
+        if let Some(retained) = &mut down.retained {
+            self.bound(retained);
+        }
         let peer = self.peer;
-        self.retained = down.retained.as_ref().map(|r| r.families.clone()).unwrap_or_default();
-        let retained = self.retained.clone();
+        self.retained = down.retained.as_ref().map(|retained| Kept {
+            families: retained.families.clone(),
+            restart_ends: Instant::now() + retained.restart_time,
+        });
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let retained = down.retained.as_ref().map(|r| r.families.clone()).unwrap_or_default();
         self.all(|| Input::PeerDown { peer, retained: retained.clone() }).await?;
         self.tell(SessionEventKind::Down(down)).await
+    }
+
+    /// A peer keeps nothing longer here than the topology permits, whatever it asks for.
+    fn bound(&self, retained: &mut Retained) {
+        let terms = self.terms.borrow();
+        let seconds = |time: u32| Duration::from_secs(time.into());
+        let options = &terms.spec.options;
+        if let Some(longest) = options.max_restart_time {
+            retained.restart_time = retained.restart_time.min(seconds(longest.into()));
+        }
+        let longest = seconds(options.long_lived_time.unwrap_or_default());
+        retained.long_lived.retain(|_| !longest.is_zero());
+        for (_, time) in &mut retained.long_lived {
+            *time = longest.min(*time);
+        }
     }
 
     async fn all(&self, input: impl Fn() -> Input) -> Result<(), Gone> {

@@ -12,11 +12,13 @@ mod gauges;
 mod http;
 mod journal;
 mod lanes;
+mod listening;
 mod neighbor;
 mod paths;
 mod peer_table;
 mod peering;
 mod running;
+mod secrets;
 mod shard_thread;
 mod timers;
 
@@ -27,9 +29,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use bfd::socket::Driver;
-use bgp_peer::Listener;
 use bgp_rib::{Output, Shard, ShardConfig};
 use clap::Parser;
 use daemon::signals::{Signal, Signals};
@@ -42,8 +43,8 @@ use crate::args::Args;
 use crate::control::{Command, Control, Inboxes, Outboxes};
 use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
+use crate::listening::Listening;
 use crate::paths::Paths;
-use crate::peering::Identity;
 use crate::running::Running;
 use crate::shard_thread::{INBOX, ShardThread};
 
@@ -88,11 +89,15 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let identity = running.identity();
     let claim = Claim::take(&args.run_dir, &node)?;
     let listen = args.listen.unwrap_or(SocketAddr::new(identity.address, running.port()));
-    let listener = Listener::bind(listen).with_context(|| {
+    let (connections, connection_inbox) = mpsc::channel(CONTROL_INBOX);
+    let mut listening = Listening::bind(listen, connections).with_context(|| {
         format!(
             "cannot listen on {listen}: is the address on this machine, and may we use the port?"
         )
     })?;
+    if !listening.follow(&running.others().peers, running.secrets()) {
+        bail!("not all peers of the topology could connect; the reason is in the log");
+    }
     let api_listeners = daemon::http::Listeners::bind(claim.socket(), args.http).await?;
 
     let mut registry = metrics::registry("arcus-bgpd");
@@ -102,16 +107,18 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let shutdown = supervisor.shutdown();
 
     let (shard_events, shard_inbox) = mpsc::channel(CONTROL_INBOX);
-    let shards = spawn_shards(&args, &identity, &gauges, &shard_events, &mut supervisor)?;
+    let shards = spawn_shards(&args, &running, &gauges, &shard_events, &mut supervisor)?;
     let (sessions, session_inbox) = mpsc::channel(CONTROL_INBOX);
     let (removed, removed_inbox) = mpsc::channel(CONTROL_INBOX);
     let (commands, command_inbox) = mpsc::channel(CONTROL_INBOX);
-    let (connections, connection_inbox) = mpsc::channel(CONTROL_INBOX);
     let (lost, lost_inbox) = mpsc::channel(CONTROL_INBOX);
     let (paths, driver) = Paths::new(lost);
     supervisor.spawn_thread("bfd", move || watch_paths(driver))?;
-    let shards_of = Arc::clone(&shards);
-    let control = Control::new(running, Outboxes { sessions, shards: shards_of, removed, paths });
+    let control = Control::new(
+        running,
+        listening,
+        Outboxes { sessions, shards: Arc::clone(&shards), removed, paths },
+    );
     let inboxes = Inboxes {
         commands: command_inbox,
         connections: connection_inbox,
@@ -122,15 +129,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     let ending = shutdown.clone();
     supervisor.spawn("control", control.run(inboxes, async move { ending.cancelled().await }));
-    let ending = shutdown.clone();
-    supervisor.spawn("listener", async move {
-        loop {
-            tokio::select! {
-                () = ending.cancelled() => return anyhow::Ok(()),
-                incoming = listener.accept() => connections.send(incoming).await?,
-            }
-        }
-    });
     let api = http::Api { commands: commands.clone(), shards, gauges: neighbor_gauges };
     let router = http::router(api, metrics::router(registry));
     supervisor.spawn("http", daemon::http::serve(api_listeners, router, shutdown));
@@ -184,12 +182,12 @@ fn watch_paths(driver: Driver) -> anyhow::Result<()> {
 
 fn spawn_shards(
     args: &Args,
-    identity: &Identity,
+    running: &Running,
     gauges: &TableGauges,
     events: &mpsc::Sender<Output>,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<Arc<[mpsc::Sender<shard_thread::ShardInput>]>> {
-    let mut inboxes = Vec::new();
+    let (mut inboxes, identity) = (Vec::new(), running.identity());
     let hash_seed =
         std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), identity.address);
     for number in 0..identity.shards {
@@ -199,8 +197,8 @@ fn spawn_shards(
             local_as: identity.asn,
             router_id: identity.router_id,
             cluster_id: identity.cluster_id,
-            decision: bgp_rib::DecisionOptions::default(),
-            client_to_client: true,
+            decision: running.decision(),
+            client_to_client: running.client_to_client(),
             hash_seed,
         };
         let journal =

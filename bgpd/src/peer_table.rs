@@ -4,7 +4,7 @@ use std::collections::hash_map;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arcus_config::PeerSpec;
 use bgp_peer::{Established, Peer, Then, Writer};
@@ -13,6 +13,7 @@ use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
 use tokio::sync::watch;
 
+use crate::deliver::Refreshing;
 use crate::paths::WatchedPath;
 use crate::peering::Terms;
 
@@ -34,6 +35,11 @@ pub(crate) struct Entry {
     pub(crate) epoch: u64,
     /// Families whose routes are kept from the session before.
     pub(crate) stale: Vec<AfiSafi>,
+    /// Of these, when those may stay longer that are long-lived (RFC 9494): the end of their restart
+    /// time makes them so, and then they have this long.
+    pub(crate) long_lived: BTreeMap<AfiSafi, LongLived>,
+    /// Answers of the peer to our requests that have begun and not ended.
+    pub(crate) refreshing: Refreshing,
     /// Families whose End-of-RIB has come in this session.
     pub(crate) ended: BTreeSet<AfiSafi>,
     pub(crate) flaps: u64,
@@ -44,6 +50,15 @@ pub(crate) struct Entry {
     pub(crate) unsaid: Option<Ending>,
     /// Where its path is watched.
     pub(crate) path: Option<WatchedPath>,
+}
+
+/// How much longer routes of one family are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LongLived {
+    /// So long after the restart time.
+    For(Duration),
+    /// They are long-lived stale now.
+    Until(Instant),
 }
 
 /// How we end a session.

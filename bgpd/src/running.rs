@@ -1,14 +1,18 @@
 //! The topology that is running, and who we are in it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arcus_api::v1::{Reloaded, TopologyStatus};
-use arcus_config::{Change, Topology};
+use arcus_config::{Change, Cloud, Decision, PeerSpec, Topology};
+use bgp_peer::PeerConfig;
+use bgp_rib::DecisionOptions;
 
-use crate::peering::{Identity, Others};
+use crate::peering::{Identity, Others, session};
+use crate::secrets::Secrets;
 
 /// One generation of the topology file.
 pub(crate) struct Running {
@@ -17,6 +21,7 @@ pub(crate) struct Running {
     shards: u16,
     topology: Topology,
     others: Arc<Others>,
+    secrets: Secrets,
     generation: u64,
     loaded_at: u64,
     last_error: Option<String>,
@@ -25,6 +30,8 @@ pub(crate) struct Running {
 /// What a new generation means for the peers.
 pub(crate) struct Accepted {
     pub(crate) changes: Vec<Change>,
+    /// Peers whose keys are other ones now, though their entries say the same.
+    pub(crate) rekeyed: Vec<Arc<PeerSpec>>,
     pub(crate) reply: Reloaded,
 }
 
@@ -35,11 +42,13 @@ impl Running {
     /// The mistake with its place, or that there is no such control node.
     pub(crate) fn read(file: PathBuf, node: &str, shards: u16) -> Result<Self, String> {
         let topology = arcus_config::read(&file).map_err(|error| error.to_string())?;
+        let others = Arc::new(others(&topology, node));
         let running = Self {
             file,
             node: node.to_owned(),
             shards,
-            others: Arc::new(others(&topology, node)),
+            secrets: Secrets::read(&others.peers)?,
+            others,
             topology,
             generation: 1,
             loaded_at: seconds(SystemTime::now()),
@@ -84,6 +93,35 @@ impl Running {
         &self.others
     }
 
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// How the peer at an address is reached by its entry, and what our OPEN to it says.
+    pub(crate) fn session(&self, spec: &PeerSpec, remote: IpAddr, restarting: bool) -> PeerConfig {
+        PeerConfig {
+            security: self.secrets.security(spec),
+            ..session(&self.identity(), &self.node, spec, remote, restarting)
+        }
+    }
+
+    /// How the shards choose among paths.
+    pub(crate) fn decision(&self) -> DecisionOptions {
+        self.cloud().map_or_else(DecisionOptions::default, |cloud| {
+            let Decision { always_compare_med, missing_med_is_worst, aigp } = cloud.decision;
+            DecisionOptions { always_compare_med, missing_med_is_worst, aigp }
+        })
+    }
+
+    /// Whether the shards reflect from one client to another.
+    pub(crate) fn client_to_client(&self) -> bool {
+        self.cloud().is_none_or(|cloud| cloud.client_to_client)
+    }
+
+    fn cloud(&self) -> Option<&Cloud> {
+        self.topology.control_node(&self.node).map(|(cloud, _)| cloud)
+    }
+
     /// Whether nodes may connect to this control node.
     pub(crate) fn has_nodes(&self) -> bool {
         self.topology
@@ -97,16 +135,13 @@ impl Running {
     /// Why it is refused; nothing has changed then, but the status tells of it.
     pub(crate) fn reload(&mut self) -> Result<Accepted, String> {
         let read = arcus_config::read(&self.file).map_err(|error| error.to_string());
-        let new = read.and_then(|new| match self.identity_in(&new)? {
-            same if same == self.identity() && self.port_in(&new) == self.port() => Ok(new),
-            _ => Err(format!(
-                "AS, address, port, router id or cluster id of `{}` has changed in {}; restart the daemon \
-                 to take it",
-                self.node,
-                self.file.display()
-            )),
+        let new = read.and_then(|new| {
+            self.may_become(&new)?;
+            let others = others(&new, &self.node);
+            let secrets = Secrets::read(&others.peers)?;
+            Ok((new, others, secrets))
         });
-        let new = match new {
+        let (new, others, secrets) = match new {
             Ok(new) => new,
             Err(error) => {
                 self.last_error = Some(error.clone());
@@ -114,13 +149,43 @@ impl Running {
             }
         };
         let changes = arcus_config::plan(&self.topology, &new);
-        self.others = Arc::new(others(&new, &self.node));
+        let rekeyed = others
+            .peers
+            .iter()
+            .filter(|peer| self.others.peers.contains(peer))
+            .filter(|peer| self.secrets.security(peer) != secrets.security(peer))
+            .cloned()
+            .collect();
+        self.others = Arc::new(others);
+        self.secrets = secrets;
         self.topology = new;
         self.generation += 1;
         self.loaded_at = seconds(SystemTime::now());
         self.last_error = None;
         let lines = changes.iter().map(ToString::to_string).collect();
-        Ok(Accepted { reply: Reloaded { topology: self.status(), changes: lines }, changes })
+        let reply = Reloaded { topology: self.status(), changes: lines };
+        Ok(Accepted { changes, rekeyed, reply })
+    }
+
+    /// Refuses a topology in which we are somebody else, or choose in another way: what the tables
+    /// hold was made by what we were when we started.
+    fn may_become(&self, new: &Topology) -> Result<(), String> {
+        let rules = |topology: &Topology| {
+            let (cloud, _) = topology.control_node(&self.node)?;
+            Some((cloud.decision, cloud.client_to_client))
+        };
+        let is_same = self.identity_in(new)? == self.identity()
+            && self.port_in(new) == self.port()
+            && rules(new) == rules(&self.topology);
+        if is_same {
+            return Ok(());
+        }
+        Err(format!(
+            "AS, address, port, router id, cluster id, decision or client-to-client of `{}` has \
+             changed in {}; restart the daemon to take it",
+            self.node,
+            self.file.display()
+        ))
     }
 
     pub(crate) fn status(&self) -> TopologyStatus {

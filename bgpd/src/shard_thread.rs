@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bgp_peer::{Push, PushError, Writer};
 use bgp_rib::{Answer, Batch, Full, Input, Mark, Output, PeerIx, PeerView, Query, Shard, Sink};
-use bgp_wire::AfiSafi;
+use bgp_wire::{AfiSafi, RouteRefresh};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use tokio::sync::{mpsc, oneshot};
@@ -176,7 +176,7 @@ struct Queue {
     session: u64,
     writer: Writer,
     /// Marks that could not be pushed yet, or may not.
-    marks: BTreeSet<AfiSafi>,
+    marks: BTreeSet<Mark>,
 }
 
 impl Writers {
@@ -225,12 +225,20 @@ impl Queue {
     /// Pushes the marks that may go. One that finds no room stays: the queue says when it has drained.
     fn push_marks(&mut self, shard: u16, withhold: bool) {
         let writer = &self.writer;
-        self.marks.retain(|family| {
+        self.marks.retain(|mark| {
             // Memberships are never withheld: peers wait for them before they tell us anything.
-            let may_go = !withhold || *family == AfiSafi::RTC;
-            let push = Push::EndOfRib { family: *family, shard };
-            !may_go || writer.try_push(push) == Err(PushError::Full)
+            let may_go = !withhold || !matches!(mark, Mark::EndOfRib(of) if *of != AfiSafi::RTC);
+            !may_go || writer.try_push(as_push(*mark, shard)) == Err(PushError::Full)
         });
+    }
+}
+
+fn as_push(mark: Mark, shard: u16) -> Push {
+    let refresh = |family, subtype| Push::Refresh { family, subtype, shard };
+    match mark {
+        Mark::EndOfRib(family) => Push::EndOfRib { family, shard },
+        Mark::RefreshBegin(family) => refresh(family, RouteRefresh::BEGIN),
+        Mark::RefreshEnd(family) => refresh(family, RouteRefresh::END),
     }
 }
 
@@ -252,11 +260,14 @@ impl Sink for Writers {
         if batch.marks.is_empty() && queue.marks.is_empty() {
             return Ok(());
         }
-        queue.marks.extend(batch.marks.iter().filter_map(|mark| match mark {
-            Mark::EndOfRib(family) => Some(*family),
-            // No view asks for them: the sessions do not negotiate RFC 7313.
-            Mark::RefreshBegin(_) | Mark::RefreshEnd(_) => None,
-        }));
+        for mark in &batch.marks {
+            if !matches!(mark, Mark::RefreshBegin(_)) {
+                queue.marks.insert(*mark);
+            } else if queue.writer.try_push(as_push(*mark, shard)) == Err(PushError::Full) {
+                // It goes before what follows, or not at all.
+                return Err(Full);
+            }
+        }
         queue.push_marks(shard, withhold);
         Ok(())
     }

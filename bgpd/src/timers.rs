@@ -12,6 +12,10 @@ pub(crate) enum Timer {
     Memberships,
     /// What is still stale of the peer goes.
     Stale,
+    /// What is long-lived stale of the peer goes.
+    LongLived,
+    /// An answer to our request for routes that has begun shall have ended.
+    Refresh,
     /// A session that was too busy to hear that it ends is told again.
     Unsaid,
     /// A peer from a prefix that has not come back is forgotten.

@@ -6,6 +6,7 @@
 //! anything changes. Knows no daemon and no socket.
 
 mod allocate;
+mod ao_keys;
 mod check;
 mod encapsulation;
 mod error;
@@ -25,13 +26,15 @@ mod topology;
 mod value;
 
 pub use allocate::{Allocation, allocate};
+pub use ao_keys::{AoKey, ao_keys};
 pub use bgp_wire::{AfiSafi, RouteTarget};
 pub use encapsulation::Encapsulation;
 pub use error::ConfigError;
 pub use hold_time::{HoldTime, HoldTimeError};
 pub use neighbor::{Neighbor, PeerAs, Remote};
 pub use options::{
-    AsnRange, Bfd, FilePath, Interface, NextHop, PeerOptions, RemovePrivateAs, Rewrite, Role,
+    AoAlgorithm, AsnRange, Bfd, FilePath, Interface, NextHop, PeerOptions, RemovePrivateAs,
+    Rewrite, Role,
 };
 pub use peers::{GatewayTargets, PeerRole, PeerSpec};
 pub use plan::{Change, Effect, Part, plan};

@@ -10,9 +10,11 @@ mod values;
 use std::net::IpAddr;
 
 pub use self::{
-    choices::{NextHop, RemovePrivateAs, Role},
+    choices::{AoAlgorithm, NextHop, RemovePrivateAs, Role},
     values::{AsnRange, Bfd, FilePath, Interface, Rewrite},
 };
+
+pub(crate) use self::values::KeyId;
 
 use self::values::Bounded;
 use crate::{
@@ -110,6 +112,8 @@ options! {
         connect_retry: u32 as Bounded<1, 3600>, "connect-retry", Keep;
         /// Seconds that it keeps our routes while we restart; 0 is no graceful restart.
         graceful_restart_time: u16 as RestartTime, "graceful-restart-time", Reset;
+        /// Seconds that its own routes are kept at most while it restarts, whatever it asks. 4095.
+        max_restart_time: u16 as RestartTime, "max-restart-time", Keep;
         /// Seconds that routes stay, least preferred, after the restart time (RFC 9494). 0: none.
         long_lived_time: u32 as Bounded<0, 0x00ff_ffff>, "long-lived-time", Reset;
         /// The AS that we pretend to be.
@@ -134,7 +138,7 @@ options! {
         first_as: bool as bool, "first-as", Refresh;
         /// Longest path that is taken from it. No limit.
         max_as_path: u16 as Bounded<1, 1000>, "max-as-path", Refresh;
-        /// Whether the accumulated metric is taken and told (RFC 7311). `false`.
+        /// Whether the accumulated metric is exchanged with a peer of another AS (RFC 7311). `false`.
         aigp: bool as bool, "aigp", Refresh;
         /// Of unicast routes that it is told. Unchanged.
         next_hop: NextHop as NextHop, "next-hop", Keep;

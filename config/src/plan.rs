@@ -148,7 +148,11 @@ fn cloud(old: &Cloud, new: &Cloud) -> Details {
     let (before, now) = (&old.decision, &new.decision);
     let key = |key: &str| format!("decision.{key}");
     details.value(&key("always-compare-med"), &before.always_compare_med, &now.always_compare_med);
-    details.value(&key("deterministic-med"), &before.deterministic_med, &now.deterministic_med);
+    details.value(
+        &key("missing-med-is-worst"),
+        &before.missing_med_is_worst,
+        &now.missing_med_is_worst,
+    );
     details.value(&key("aigp"), &before.aigp, &now.aigp);
     let clouds: BTreeSet<&String> = old.peers.keys().chain(new.peers.keys()).collect();
     let nothing = PeerOptions::default();

@@ -61,15 +61,15 @@ pub struct Cloud {
 pub struct Decision {
     /// MED counts between paths of different neighbouring ASes, too. `false`.
     pub always_compare_med: bool,
-    /// The order in which paths came never matters (RFC 4451 section 3.3). `true`.
-    pub deterministic_med: bool,
-    /// The accumulated metric counts, behind `LOCAL_PREF` (RFC 7311). `false`.
+    /// A route without MED counts as the worst, not as the best (RFC 4451 section 2.2). `false`.
+    pub missing_med_is_worst: bool,
+    /// The accumulated metric counts, behind `LOCAL_PREF` (RFC 7311). `true`.
     pub aigp: bool,
 }
 
 impl Default for Decision {
     fn default() -> Self {
-        Self { always_compare_med: false, deterministic_med: true, aigp: false }
+        Self { always_compare_med: false, missing_med_is_worst: false, aigp: true }
     }
 }
 

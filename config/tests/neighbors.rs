@@ -43,6 +43,7 @@ hold-time = 9
 keepalive = 2
 connect-retry = 5
 graceful-restart-time = 30
+max-restart-time = 300
 long-lived-time = 3600
 local-as = 64600
 local-as-no-prepend = true

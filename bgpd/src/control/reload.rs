@@ -9,13 +9,17 @@ use bgp_session::cease::Cease;
 use tracing::warn;
 
 use super::{Control, Ending};
-use crate::peering::{Terms, session};
+use crate::peering::Terms;
+use crate::running::Accepted;
 
 impl Control {
     /// Makes the peers follow the running topology.
-    pub(super) fn apply(&mut self, changes: &[Change]) {
+    pub(super) fn apply(&mut self, accepted: &Accepted) {
+        // Before anybody connects anew.
+        let (peers, secrets) = (&self.running.others().peers, self.running.secrets());
+        self.listening.follow(peers, secrets);
         let me = self.running.node().to_owned();
-        for change in changes {
+        for change in &accepted.changes {
             match change {
                 Change::PeerAdded { control_node, peer } if *control_node == me => {
                     if let Remote::Address(address) = &peer.remote {
@@ -33,6 +37,9 @@ impl Control {
                 }
                 _ => {}
             }
+        }
+        for spec in &accepted.rekeyed {
+            self.change(spec, Effect::Reset);
         }
         self.renew_terms();
         self.send_away_misplaced();
@@ -77,7 +84,7 @@ impl Control {
     }
 
     fn change(&mut self, new: &PeerSpec, effect: Effect) {
-        let (identity, new) = (self.running.identity(), self.shared(new));
+        let new = self.shared(new);
         let terms = Terms::new(Arc::clone(&new), self.running.others());
         let restarting = !self.convergence.is_over();
         for number in self.running_by(&new) {
@@ -92,7 +99,7 @@ impl Control {
                 }
                 continue;
             }
-            let config = session(&identity, &new, entry.address, restarting);
+            let config = self.running.session(&new, entry.address, restarting);
             if entry.peer.reconfigure(config).is_err() {
                 warn!(peer = %entry.address, "the session is busy and goes on as it was");
             } else if new.is_shut_down() {

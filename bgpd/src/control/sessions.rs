@@ -23,7 +23,7 @@ use crate::timers::Timer;
 const MEMBERSHIPS_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a peer that is up again may take to tell its routes anew (RFC 4724 §4.2).
-const END_OF_RIB_WAIT: Duration = Duration::from_mins(5);
+pub(super) const END_OF_RIB_WAIT: Duration = Duration::from_mins(5);
 
 impl Control {
     pub(super) fn session_event(&mut self, SessionEvent { peer, kind }: SessionEvent) {
@@ -36,13 +36,18 @@ impl Control {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         entry.last_seen = now;
         match kind {
-            SessionEventKind::Up { session, told, queue } => {
+            SessionEventKind::Up { session, told, queue, stale } => {
                 entry.queue = Some(queue);
+                entry.stale = stale;
                 self.up(peer, session, told, now);
             }
             SessionEventKind::EndOfRib(family) => {
                 entry.ended.insert(family);
                 entry.stale.retain(|stale| *stale != family);
+            }
+            SessionEventKind::Refreshing => {
+                let epoch = entry.epoch;
+                self.timers.set(now + END_OF_RIB_WAIT, peer, epoch, Timer::Refresh);
             }
             SessionEventKind::Down(down) => self.down(peer, &down, now),
         }
@@ -57,8 +62,7 @@ impl Control {
             hold_time = session.agreement.hold_time.secs(),
             "session up"
         );
-        let forwarding = session.agreement.restart.as_ref().map_or(&[][..], |r| &r.forwarding);
-        entry.stale.retain(|family| forwarding.contains(family));
+        entry.long_lived.clear();
         entry.ended.clear();
         entry.epoch += 1;
         entry.session = Some(session);
@@ -81,8 +85,7 @@ impl Control {
         entry.queue = None;
         entry.told = None;
         entry.ended.clear();
-        entry.stale = down.retained.as_ref().map(|r| r.families.clone()).unwrap_or_default();
-        let kept = down.retained.as_ref().map(|retained| retained.restart_time);
+        let kept = entry.keep(down.retained.as_ref());
         info!(
             peer = %entry.address,
             reason = %down.reason,
@@ -97,8 +100,8 @@ impl Control {
         entry.unsaid = None;
         entry.away_until = now + sent_away;
         let (epoch, dynamic) = (entry.epoch, entry.dynamic);
-        if let Some(restart_time) = kept {
-            self.timers.set(now + restart_time, peer, epoch, Timer::Stale);
+        if let Some(restart) = down.retained.as_ref().map(|retained| retained.restart_time) {
+            self.timers.set(now + restart, peer, epoch, Timer::Stale);
         }
         if dynamic {
             // Whoever was sent away for a while is not forgotten before, or it could come back at once.
@@ -133,13 +136,9 @@ impl Control {
                         self.lanes.send_all(|| ShardInput::Rib(Input::RtcTimeout { peer }));
                     }
                 }
-                Timer::Stale => {
-                    for family in std::mem::take(&mut entry.stale) {
-                        info!(peer = %entry.address, %family, "routes kept over a restart go");
-                        let sweep = || ShardInput::Rib(Input::StaleSweep { peer, family });
-                        self.lanes.send_all(sweep);
-                    }
-                }
+                Timer::Stale => self.restart_is_over(peer, now),
+                Timer::LongLived => self.long_lived_is_over(peer, now),
+                Timer::Refresh => self.refresh_is_late(peer, now),
                 Timer::Unsaid => {
                     if let Some(ending) = entry.unsaid.take() {
                         self.end(peer, ending);

@@ -101,6 +101,8 @@ fn wire_family(family: Family) -> AfiSafi {
     match family {
         Family::Ipv4 => AfiSafi::IPV4_UNICAST,
         Family::Ipv6 => AfiSafi::IPV6_UNICAST,
+        Family::Ipv4Labeled => AfiSafi::IPV4_LABELED,
+        Family::Ipv6Labeled => AfiSafi::IPV6_LABELED,
         Family::Vpnv4 => AfiSafi::VPNV4,
         Family::Vpnv6 => AfiSafi::VPNV6,
         Family::Evpn => AfiSafi::EVPN,
@@ -165,7 +167,9 @@ fn cursor(after: Option<&str>) -> Result<(usize, Option<u32>), ApiError> {
 fn shape(family: Family, route: RouteInfo) -> Route {
     let (rd, prefix) = match family {
         Family::Vpnv4 | Family::Vpnv6 => split_vpn(&route.key),
-        Family::Ipv4 | Family::Ipv6 => (None, route.key.parse().ok()),
+        Family::Ipv4 | Family::Ipv6 | Family::Ipv4Labeled | Family::Ipv6Labeled => {
+            (None, route.key.parse().ok())
+        }
         Family::Evpn | Family::Rtc => (None, None),
     };
     let paths = route.paths.iter().map(path).collect();

@@ -1,13 +1,19 @@
 //! What the shards are told of a peer whose session is up.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
-use arcus_config::{NextHop, PeerRole, PeerSpec};
+use arcus_config::{NextHop, PeerRole, PeerSpec, RemovePrivateAs, Rewrite};
 use bgp_peer::Established;
-use bgp_rib::{InterestMode, Limit, MembershipsOut, PeerKind, PeerView, UnicastNextHop};
+use bgp_rib::{
+    InterestMode, Limit, LocalAs, MembershipsOut, PeerKind, PeerPolicy, PeerView, RemovePrivate,
+};
+use bgp_session::Agreement;
+use bgp_wire::capability::Capability;
 use bgp_wire::{AfiSafi, RouteTarget, RtMembership};
 
+use super::session::role;
 use super::{Asked, Identity, Terms};
 
 /// What the shards are told of a peer whose session is up.
@@ -21,10 +27,8 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
     };
     let base = PeerView {
         limits: limits(spec),
-        unicast_next_hop: match spec.options.next_hop {
-            Some(NextHop::Itself) => UnicastNextHop::OurselvesToExternal,
-            Some(NextHop::Unchanged) | None => UnicastNextHop::Unchanged,
-        },
+        enhanced_refresh: agreement.enhanced_route_refresh,
+        policy: Arc::new(policy(terms, agreement)),
         ..PeerView::new(
             kind,
             agreement.peer.router_id,
@@ -80,6 +84,50 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
                 ..base
             }
         }
+    }
+}
+
+/// What is done to its routes, in and out.
+fn policy(terms: &Terms, agreement: &Agreement) -> PeerPolicy {
+    let options = &terms.spec.options;
+    let pairs = |rewrite: &Option<Rewrite>| match rewrite {
+        Some(rewrite) => Arc::new(rewrite.pairs().clone()),
+        None => Arc::default(),
+    };
+    let paths = options.add_path_send.and_then(NonZeroU8::new);
+    let several = &agreement.negotiated.add_path_send;
+    PeerPolicy {
+        local_as: options.local_as.map(|asn| LocalAs {
+            asn,
+            no_prepend: options.local_as_no_prepend.unwrap_or_default(),
+            replace: options.local_as_replace.unwrap_or_default(),
+        }),
+        allowas_in: options.allowas_in.unwrap_or_default(),
+        as_override: options.as_override.unwrap_or_default(),
+        remove_private_as: match options.remove_private_as {
+            None => RemovePrivate::No,
+            Some(RemovePrivateAs::Leading) => RemovePrivate::Leading,
+            Some(RemovePrivateAs::All) => RemovePrivate::All,
+            Some(RemovePrivateAs::Replace) => RemovePrivate::Replace,
+        },
+        preference_as_med: terms.spec.has_preference_as_med(),
+        refused_ases: Arc::clone(&terms.refused_ases),
+        import_rewrite: pairs(&options.import_rewrite),
+        export_rewrite: pairs(&options.export_rewrite),
+        aigp: options.aigp.unwrap_or_default(),
+        next_hop_self: options.next_hop == Some(NextHop::Itself),
+        add_path_send: paths
+            .map_or_else(Vec::new, |paths| several.iter().map(|family| (*family, paths)).collect()),
+        long_lived: agreement
+            .peer
+            .capabilities
+            .iter()
+            .any(|said| matches!(said, Capability::LongLivedGracefulRestart(_))),
+        enforce_first_as: options.first_as.unwrap_or(true),
+        default_local_pref: options.default_local_pref,
+        max_as_path: options.max_as_path,
+        // Ours counts also where the peer does not say its own (RFC 9234 §4.2).
+        role: options.role.map(role),
     }
 }
 

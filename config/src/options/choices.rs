@@ -73,10 +73,24 @@ choice! {
 choice! {
     /// What becomes of private AS numbers (RFC 6996) in a path before it is told.
     RemovePrivateAs, "\"all\"" {
+        /// Those in front of the first public one go.
+        Leading = "leading",
         /// They go, wherever they stand.
         All = "all",
         /// Ours stands in their place, so that the path keeps its length.
         Replace = "replace",
+    }
+}
+
+choice! {
+    /// How a key of TCP-AO signs (RFC 5926, and what Linux has beside).
+    AoAlgorithm, "\"hmac-sha-1\"" {
+        /// HMAC-SHA-1-96.
+        HmacSha1 = "hmac-sha-1",
+        /// AES-128-CMAC-96.
+        AesCmac = "aes-128-cmac",
+        /// HMAC-SHA-256, cut to 96 bits.
+        HmacSha256 = "hmac-sha-256",
     }
 }
 

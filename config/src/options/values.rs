@@ -46,6 +46,18 @@ impl<const MIN: u32, const MAX: u32> From<Bounded<MIN, MAX>> for u8 {
     }
 }
 
+/// The identifier of a key of TCP-AO (RFC 5925 section 3.1).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyId(pub(crate) u8);
+
+impl Value for KeyId {
+    const EXAMPLE: &'static str = "1";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        Bounded::<0, 255>::read(value).map(|id| Self(id.into()))
+    }
+}
+
 /// A file of the machine that a daemon runs on. Every daemon reads the same topology, wherever that
 /// lies, so the path is absolute. The file itself is read by the daemon that needs it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

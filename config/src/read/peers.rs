@@ -21,7 +21,7 @@ const NOT_FOR_GATEWAYS: [&str; 5] =
     ["client", "asns", "max-peers", "import-targets", "export-targets"];
 
 /// Options that one control node may have for those of a cloud.
-pub(super) const FOR_CONTROL_NODES: [&str; 29] = [
+pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
     "description",
     "shutdown",
     "passive",
@@ -30,6 +30,7 @@ pub(super) const FOR_CONTROL_NODES: [&str; 29] = [
     "keepalive",
     "connect-retry",
     "graceful-restart-time",
+    "max-restart-time",
     "long-lived-time",
     "preference-as-med",
     "aigp",
@@ -54,9 +55,10 @@ pub(super) const FOR_CONTROL_NODES: [&str; 29] = [
 ];
 
 /// Options of `[cloud.NAME.nodes]`.
-pub(super) const FOR_NODES: [&str; 8] = [
+pub(super) const FOR_NODES: [&str; 9] = [
     "families",
     "keepalive",
+    "max-restart-time",
     "long-lived-time",
     "add-path-send",
     "add-path-receive",

@@ -140,15 +140,15 @@ fn cloud(
 }
 
 fn decision(mut table: Table<'_>) -> Result<Decision, ConfigError> {
-    table.only(&["always-compare-med", "deterministic-med", "aigp"])?;
+    table.only(&["always-compare-med", "missing-med-is-worst", "aigp"])?;
     let default = Decision::default();
     Ok(Decision {
         always_compare_med: table
             .optional("always-compare-med")?
             .unwrap_or(default.always_compare_med),
-        deterministic_med: table
-            .optional("deterministic-med")?
-            .unwrap_or(default.deterministic_med),
+        missing_med_is_worst: table
+            .optional("missing-med-is-worst")?
+            .unwrap_or(default.missing_med_is_worst),
         aigp: table.optional("aigp")?.unwrap_or(default.aigp),
     })
 }

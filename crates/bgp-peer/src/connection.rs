@@ -11,7 +11,7 @@ use std::time::Instant;
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
-use bgp_wire::{AfiSafi, Message, Open, RouteRefresh, Update, frame};
+use bgp_wire::{AfiSafi, Message, Open, RouteRefresh, Update, WireError, frame};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -185,7 +185,7 @@ impl Connection {
                 Action::Deliver(update) => self.deliver(update),
                 Action::Refresh(refresh) => self.refresh(refresh),
                 Action::Up(agreement) => {
-                    if let Some(hold) = agreement.hold_time.send_hold() {
+                    if let Some(hold) = agreement.send_hold {
                         self.hand(Lane::SendHold(hold));
                     }
                     self.up = Some(agreement);
@@ -331,7 +331,7 @@ impl Connection {
                     None => break,
                 },
                 Ok(None) => break,
-                Err(error) => self.malformed(now, error),
+                Err(error) => self.malformed(now, &error, rest),
             }
         }
         used
@@ -349,7 +349,7 @@ impl Connection {
                 self.step(now, Input::Cease(Cease::Collision, String::new()));
             }
             Ok(message) => self.step(now, Input::Message(message)),
-            Err(error) => self.malformed(now, error),
+            Err(error) => self.malformed(now, &error, octets),
         }
     }
 
@@ -360,9 +360,9 @@ impl Connection {
             && collision::winner(self.session.config().speaker(), peer) != self.initiator
     }
 
-    fn malformed(&mut self, now: Instant, error: bgp_wire::WireError) {
+    fn malformed(&mut self, now: Instant, error: &WireError, octets: &[u8]) {
         tracing::warn!(%error, "malformed message");
-        self.step(now, Input::Malformed(error));
+        self.step(now, Input::Malformed(error.notification_for(octets)));
     }
 }
 

@@ -15,6 +15,10 @@ use crate::event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
 use crate::peer::Command;
 use crate::status::PeerState;
 
+/// A session that does not last so long is one more failure: the next attempt waits longer, and what ends
+/// one session after the other does so at a measured pace (RFC 4271 §8.1.1, `DampPeerOscillations`).
+const STEADY: Duration = Duration::from_secs(30);
+
 /// A session that is up, and a connection that may take its place.
 pub(crate) struct Live {
     pub(crate) up: Box<Connection>,
@@ -31,6 +35,7 @@ impl Driver {
         deliver: &mut impl Deliver,
     ) -> Result<Option<Box<Connection>>, Gone> {
         let Some(established) = self.has_come_up(&mut live.up) else { return Ok(None) };
+        let began = tokio::time::Instant::now();
         loop {
             if let Some(event) = live.up.events.pop_front() {
                 let mut delivering = pin!(deliver.deliver(event));
@@ -47,6 +52,9 @@ impl Driver {
             } else if let Some(reason) = live.up.down.take() {
                 let Live { up, rival, .. } = live;
                 self.part(up);
+                if began.elapsed() >= STEADY {
+                    self.backoff.succeeded();
+                }
                 let down = self.has_gone_down(&established, reason);
                 deliver.deliver(PeerEvent::Down(down)).await?;
                 return Ok(rival);
@@ -146,7 +154,6 @@ impl Driver {
     /// Announces the session, before whatever it has read already.
     fn has_come_up(&mut self, up: &mut Connection) -> Option<Arc<Established>> {
         let agreement = Arc::clone(up.up.as_ref()?);
-        self.backoff.succeeded();
         self.epoch += 1;
         if self.config.session.restart.as_ref().is_some_and(|restart| restart.restarted) {
             has_restarted_no_more(Arc::make_mut(&mut self.config));

@@ -49,9 +49,11 @@ pub(crate) fn answer(world: &World, tables: &Tables, query: &Query) -> Answer {
     answer.unwrap_or(Answer::NoSuchKey)
 }
 
-const FAMILIES: [AfiSafi; 6] = [
+const FAMILIES: [AfiSafi; 8] = [
     AfiSafi::IPV4_UNICAST,
     AfiSafi::IPV6_UNICAST,
+    AfiSafi::IPV4_LABELED,
+    AfiSafi::IPV6_LABELED,
     AfiSafi::VPNV4,
     AfiSafi::VPNV6,
     AfiSafi::EVPN,

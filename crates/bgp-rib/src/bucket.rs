@@ -8,14 +8,16 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bgp_wire::community::Community;
-use bgp_wire::{NextHop, PathAttributes, RouteTarget};
+use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
 use foldhash::fast::FixedState;
 
 use crate::chunked::{Chunked, NONE};
 use crate::decision::Rank;
 use crate::index::{Hash, Index};
+use crate::known;
 use crate::peer::{PeerIx, PeerKind};
 use crate::peer_set::SetIx;
+use crate::policy;
 use crate::target_index::{Carried, TargetIndex};
 
 pub(crate) type BucketIx = u32;
@@ -46,6 +48,8 @@ pub(crate) struct Bucket {
     pub(crate) source: Source,
     pub(crate) no_export: bool,
     pub(crate) no_advertise: bool,
+    /// It has OTC, in a family where that counts.
+    pub(crate) only_to_customers: bool,
     pub(crate) next_hop: NextHop,
     /// As sent to internal peers: LOCAL_PREF there, reflection attributes added.
     pub(crate) attributes: Arc<PathAttributes>,
@@ -102,18 +106,17 @@ pub(crate) struct Buckets {
     slab: Chunked<Bucket>,
     index: Index,
     pub(crate) targets: TargetIndex,
-    has_targets: bool,
+    family: AfiSafi,
 }
 
 impl Buckets {
-    /// `has_targets`: whether routes are told by their targets in this family.
-    pub(crate) fn new(seed: u64, has_targets: bool) -> Self {
+    pub(crate) fn new(seed: u64, family: AfiSafi) -> Self {
         Self {
             hasher: FixedState::with_seed(seed),
             slab: Chunked::new(),
             index: Index::default(),
             targets: TargetIndex::new(seed),
-            has_targets,
+            family,
         }
     }
 
@@ -160,6 +163,7 @@ impl Buckets {
             source,
             no_export: has(Community::NO_EXPORT) || has(Community::NO_EXPORT_SUBCONFED),
             no_advertise: has(Community::NO_ADVERTISE),
+            only_to_customers: policy::has_roles(self.family) && known::otc(&attributes).is_some(),
             next_hop,
             attributes,
             rank,
@@ -176,7 +180,7 @@ impl Buckets {
             self.slab.at_mut(*head).prev = ix;
         }
         *head = ix;
-        if self.has_targets {
+        if self.family.has_targets() {
             let mut targets: Vec<RouteTarget> = self.at(ix).attributes.route_targets().collect();
             targets.sort_unstable();
             targets.dedup();

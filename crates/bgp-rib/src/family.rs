@@ -2,8 +2,8 @@
 
 use bgp_wire::nlri::EvpnData;
 use bgp_wire::{
-    Evpn, EvpnKey, Family, Ipv4Unicast, Ipv6Unicast, Label, RouteDistinguisher, RtMembership, Rtc,
-    VpnV4, VpnV6,
+    Evpn, EvpnKey, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Label,
+    RouteDistinguisher, RtMembership, Rtc, VpnV4, VpnV6,
 };
 use ipnet::IpNet;
 
@@ -58,6 +58,42 @@ impl TableFamily for Ipv6Unicast {
 
     fn label((): &Self::Data) -> Option<Label> {
         None
+    }
+}
+
+impl TableFamily for Ipv4Labeled {
+    fn spread(key: &Self::Key) -> Option<u64> {
+        Ipv4Unicast::spread(key)
+    }
+
+    fn net(key: &Self::Key) -> Option<IpNet> {
+        Some((*key).into())
+    }
+
+    fn label(data: &Self::Data) -> Option<Label> {
+        Some(data.outermost())
+    }
+
+    fn text(data: &Self::Data) -> String {
+        data.to_string()
+    }
+}
+
+impl TableFamily for Ipv6Labeled {
+    fn spread(key: &Self::Key) -> Option<u64> {
+        Ipv6Unicast::spread(key)
+    }
+
+    fn net(key: &Self::Key) -> Option<IpNet> {
+        Some((*key).into())
+    }
+
+    fn label(data: &Self::Data) -> Option<Label> {
+        Some(data.outermost())
+    }
+
+    fn text(data: &Self::Data) -> String {
+        data.to_string()
     }
 }
 

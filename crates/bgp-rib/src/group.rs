@@ -53,7 +53,7 @@ impl UpdateGroup {
     pub(crate) fn of(view: &PeerView, family: AfiSafi) -> Self {
         let memberships = family == AfiSafi::RTC;
         let manner = match view.kind {
-            PeerKind::External { asn } => Manner::Outside(Outside::of(view, asn)),
+            PeerKind::External { asn } => Manner::Outside(Outside::of(view, family, asn)),
             PeerKind::Client if memberships => Manner::MembershipsToClient,
             PeerKind::Client | PeerKind::NonClient => Manner::Inside,
         };

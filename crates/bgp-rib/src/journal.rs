@@ -12,6 +12,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use bgp_wire::afi_safi::{Afi, Safi};
+use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, Message, Negotiated, RouteTarget, RtMembership, Update, frame};
 
 use crate::decision::DecisionOptions;
@@ -196,6 +197,7 @@ fields!(PeerPolicy {
     refused_ases,
     import_rewrite,
     export_rewrite,
+    role,
     aigp,
     next_hop_self,
     add_path_send,
@@ -300,6 +302,7 @@ through! {
     bool as u8: |v| u8::from(*v), |n| Some(n != 0);
     PeerIx as u16: |v| v.0, |n| Some(PeerIx(n));
     NonZeroU8 as u8: |v| v.get(), NonZeroU8::new;
+    Role as u8: |v| v.to_u8(), Role::from_u8;
     AfiSafi as u32: |v| u32::from(v.afi.0) << 8 | u32::from(v.safi.0), |n| {
         let [_, a, b, safi] = n.to_be_bytes();
         Some(AfiSafi { afi: Afi(u16::from_be_bytes([a, b])), safi: Safi(safi) })

@@ -18,6 +18,7 @@ pub mod shard;
 pub mod shard_map;
 
 mod answer;
+mod answers;
 mod bucket;
 mod chunked;
 mod family;

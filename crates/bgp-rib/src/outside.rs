@@ -1,7 +1,10 @@
 //! What another AS is told instead of what we know.
 
 use bgp_wire::as_path::Segment;
-use bgp_wire::{AsPath, PathAttributes};
+use bgp_wire::{AfiSafi, AsPath, PathAttributes};
+
+use bgp_wire::attrs::code::AIGP;
+use bgp_wire::capability::Role;
 
 use crate::known;
 use crate::peer::PeerView;
@@ -19,11 +22,13 @@ pub(crate) struct Outside {
     kept: Option<u32>,
     preference_as_med: bool,
     aigp: bool,
+    /// It is below us, or beside: what it is told may only go further down (RFC 9234 §5).
+    only_to_customers: bool,
 }
 
 impl Outside {
     /// Towards a peer of AS `asn`.
-    pub(crate) fn of(view: &PeerView, asn: u32) -> Self {
+    pub(crate) fn of(view: &PeerView, family: AfiSafi, asn: u32) -> Self {
         let policy = &view.policy;
         let removes = policy.remove_private_as != RemovePrivate::No;
         Self {
@@ -33,6 +38,8 @@ impl Outside {
             kept: removes.then_some(asn),
             preference_as_med: policy.preference_as_med,
             aigp: policy.aigp,
+            only_to_customers: policy::has_roles(family)
+                && matches!(policy.role, Some(Role::Provider | Role::RouteServer | Role::Peer)),
         }
     }
 
@@ -50,7 +57,10 @@ impl Outside {
         }
         out.extended_communities.retain(|community| community.is_transitive());
         if !self.aigp {
-            out.others.retain(|other| other.code != known::AIGP);
+            out.others.retain(|other| other.code != AIGP);
+        }
+        if self.only_to_customers && known::otc(&out).is_none() {
+            known::set_otc(&mut out, self.local_as.map_or(own_as, |local| local.asn));
         }
         self.change_path(&mut out.as_path, own_as);
         out
@@ -119,6 +129,7 @@ mod tests {
         kept: None,
         preference_as_med: false,
         aigp: false,
+        only_to_customers: false,
     };
 
     fn path(outside: Outside, numbers: &[u32]) -> String {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
+use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, RouteTarget};
 
 /// Our AS as one external peer knows it (RFC 7705 §3).
@@ -54,6 +55,8 @@ pub struct PeerPolicy {
     pub import_rewrite: Arc<BTreeMap<RouteTarget, RouteTarget>>,
     /// Route targets as they are here, and what the peer is told. Interest is judged by those here.
     pub export_rewrite: Arc<BTreeMap<RouteTarget, RouteTarget>>,
+    /// Our role towards this external peer, in IPv4 and IPv6 unicast (RFC 9234 §5).
+    pub role: Option<Role>,
     /// Exchange AIGP (RFC 7311 §3.2) with this external peer; with internal ones it always is.
     pub aigp: bool,
     /// Be the next hop of unicast routes told to this peer, whatever its kind, as
@@ -81,7 +84,12 @@ impl PeerPolicy {
         let of = |policy: &Self| {
             (
                 (policy.local_as, policy.allowas_in, policy.preference_as_med, policy.aigp),
-                (policy.enforce_first_as, policy.default_local_pref, policy.max_as_path),
+                (
+                    policy.enforce_first_as,
+                    policy.default_local_pref,
+                    policy.max_as_path,
+                    policy.role,
+                ),
             )
         };
         of(self) == of(other)
@@ -101,6 +109,7 @@ impl Default for PeerPolicy {
             refused_ases: Arc::default(),
             import_rewrite: Arc::default(),
             export_rewrite: Arc::default(),
+            role: None,
             aigp: false,
             next_hop_self: false,
             add_path_send: Vec::new(),

@@ -8,7 +8,7 @@ use bgp_wire::{AfiSafi, NextHop, PathAttributes, PathId, Route, RouteTarget, RtM
 use crate::bucket::{Said, Source};
 use crate::decision::{DEFAULT_LOCAL_PREF, Rank};
 use crate::group::UpdateGroup;
-use crate::interest::{Delta, Wanted};
+use crate::interest::Delta;
 use crate::peer::{MembershipsOut, PeerIx, PeerView};
 use crate::registry::Peer;
 use crate::shard::{Output, Shard, family_of, for_each_table, for_each_target_table};
@@ -46,7 +46,13 @@ impl Shard {
                 }
             }
         });
-        for family in [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST, AfiSafi::RTC] {
+        for family in [
+            AfiSafi::IPV4_UNICAST,
+            AfiSafi::IPV6_UNICAST,
+            AfiSafi::IPV4_LABELED,
+            AfiSafi::IPV6_LABELED,
+            AfiSafi::RTC,
+        ] {
             self.refresh(peer, family);
         }
         for membership in originate {
@@ -184,22 +190,11 @@ impl Shard {
                 }
                 return;
             }
-            let (table, world) = (&mut self.tables.rtc, &self.world);
-            for destination in table.all() {
-                if table.told(world, destination, peer).is_some() {
-                    table.owe(destination, peer);
-                }
-            }
-            return;
         }
-        let wanted: Vec<Wanted> = if family.has_targets() {
-            self.world.interest.of(peer).collect()
-        } else {
-            vec![Wanted::All]
-        };
+        let world = &self.world;
         for_each_table!(self.tables, table => {
             if family_of(table) == family {
-                table.start_walk(peer, &wanted);
+                table.show_all(world, peer);
             }
         });
     }
@@ -279,6 +274,7 @@ impl Shard {
         let view = Arc::clone(&known.view);
         let world = &self.world;
         for_each_table!(self.tables, table => table.enforce_import(world, peer, &view));
+        self.memberships_changed();
     }
 }
 

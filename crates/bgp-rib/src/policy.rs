@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bgp_wire::attrs::RawAttribute;
+use bgp_wire::attrs::code::AIGP;
+use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
 
 use crate::bucket::{Bucket, Source};
@@ -31,10 +33,12 @@ pub enum Reject {
     Transit,
     /// AS_PATH is longer than [`crate::PeerPolicy::max_as_path`].
     AsPathTooLong,
+    /// OTC says that it has come the wrong way (RFC 9234 §5): a route leak.
+    Otc,
 }
 
 impl Reject {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AsLoop,
         Self::Originator,
         Self::ClusterLoop,
@@ -43,6 +47,7 @@ impl Reject {
         Self::ImportTargets,
         Self::Transit,
         Self::AsPathTooLong,
+        Self::Otc,
     ];
 
     /// Name in metrics and answers.
@@ -56,6 +61,7 @@ impl Reject {
             Self::ImportTargets => "import-targets",
             Self::Transit => "transit",
             Self::AsPathTooLong => "as-path-too-long",
+            Self::Otc => "route-leak",
         }
     }
 }
@@ -76,7 +82,7 @@ pub(crate) fn take_in(
     attributes: Arc<PathAttributes>,
     next_hop: NextHop,
 ) -> Result<Arc<PathAttributes>, Reject> {
-    accept(config, peer, &attributes, next_hop)?;
+    accept(config, peer, family, &attributes, next_hop)?;
     let attributes = changed(peer, family, attributes);
     if family.has_targets() && !permits(peer, attributes.route_targets()) {
         return Err(Reject::ImportTargets);
@@ -87,6 +93,7 @@ pub(crate) fn take_in(
 fn accept(
     config: &ShardConfig,
     peer: &PeerView,
+    family: AfiSafi,
     attributes: &PathAttributes,
     next_hop: NextHop,
 ) -> Result<(), Reject> {
@@ -105,6 +112,11 @@ fn accept(
             if policy.enforce_first_as && attributes.as_path.first() != Some(asn) {
                 return Err(Reject::FirstAs);
             }
+            if let Some(role) = policy.role.filter(|_| has_roles(family))
+                && is_leak(role, asn, attributes)
+            {
+                return Err(Reject::Otc);
+            }
         }
         PeerKind::Client | PeerKind::NonClient => {
             if attributes.originator_id == Some(config.router_id) {
@@ -122,6 +134,26 @@ fn accept(
         return Err(Reject::AsPathTooLong);
     }
     Ok(())
+}
+
+/// Whether roles mean anything in a family (RFC 9234 §5).
+pub(crate) fn has_roles(family: AfiSafi) -> bool {
+    matches!(family, AfiSafi::IPV4_UNICAST | AfiSafi::IPV6_UNICAST)
+}
+
+/// Whether we, who are `role` to the AS that announces, should not have been told.
+fn is_leak(role: Role, asn: u32, attributes: &PathAttributes) -> bool {
+    let Some(otc) = known::otc(attributes) else { return false };
+    match role {
+        Role::Provider | Role::RouteServer => true,
+        Role::Peer => otc != asn,
+        Role::Customer | Role::RouteServerClient => false,
+    }
+}
+
+/// Whether what comes from the peer, or what has OTC, goes to customers only.
+const fn is_below_or_beside(role: Role) -> bool {
+    matches!(role, Role::Customer | Role::RouteServerClient | Role::Peer)
 }
 
 /// Whether a route has passed an AS from which `peer` may not bring any.
@@ -148,11 +180,17 @@ fn changed(
     if family.has_targets() && has_target_of(&attributes, &policy.import_rewrite) {
         rewrite_targets(Arc::make_mut(&mut attributes), &policy.import_rewrite);
     }
-    if peer.kind.is_external() {
+    if let PeerKind::External { asn } = peer.kind {
+        if has_roles(family)
+            && policy.role.is_some_and(is_below_or_beside)
+            && known::otc(&attributes).is_none()
+        {
+            known::set_otc(Arc::make_mut(&mut attributes), asn);
+        }
         if let Some(local) = policy.local_as.filter(|local| !local.no_prepend) {
             Arc::make_mut(&mut attributes).as_path.prepend(local.asn);
         }
-        let is_aigp = |other: &RawAttribute| other.code == known::AIGP;
+        let is_aigp = |other: &RawAttribute| other.code == AIGP;
         if !policy.aigp && attributes.others.iter().any(is_aigp) {
             Arc::make_mut(&mut attributes).others.retain(|other| !is_aigp(other));
         }
@@ -228,9 +266,11 @@ pub(crate) fn may_go(config: &ShardConfig, bucket: &Bucket, to: PeerIx, view: &P
     }
     match view.kind {
         PeerKind::External { asn } => {
-            !bucket.no_export
-                && (view.policy.as_override || !bucket.attributes.as_path.contains(asn))
-                && (view.policy.long_lived || !bucket.rank.long_lived_stale)
+            let policy = &*view.policy;
+            let is_leak = bucket.only_to_customers && policy.role.is_some_and(is_below_or_beside);
+            let is_loop = !policy.as_override && bucket.attributes.as_path.contains(asn);
+            let is_stale = bucket.rank.long_lived_stale && !policy.long_lived;
+            !(bucket.no_export || is_leak || is_loop || is_stale)
         }
         PeerKind::NonClient if bucket.source == Source::NonClient => false,
         PeerKind::Client if bucket.source == Source::Client && !config.client_to_client => false,

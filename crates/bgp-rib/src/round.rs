@@ -177,14 +177,25 @@ impl<F: TableFamily> Table<F> {
         self.end_of_rib_due.iter().copied().filter(said).collect()
     }
 
+    /// Peers that have been shown all they asked for, and have not been told that they have.
+    pub(crate) fn answered(&self, world: &World) -> Vec<PeerIx> {
+        let said =
+            |peer: &PeerIx| world.is_ready(*peer) && !self.walks.has(*peer) && !self.owes(*peer);
+        self.answers.under_way().filter(said).collect()
+    }
+
     /// Whether nobody is owed anything, blocked peers included.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.owing.len() == 0 && self.walks.list.is_empty() && self.end_of_rib_due.is_empty()
+        self.owing.len() == 0
+            && self.walks.list.is_empty()
+            && self.end_of_rib_due.is_empty()
+            && self.answers.is_empty()
     }
 
     /// Whether there is something that a peer could be told now.
     pub(crate) fn has_work(&self, world: &World) -> bool {
         self.walks.list.iter().any(|walk| world.is_ready(walk.peer))
+            || self.answers.asked().iter().any(|peer| world.is_ready(*peer))
             || self.owing.each_active().any(|ix| {
                 let set = &self.owing.sets.at(ix).set;
                 set.is_empty() || set.iter().any(|peer| world.is_ready(peer))

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bgp_wire::{
-    AfiSafi, Evpn, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, Route, Rtc, Update, VpnV4,
-    VpnV6, Withdrawal, for_each_family,
+    AfiSafi, Evpn, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, NextHop, PathAttributes,
+    Route, Rtc, Update, VpnV4, VpnV6, Withdrawal, for_each_family,
 };
 
 use crate::arena::{Batch, Full, Mark, Sink};
@@ -88,6 +88,8 @@ pub enum Output {
 pub(crate) struct Tables {
     pub(crate) ipv4: Table<Ipv4Unicast>,
     pub(crate) ipv6: Table<Ipv6Unicast>,
+    pub(crate) ipv4_labeled: Table<Ipv4Labeled>,
+    pub(crate) ipv6_labeled: Table<Ipv6Labeled>,
     pub(crate) vpnv4: Table<VpnV4>,
     pub(crate) vpnv6: Table<VpnV6>,
     pub(crate) evpn: Table<Evpn>,
@@ -107,6 +109,14 @@ macro_rules! for_each_table {
         }
         {
             let $table = &mut $tables.ipv6;
+            $body;
+        }
+        {
+            let $table = &mut $tables.ipv4_labeled;
+            $body;
+        }
+        {
+            let $table = &mut $tables.ipv6_labeled;
             $body;
         }
         {
@@ -154,6 +164,14 @@ macro_rules! with_table {
                 let $table = &$tables.ipv6;
                 Some($body)
             }
+            AfiSafi::IPV4_LABELED => {
+                let $table = &$tables.ipv4_labeled;
+                Some($body)
+            }
+            AfiSafi::IPV6_LABELED => {
+                let $table = &$tables.ipv6_labeled;
+                Some($body)
+            }
             AfiSafi::VPNV4 => {
                 let $table = &$tables.vpnv4;
                 Some($body)
@@ -190,7 +208,8 @@ macro_rules! held {
         })*
     };
 }
-held!(Ipv4Unicast in ipv4, Ipv6Unicast in ipv6, VpnV4 in vpnv4, VpnV6 in vpnv6, Evpn in evpn, Rtc in rtc);
+held!(Ipv4Unicast in ipv4, Ipv6Unicast in ipv6, Ipv4Labeled in ipv4_labeled,
+    Ipv6Labeled in ipv6_labeled, VpnV4 in vpnv4, VpnV6 in vpnv6, Evpn in evpn, Rtc in rtc);
 
 /// One shard of the tables.
 #[derive(Debug)]
@@ -232,6 +251,8 @@ impl Shard {
             tables: Tables {
                 ipv4: Table::new(seed),
                 ipv6: Table::new(seed),
+                ipv4_labeled: Table::new(seed),
+                ipv6_labeled: Table::new(seed),
                 vpnv4: Table::new(seed),
                 vpnv6: Table::new(seed),
                 evpn: Table::new(seed),
@@ -266,7 +287,7 @@ impl Shard {
             }
             Input::EndOfRib { peer, family } => self.end_of_rib(peer, family),
             Input::RtcTimeout { peer } => self.attach(peer),
-            Input::RouteRefresh { peer, family } => self.refresh(peer, family),
+            Input::RouteRefresh { peer, family } => self.route_refresh(peer, family),
             Input::Drained { peer } => self.world.unblock(peer),
             Input::PeerDown { peer, retained } => self.peer_down(peer, &retained),
             Input::RefreshMark { peer, family, begin } => self.refresh_mark(peer, family, begin),
@@ -377,6 +398,8 @@ impl Shard {
         let view = Arc::clone(&known.view);
         self.check_limit::<Ipv4Unicast>(peer, &view);
         self.check_limit::<Ipv6Unicast>(peer, &view);
+        self.check_limit::<Ipv4Labeled>(peer, &view);
+        self.check_limit::<Ipv6Labeled>(peer, &view);
         self.check_limit::<VpnV4>(peer, &view);
         self.check_limit::<VpnV6>(peer, &view);
         self.check_limit::<Evpn>(peer, &view);
@@ -413,6 +436,18 @@ impl Shard {
             }
         });
         self.memberships_changed();
+    }
+
+    fn route_refresh(&mut self, peer: PeerIx, family: AfiSafi) {
+        let marked = self.world.up(peer).is_some_and(|known| known.view.enhanced_refresh);
+        if !marked {
+            return self.refresh(peer, family);
+        }
+        for_each_table!(self.tables, table => {
+            if family_of(table) == family && table.group_ix(peer).is_some() {
+                table.answers.ask(peer);
+            }
+        });
     }
 
     fn refresh_mark(&mut self, peer: PeerIx, family: AfiSafi, begin: bool) {
@@ -472,6 +507,7 @@ fn flush_table<F: TableFamily>(
     if table.is_at_rest() {
         return false;
     }
+    begin_answers(table, world, sink);
     for _ in 0..pace.rounds {
         table.advance_walks(world, pace.walk);
         table.pack(world, round, pace);
@@ -492,7 +528,28 @@ fn flush_table<F: TableFamily>(
             table.end_of_rib_due.retain(|other| *other != peer);
         }
     }
+    for peer in table.answered(world) {
+        let batch = Batch { messages: None, marks: vec![Mark::RefreshEnd(F::AFI_SAFI)] };
+        if push(world, sink, peer, &batch).is_ok() {
+            table.answers.end(peer);
+        }
+    }
     table.has_work(world)
+}
+
+/// Begins to answer those who asked for all routes and mark answers. What they are shown is behind the
+/// mark, all of it: what was said before, they forget.
+fn begin_answers<F: TableFamily>(table: &mut Table<F>, world: &mut World, sink: &mut impl Sink) {
+    for peer in table.answers.asked() {
+        if !world.is_ready(peer) {
+            continue;
+        }
+        let batch = Batch { messages: None, marks: vec![Mark::RefreshBegin(F::AFI_SAFI)] };
+        if push(world, sink, peer, &batch).is_ok() {
+            table.answers.begin(peer);
+            table.show_all(world, peer);
+        }
+    }
 }
 
 /// Hands over a batch. A full queue blocks the peer; then it is tried once more, since the queue may

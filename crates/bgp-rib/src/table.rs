@@ -6,6 +6,7 @@ use bgp_wire::{AfiSafi, Label, PathId, Route, RtMembership, VpnKey};
 use foldhash::fast::FixedState;
 use ipnet::Ipv4Net;
 
+use crate::answers::Answers;
 use crate::bucket::{BucketIx, Buckets, Said};
 use crate::chunked::{Chunked, NONE};
 use crate::decision::{self, Candidate};
@@ -88,6 +89,7 @@ pub(crate) struct Table<F: TableFamily> {
     group_of: Vec<u32>,
     pub(crate) walks: Walks,
     pub(crate) end_of_rib_due: Vec<PeerIx>,
+    pub(crate) answers: Answers,
     /// Membership paths that came or went and that the interest has not heard of.
     pub(crate) membership_changes: Vec<MembershipChange>,
     candidates: Vec<Candidate>,
@@ -107,7 +109,7 @@ impl<F: TableFamily> Table<F> {
             index: Index::default(),
             looked_up: Vec::new(),
             paths: Chunked::new(),
-            buckets: Buckets::new(seed, F::AFI_SAFI.has_targets()),
+            buckets: Buckets::new(seed, F::AFI_SAFI),
             owing: Owing::new(seed),
             senders: Vec::new(),
             local: Sender::NEW,
@@ -116,6 +118,7 @@ impl<F: TableFamily> Table<F> {
             group_of: Vec::new(),
             walks: Walks::default(),
             end_of_rib_due: Vec::new(),
+            answers: Answers::default(),
             membership_changes: Vec::new(),
             candidates: Vec::new(),
             tidy_above: 64,
@@ -175,6 +178,7 @@ impl<F: TableFamily> Table<F> {
         self.owing.sets.forget(peer);
         self.walks.stop(peer);
         self.end_of_rib_due.retain(|other| *other != peer);
+        self.answers.forget(peer);
         if self.members.is_empty() {
             self.groups.clear();
         }

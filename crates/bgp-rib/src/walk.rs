@@ -109,6 +109,22 @@ impl<F: TableFamily> Table<F> {
         self.walks.start(peer, wanted.iter().copied(), self.buckets.end());
     }
 
+    /// Shows a peer all that it is due.
+    pub(crate) fn show_all(&mut self, world: &World, peer: PeerIx) {
+        if Self::CHOSEN_PER_PEER {
+            for destination in self.all() {
+                if self.told(world, destination, peer).is_some() {
+                    self.owe(destination, peer);
+                }
+            }
+        } else if F::AFI_SAFI.has_targets() {
+            let wanted: Vec<Wanted> = world.interest.of(peer).collect();
+            self.start_walk(peer, &wanted);
+        } else {
+            self.start_walk(peer, &[Wanted::All]);
+        }
+    }
+
     /// Takes each walk of a peer that is not blocked further, by about `routes` routes.
     pub(crate) fn advance_walks(&mut self, world: &World, routes: usize) {
         let mut list = std::mem::take(&mut self.walks.list);

@@ -1,6 +1,7 @@
 //! What a session is told before it starts.
 
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bgp_wire::capability::{AddPath, GracefulRestart, LongLived, Role};
@@ -63,6 +64,9 @@ impl TryFrom<u16> for HoldTime {
 #[error("a hold time is 0 or at least 3 seconds")]
 pub struct HoldTimeError;
 
+/// What the twelve bits of a restart time hold (RFC 4724 §3).
+const LONGEST_RESTART: u16 = 4095;
+
 /// What we say in our OPEN, and what we accept in the peer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a capability that is offered or not")]
@@ -71,8 +75,10 @@ pub struct SessionConfig {
     pub local_asn: u32,
     /// Our BGP identifier; not 0.0.0.0.
     pub local_id: Ipv4Addr,
-    /// The AS number the peer must have.
+    /// The AS number the peer must have; of no meaning where `peer_asns` has any.
     pub peer_asn: u32,
+    /// Of a peer from a prefix: its AS number is in one of these, and is not ours. Empty: see `peer_asn`.
+    pub peer_asns: Vec<RangeInclusive<u32>>,
     /// What we offer; the smaller of both offers counts.
     pub hold_time: HoldTime,
     /// Time between two of our KEEPALIVEs, at least 1 s; `None` is a third of the agreed hold time, and
@@ -101,6 +107,8 @@ pub struct SessionConfig {
     pub role: Option<Role>,
     /// Refuses a peer that says no role (RFC 9234 §4.2).
     pub role_strict: bool,
+    /// Seconds for which the routes of a peer that restarts are kept at most, whatever it asks for.
+    pub longest_restart: u16,
     /// The long-lived graceful restart capability as we send it (RFC 9494); empty sends none. Counts
     /// only beside `restart`.
     pub long_lived: Vec<LongLived>,
@@ -125,6 +133,7 @@ impl SessionConfig {
             local_asn,
             local_id,
             peer_asn,
+            peer_asns: Vec::new(),
             hold_time: HoldTime::DEFAULT,
             keepalive: None,
             send_hold: None,
@@ -138,6 +147,7 @@ impl SessionConfig {
             role: None,
             role_strict: false,
             restart: None,
+            longest_restart: LONGEST_RESTART,
             long_lived: Vec::new(),
             host_name: None,
             software_version: None,
@@ -156,7 +166,15 @@ impl SessionConfig {
 
     /// Whether both sides are of one AS.
     pub const fn is_internal(&self) -> bool {
-        self.local_asn == self.peer_asn
+        self.local_asn == self.peer_asn && self.peer_asns.is_empty()
+    }
+
+    /// Whether the peer may have this AS number.
+    pub fn expects(&self, asn: u32) -> bool {
+        if self.peer_asns.is_empty() {
+            return asn == self.peer_asn;
+        }
+        asn != self.local_asn && self.peer_asns.iter().any(|range| range.contains(&asn))
     }
 }
 
@@ -168,6 +186,17 @@ mod tests {
     fn a_hold_time_of_one_or_two_seconds_does_not_exist() {
         for (secs, ok) in [(0, true), (1, false), (2, false), (3, true), (u16::MAX, true)] {
             assert_eq!(HoldTime::try_from(secs).is_ok(), ok, "{secs}");
+        }
+    }
+
+    #[test]
+    fn a_peer_of_a_range_has_an_as_of_it_and_not_ours() {
+        let id = Ipv4Addr::new(192, 0, 2, 1);
+        let peer_asns = vec![64_500..=64_520, 65_000..=65_000];
+        let config = SessionConfig { peer_asns, ..SessionConfig::external(64_512, id, 0) };
+        assert!(!config.is_internal());
+        for (asn, expected) in [(64_500, true), (64_512, false), (64_521, false), (65_000, true)] {
+            assert_eq!(config.expects(asn), expected, "{asn}");
         }
     }
 

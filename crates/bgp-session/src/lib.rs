@@ -18,6 +18,8 @@ pub mod negotiate;
 pub mod restart;
 pub mod session;
 
+mod capabilities;
+
 pub use backoff::Backoff;
 pub use config::{HoldTime, SessionConfig};
 pub use down::DownReason;

@@ -1,15 +1,20 @@
 //! Our OPEN, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492; RFC 6286).
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use bgp_wire::capability::{AddPath, Capability, GracefulRestart, LongLived, Role};
+use bgp_wire::capability::{Capability, LongLived, Role};
 use bgp_wire::notification::open_error;
-use bgp_wire::{Afi, AfiSafi, Negotiated, Notification, Open};
+use bgp_wire::{Negotiated, Notification, Open};
 
+use crate::capabilities;
 use crate::cease;
 use crate::collision::Speaker;
 use crate::config::{HoldTime, SessionConfig};
 use crate::restart::RestartAgreement;
+
+/// RFC 4271 §4.4: not more than one a second.
+const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// Who the peer is, by its own OPEN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +59,10 @@ pub struct Agreement {
     pub negotiated: Negotiated,
     /// The smaller of both offers.
     pub hold_time: HoldTime,
+    /// Time between two of our KEEPALIVEs; `None` when none are sent.
+    pub keepalive: Option<Duration>,
+    /// How long the peer may read nothing (RFC 9687); `None` when it may for ever.
+    pub send_hold: Option<Duration>,
     /// The peer answers a request for its routes (RFC 2918).
     pub route_refresh: bool,
     /// Both mark the beginning and the end of such an answer (RFC 7313).
@@ -108,7 +117,7 @@ pub fn open(config: &SessionConfig) -> Open {
 /// # Errors
 /// The NOTIFICATION to send, in the order of the checks of RFC 4271 §6.2.
 pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notification> {
-    if open.asn != config.peer_asn {
+    if !config.expects(open.asn) {
         return Err(Notification::open_error(open_error::BAD_PEER_AS));
     }
     let hold_time = HoldTime::try_from(open.hold_time)
@@ -118,24 +127,30 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
     if open.router_id.is_unspecified() || is_ours {
         return Err(Notification::open_error(open_error::BAD_BGP_IDENTIFIER));
     }
-    let offered = families(&open.capabilities);
+    let offered = capabilities::families(&open.capabilities);
     let common: Vec<_> =
         config.families.iter().copied().filter(|family| offered.contains(family)).collect();
     if common.is_empty() {
         return Err(cease::unsupported_capability(&config.families));
     }
-    let role = role(config, &open.capabilities)?;
+    let role = capabilities::role(config, &open.capabilities)?;
+    let agreed_hold_time = hold_time.min(config.hold_time);
     let said = |wanted: &Capability| open.capabilities.contains(wanted);
-    let restart = RestartAgreement::of(config.restart.as_ref(), restart(&open), &common);
-    let (add_path_receive, add_path_send) = add_path(config, &open.capabilities, &common);
+    let restart = RestartAgreement::of(config, capabilities::restart(&open.capabilities), &common);
+    let (add_path_receive, add_path_send) =
+        capabilities::add_path(config, &open.capabilities, &common);
     Ok(Agreement {
         role,
-        long_lived: long_lived(config, &open.capabilities, restart.as_ref()),
+        long_lived: capabilities::long_lived(config, &open.capabilities, restart.as_ref()),
         restart,
         route_refresh: said(&Capability::RouteRefresh) || said(&Capability::EnhancedRouteRefresh),
         enhanced_route_refresh: config.enhanced_route_refresh
             && said(&Capability::EnhancedRouteRefresh),
-        hold_time: hold_time.min(config.hold_time),
+        hold_time: agreed_hold_time,
+        keepalive: agreed_hold_time.keepalive().map(|third| {
+            config.keepalive.map_or(third, |ours| ours.max(SHORTEST_KEEPALIVE).min(third))
+        }),
+        send_hold: config.send_hold.or_else(|| agreed_hold_time.send_hold()),
         negotiated: Negotiated {
             internal: config.is_internal(),
             four_octet_as: config.four_octet_as
@@ -144,7 +159,7 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
                     .iter()
                     .any(|capability| matches!(capability, Capability::FourOctetAs(_))),
             extended_messages: config.extended_messages && said(&Capability::ExtendedMessage),
-            extended_next_hop: extended_next_hop(config, &open.capabilities, &common),
+            extended_next_hop: capabilities::extended_next_hop(config, &open.capabilities, &common),
             families: common,
             add_path_receive,
             add_path_send,
@@ -158,110 +173,10 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
     })
 }
 
-/// The families of an OPEN. A speaker that names none at all means IPv4 unicast (RFC 4760 §8).
-fn families(capabilities: &[Capability]) -> Vec<AfiSafi> {
-    let named: Vec<_> = capabilities
-        .iter()
-        .filter_map(|capability| match capability {
-            Capability::Multiprotocol(family) => Some(*family),
-            _ => None,
-        })
-        .collect();
-    if named.is_empty() { vec![AfiSafi::IPV4_UNICAST] } else { named }
-}
-
-/// Of several instances only the last counts (RFC 4724 §3).
-fn restart(open: &Open) -> Option<&GracefulRestart> {
-    open.capabilities.iter().rev().find_map(|capability| match capability {
-        Capability::GracefulRestart(restart) => Some(restart),
-        _ => None,
-    })
-}
-
-/// Compares the roles (RFC 9234 §4.2). `None` where one side has none.
-fn role(config: &SessionConfig, capabilities: &[Capability]) -> Result<Option<Role>, Notification> {
-    let Some(ours) = config.role() else { return Ok(None) };
-    let mut said = capabilities.iter().filter_map(|capability| match capability {
-        Capability::Role(role) => Some(Some(*role)),
-        // One that the registry does not name is a role all the same, and pairs with none.
-        Capability::Unknown { code: Capability::ROLE, value } if value.len() == 1 => Some(None),
-        _ => None,
-    });
-    let pairs = match said.next() {
-        Some(first) => {
-            first.is_some_and(|role| ours.pairs_with(role)) && said.all(|role| role == first)
-        }
-        None if config.role_strict => false,
-        None => return Ok(None),
-    };
-    if pairs { Ok(Some(ours)) } else { Err(Notification::open_error(open_error::ROLE_MISMATCH)) }
-}
-
-/// What the peer says of the families that we, too, would keep for long. It counts only beside graceful
-/// restart (RFC 9494 §4.1), and of several capabilities the last.
-fn long_lived(
-    config: &SessionConfig,
-    capabilities: &[Capability],
-    restart: Option<&RestartAgreement>,
-) -> Vec<LongLived> {
-    let said = capabilities.iter().rev().find_map(|capability| match capability {
-        Capability::LongLivedGracefulRestart(entries) => Some(entries),
-        _ => None,
-    });
-    let (Some(said), Some(restart)) = (said, restart) else { return Vec::new() };
-    let is_ours = |family| config.long_lived.iter().any(|ours| ours.family == family);
-    said.iter()
-        .filter(|entry| is_ours(entry.family) && restart.families.contains(&entry.family))
-        .copied()
-        .collect()
-}
-
-/// Next hops of another address family that both sides take (RFC 8950 §4).
-fn extended_next_hop(
-    config: &SessionConfig,
-    capabilities: &[Capability],
-    common: &[AfiSafi],
-) -> Vec<(AfiSafi, Afi)> {
-    let is_peers = |entry: &(AfiSafi, Afi)| {
-        capabilities.iter().any(|capability| match capability {
-            Capability::ExtendedNextHop(entries) => entries.contains(entry),
-            _ => false,
-        })
-    };
-    let ours = config.extended_next_hop.iter().filter(|(family, _)| common.contains(family));
-    ours.filter(|entry| is_peers(entry)).copied().collect()
-}
-
-/// Families in which path identifiers are (received, sent): one side sends, the other receives (RFC
-/// 7911 §4).
-fn add_path(
-    config: &SessionConfig,
-    capabilities: &[Capability],
-    common: &[AfiSafi],
-) -> (Vec<AfiSafi>, Vec<AfiSafi>) {
-    let peers: Vec<AddPath> = capabilities
-        .iter()
-        .filter_map(|capability| match capability {
-            Capability::AddPath(entries) => Some(entries),
-            _ => None,
-        })
-        .flatten()
-        .copied()
-        .collect();
-    let both = |agrees: fn(&AddPath, &AddPath) -> bool| {
-        config
-            .add_path
-            .iter()
-            .filter(|ours| common.contains(&ours.family))
-            .filter(|ours| peers.iter().any(|p| p.family == ours.family && agrees(ours, p)))
-            .map(|ours| ours.family)
-            .collect()
-    };
-    (both(|ours, peer| ours.receive && peer.send), both(|ours, peer| ours.send && peer.receive))
-}
-
 #[cfg(test)]
 mod tests {
+    use bgp_wire::AfiSafi;
+
     use super::*;
 
     const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -333,16 +248,58 @@ mod tests {
     }
 
     #[test]
-    fn path_identifiers_go_where_one_sends_and_the_other_receives() {
-        let entry = |receive, send| vec![AddPath { family: AfiSafi::VPNV4, receive, send }];
-        let config = SessionConfig { add_path: entry(true, true), ..ours() };
-        let peer = SessionConfig { add_path: entry(true, false), ..theirs() };
-        let agreed = accept(&config, open(&peer)).unwrap().negotiated;
-        assert_eq!(agreed.add_path_send, [AfiSafi::VPNV4]);
-        assert!(agreed.add_path_receive.is_empty());
-        let agreed = accept(&peer, open(&config)).unwrap().negotiated;
-        assert_eq!(agreed.add_path_receive, [AfiSafi::VPNV4]);
-        assert!(agreed.add_path_send.is_empty());
+    fn what_a_speaker_cannot_bear_is_not_said_and_not_used() {
+        let config = SessionConfig {
+            four_octet_as: false,
+            route_refresh: false,
+            extended_messages: false,
+            ..ours()
+        };
+        let said = open(&config).capabilities;
+        assert!(said.iter().all(|c| matches!(c, Capability::Multiprotocol(_))), "{said:?}");
+        let agreed = accept(&config, open(&theirs())).unwrap();
+        assert!(!agreed.negotiated.four_octet_as);
+        assert_eq!(agreed.negotiated.max_message(), 4096);
+    }
+
+    #[test]
+    fn each_side_is_known_by_its_name_and_version() {
+        let peer = SessionConfig {
+            host_name: Some("mx1.lab.example".into()),
+            software_version: Some("arcus-bgpd 0.1".into()),
+            ..theirs()
+        };
+        let agreed = accept(&ours(), open(&peer)).unwrap();
+        assert_eq!(agreed.peer.host_name().as_deref(), Some("mx1.lab.example"));
+        assert_eq!(agreed.peer.software_version(), Some("arcus-bgpd 0.1"));
+        let agreed = accept(&peer, open(&ours())).unwrap();
+        assert_eq!((agreed.peer.host_name(), agreed.peer.software_version()), (None, None));
+    }
+
+    /// (hold time, keepalive asked for, keepalive and send hold that follow), in seconds
+    #[test]
+    fn timers_follow_the_hold_time_and_what_is_asked_for() {
+        for (hold, asked, keepalive, send_hold) in [
+            (90, None, Some(30), Some(480)),
+            (90, Some(10), Some(10), Some(480)),
+            (90, Some(60), Some(30), Some(480)),
+            (3, Some(0), Some(1), Some(480)),
+            (600, None, Some(200), Some(1200)),
+            (0, Some(10), None, None),
+        ] {
+            let config = SessionConfig {
+                hold_time: HoldTime::try_from(hold).unwrap(),
+                keepalive: asked.map(Duration::from_secs),
+                ..ours()
+            };
+            let peer = SessionConfig { hold_time: HoldTime::try_from(1000).unwrap(), ..theirs() };
+            let agreed = accept(&config, open(&peer)).unwrap();
+            assert_eq!(agreed.keepalive.map(|time| time.as_secs()), keepalive, "{hold} {asked:?}");
+            assert_eq!(agreed.send_hold.map(|time| time.as_secs()), send_hold, "{hold} {asked:?}");
+            let hasty = SessionConfig { send_hold: Some(Duration::from_secs(7)), ..config };
+            let agreed = accept(&hasty, open(&peer)).unwrap();
+            assert_eq!(agreed.send_hold, Some(Duration::from_secs(7)));
+        }
     }
 
     #[test]

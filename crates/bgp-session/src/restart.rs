@@ -5,12 +5,14 @@ use std::time::Duration;
 use bgp_wire::AfiSafi;
 use bgp_wire::capability::GracefulRestart;
 
+use crate::config::SessionConfig;
 use crate::down::DownReason;
 
 /// What both sides said about restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestartAgreement {
-    /// How long the peer's routes are kept for it to come back, by its own word.
+    /// How long the peer's routes are kept for it to come back: by its own word, and not longer than we
+    /// would wait.
     pub restart_time: Duration,
     /// Families whose routes are kept: the peer named them, and they were negotiated.
     pub families: Vec<AfiSafi>,
@@ -26,14 +28,16 @@ pub struct RestartAgreement {
 impl RestartAgreement {
     /// `None` unless both sides sent the capability.
     pub fn of(
-        ours: Option<&GracefulRestart>,
+        config: &SessionConfig,
         peers: Option<&GracefulRestart>,
         negotiated: &[AfiSafi],
     ) -> Option<Self> {
-        let (ours, peers) = (ours?, peers?);
+        let (ours, peers) = (config.restart.as_ref()?, peers?);
         let named = || peers.families.iter().filter(|(family, _)| negotiated.contains(family));
         Some(Self {
-            restart_time: Duration::from_secs(peers.restart_time.into()),
+            restart_time: Duration::from_secs(
+                peers.restart_time.min(config.longest_restart).into(),
+            ),
             families: named().map(|(family, _)| *family).collect(),
             forwarding: named().filter(|(_, kept)| *kept).map(|(family, _)| *family).collect(),
             restarted: peers.restarted,
@@ -58,6 +62,8 @@ impl RestartAgreement {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::cease::Cease;
 
@@ -70,9 +76,13 @@ mod tests {
         }
     }
 
+    fn config(restart: Option<GracefulRestart>) -> SessionConfig {
+        SessionConfig { restart, ..SessionConfig::internal(64512, Ipv4Addr::LOCALHOST) }
+    }
+
     fn agreed(ours: bool, peers: bool) -> RestartAgreement {
         RestartAgreement::of(
-            Some(&capability(ours)),
+            &config(Some(capability(ours))),
             Some(&capability(peers)),
             &[AfiSafi::VPNV4, AfiSafi::RTC, AfiSafi::VPNV6],
         )
@@ -89,8 +99,18 @@ mod tests {
     #[test]
     fn nothing_is_kept_unless_both_sides_said_the_capability() {
         let said = capability(true);
-        assert_eq!(RestartAgreement::of(None, Some(&said), &[AfiSafi::VPNV4]), None);
-        assert_eq!(RestartAgreement::of(Some(&said), None, &[AfiSafi::VPNV4]), None);
+        assert_eq!(RestartAgreement::of(&config(None), Some(&said), &[AfiSafi::VPNV4]), None);
+        assert_eq!(RestartAgreement::of(&config(Some(said)), None, &[AfiSafi::VPNV4]), None);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_longer_than_we_would() {
+        for (longest, want) in [(4095, 120), (60, 60), (0, 0)] {
+            let config =
+                SessionConfig { longest_restart: longest, ..config(Some(capability(false))) };
+            let agreed = RestartAgreement::of(&config, Some(&capability(false)), &[]).unwrap();
+            assert_eq!(agreed.restart_time.as_secs(), want);
+        }
     }
 
     #[test]

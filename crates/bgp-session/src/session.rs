@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgp_wire::notification::{cease, fsm_error};
-use bgp_wire::{Message, Negotiated, Notification, RouteRefresh, Update, WireError};
+use bgp_wire::{Message, Negotiated, Notification, RouteRefresh, Update};
 
 use crate::cease::Cease;
 use crate::config::SessionConfig;
@@ -33,8 +33,8 @@ pub enum Input {
     Connected,
     /// The path to the peer is down, as seen by BFD or the link.
     PathDown,
-    /// Octets that cannot be read and end the session.
-    Malformed(WireError),
+    /// Octets that cannot be read and end the session; what the peer is told about them.
+    Malformed(Notification),
     Message(Message),
     /// A message that was not read because it cannot come before a session is up: an UPDATE or a
     /// ROUTE-REFRESH.
@@ -168,7 +168,7 @@ impl Session {
                 down(DownReason::Ceased(why), out)
             }
             (_, Input::Message(Message::Notification(why))) => down(DownReason::Received(why), out),
-            (_, Input::Malformed(error)) => fault(error.notification(), out),
+            (_, Input::Malformed(why)) => fault(why, out),
             (phase, Input::Connected | Input::Premature | Input::Message(_)) => {
                 fault(Notification::fsm_error(phase.fsm_subcode()), out)
             }
@@ -239,7 +239,7 @@ impl Phase {
 
 impl Live {
     fn new(agreement: Agreement, now: Instant) -> Self {
-        let keepalive = agreement.hold_time.keepalive().map(|every| now + every);
+        let keepalive = agreement.keepalive.map(|every| now + every);
         // Even a peer that may be silent for ever owes us its first KEEPALIVE.
         let hold = Some(now + agreement.hold_time.silence().unwrap_or(OPEN_WAIT));
         Self { agreement: Arc::new(agreement), hold, keepalive }
@@ -259,7 +259,7 @@ impl Live {
     fn ticked(mut self, now: Instant, out: &mut Vec<Action>) -> Self {
         if self.keepalive.is_some_and(|due| due <= now) {
             out.push(Action::Send(Message::Keepalive));
-            self.keepalive = self.agreement.hold_time.keepalive().map(|every| now + every);
+            self.keepalive = self.agreement.keepalive.map(|every| now + every);
         }
         self
     }
@@ -291,7 +291,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use bgp_wire::capability::GracefulRestart;
-    use bgp_wire::{AfiSafi, Open};
+    use bgp_wire::{AfiSafi, Open, WireError};
     use bytes::Bytes;
     use proptest::prelude::*;
 
@@ -450,7 +450,7 @@ mod tests {
             ),
             (
                 "octets that cannot be read",
-                up_and(vec![(1, Input::Malformed(bad_length()))]),
+                up_and(vec![(1, Input::Malformed(bad_length().notification()))]),
                 DownReason::Sent(bad_length().notification()),
                 Some(bad_length().notification()),
             ),

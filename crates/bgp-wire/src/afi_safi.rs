@@ -25,6 +25,8 @@ pub struct Safi(pub u8);
 impl Safi {
     /// RFC 4760.
     pub const UNICAST: Self = Self(1);
+    /// Labeled unicast, RFC 8277.
+    pub const LABELED: Self = Self(4);
     /// RFC 7432.
     pub const EVPN: Self = Self(70);
     /// MPLS-labelled VPN address, RFC 4364.
@@ -43,15 +45,19 @@ pub struct AfiSafi {
 impl AfiSafi {
     pub const IPV4_UNICAST: Self = Self { afi: Afi::IPV4, safi: Safi::UNICAST };
     pub const IPV6_UNICAST: Self = Self { afi: Afi::IPV6, safi: Safi::UNICAST };
+    pub const IPV4_LABELED: Self = Self { afi: Afi::IPV4, safi: Safi::LABELED };
+    pub const IPV6_LABELED: Self = Self { afi: Afi::IPV6, safi: Safi::LABELED };
     pub const VPNV4: Self = Self { afi: Afi::IPV4, safi: Safi::VPN };
     pub const VPNV6: Self = Self { afi: Afi::IPV6, safi: Safi::VPN };
     pub const EVPN: Self = Self { afi: Afi::L2VPN, safi: Safi::EVPN };
     pub const RTC: Self = Self { afi: Afi::IPV4, safi: Safi::RTC };
 
     /// The families we have tables for, by the names used in files, commands and metrics.
-    pub const NAMED: [(Self, &'static str); 6] = [
+    pub const NAMED: [(Self, &'static str); 8] = [
         (Self::IPV4_UNICAST, "ipv4"),
         (Self::IPV6_UNICAST, "ipv6"),
+        (Self::IPV4_LABELED, "ipv4-labeled"),
+        (Self::IPV6_LABELED, "ipv6-labeled"),
         (Self::VPNV4, "vpnv4"),
         (Self::VPNV6, "vpnv6"),
         (Self::EVPN, "evpn"),
@@ -81,7 +87,10 @@ impl fmt::Debug for AfiSafi {
 
 /// A text that is no [`AfiSafi`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a family; write ipv4, ipv6, vpnv4, vpnv6, evpn, rtc or numbers like 1/128")]
+#[error(
+    "`{0}` is not a family; write ipv4, ipv6, ipv4-labeled, ipv6-labeled, vpnv4, vpnv6, evpn, rtc or \
+     numbers like 1/128"
+)]
 pub struct ParseFamilyError(String);
 
 impl FromStr for AfiSafi {

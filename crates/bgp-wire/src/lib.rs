@@ -45,8 +45,8 @@ pub use messages::Messages;
 pub use negotiated::Negotiated;
 pub use next_hop::NextHop;
 pub use nlri::{
-    Evpn, EvpnKey, Family, Ipv4Unicast, Ipv6Unicast, PathId, Route, Routes, Rtc, VpnKey, VpnV4,
-    VpnV6, Withdrawal, Withdrawals,
+    Evpn, EvpnKey, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Labels, PathId,
+    Route, Routes, Rtc, VpnKey, VpnV4, VpnV6, Withdrawal, Withdrawals,
 };
 pub use notification::Notification;
 pub use open::Open;

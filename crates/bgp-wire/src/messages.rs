@@ -188,6 +188,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one run of messages is what is meant")]
     fn a_small_part_leaves_the_arena() {
         let ends: Arc<[u32]> = [19, 39, 60, 82].into();
         let part = |runs| Messages::new(arena(), Arc::clone(&ends), runs);

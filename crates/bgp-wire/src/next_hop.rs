@@ -37,7 +37,7 @@ impl NextHop {
     /// Reads the next hop field of an MP_REACH; `None` if no next hop of `family` has this length.
     ///
     /// Which lengths there are: RFC 4760 §3, RFC 2545 §3, RFC 8950 §3, RFC 4364 §4.3.2, RFC 4659
-    /// §3.2.1, RFC 4684 §5, RFC 7432 §9.2.1. Four octets are no next hop of IPv6 unicast.
+    /// §3.2.1, RFC 4684 §5, RFC 4798 §2, RFC 7432 §9.2.1. Four octets are no next hop of IPv6.
     pub(crate) fn read(family: AfiSafi, field: &[u8]) -> Option<Self> {
         let global = |field: &[u8]| field.first_chunk().map(|octets| Ipv6Addr::from(*octets));
         if family.safi == Safi::VPN {
@@ -55,7 +55,7 @@ impl NextHop {
             };
         }
         match field.len() {
-            4 if family != AfiSafi::IPV6_UNICAST => {
+            4 if family.afi != Afi::IPV6 => {
                 field.first_chunk::<4>().map(|octets| Self::V4((*octets).into()))
             }
             16 => global(field).map(Self::V6),
@@ -149,6 +149,9 @@ mod tests {
             ("RFC 8950 §3", F::IPV4_UNICAST, &both, six_both),
             ("RFC 2545 §3", F::IPV6_UNICAST, &global, six),
             ("RFC 2545 §3", F::IPV6_UNICAST, &both, six_both),
+            ("RFC 8277 §2.1", F::IPV4_LABELED, &[192, 0, 2, 1], four),
+            ("RFC 8950 §3", F::IPV4_LABELED, &global, six),
+            ("RFC 4798 §2", F::IPV6_LABELED, &global, six),
             ("RFC 4364 §4.3.2", F::VPNV4, &[&rd[..], &[192, 0, 2, 1]].concat(), four),
             ("RFC 8950 §3", F::VPNV4, &[&rd[..], &global].concat(), six),
             ("RFC 8950 §3", F::VPNV4, &[&rd[..], &global, &rd, &local].concat(), six_both),
@@ -173,7 +176,7 @@ mod tests {
         for (family, _) in AfiSafi::NAMED {
             let right: &[usize] = match family {
                 AfiSafi::VPNV4 | AfiSafi::VPNV6 => &[12, 24, 48],
-                AfiSafi::IPV6_UNICAST => &[16, 32],
+                AfiSafi::IPV6_UNICAST | AfiSafi::IPV6_LABELED => &[16, 32],
                 _ => &[4, 16, 32],
             };
             for length in (0..=255).filter(|length| !right.contains(length)) {

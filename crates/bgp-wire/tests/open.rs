@@ -103,7 +103,7 @@ fn reads_every_capability() {
             &[69, 4, 0, 1, 1, 4],
             unknown(69, &[0, 1, 1, 4]),
         ),
-        ("RFC 5492 §3, unknown", &[73, 3, 1, b'a', 0], unknown(73, &[1, b'a', 0])),
+        ("RFC 5492 §3, unknown", &[200, 3, 1, b'a', 0], unknown(200, &[1, b'a', 0])),
         ("a family of three octets", &[1, 3, 0, 1, 1], unknown(1, &[0, 1, 1])),
         (
             "a restart of a family and a half",

@@ -336,8 +336,8 @@ fn a_next_hop_of_zero_withdraws() {
 #[test]
 fn a_family_that_was_not_negotiated_is_ignored_and_reported() {
     let mut reach = MP_REACH.to_vec();
-    // Labelled unicast.
-    reach[5] = 4;
+    // What Contrail calls ERM-VPN.
+    reach[5] = 243;
     let mut unreach = MP_UNREACH.to_vec();
     unreach[3..6].copy_from_slice(&[0x40, 0x04, 71]);
     let octets = update(&[], &[&reach, &unreach, ORIGIN, AS_PATH, NEXT_HOP], NLRI);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bgp_wire::capability::{AddPath, Capability, GracefulRestart};
 use bgp_wire::frame;
 use bgp_wire::{
-    AfiSafi, Evpn, Family, Ipv4Unicast, Ipv6Unicast, Message, Negotiated, Notification, Open,
-    PathId, Route, RouteRefresh, Rtc, Update, VpnV4, VpnV6,
+    AfiSafi, Evpn, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Message, Negotiated,
+    Notification, Open, PathId, Route, RouteRefresh, Rtc, Update, VpnV4, VpnV6,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -127,6 +127,8 @@ macro_rules! round_trips {
 round_trips! {
     ipv4_unicast: Ipv4Unicast,
     ipv6_unicast: Ipv6Unicast,
+    ipv4_labeled: Ipv4Labeled,
+    ipv6_labeled: Ipv6Labeled,
     vpnv4: VpnV4,
     vpnv6: VpnV6,
     evpn: Evpn,

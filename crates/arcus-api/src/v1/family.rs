@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// AFI 1, SAFI 1.
     Ipv4,
     /// AFI 2, SAFI 1.
     Ipv6,
+    /// AFI 1, SAFI 4: labeled unicast (RFC 8277).
+    Ipv4Labeled,
+    /// AFI 2, SAFI 4: labeled unicast (RFC 8277).
+    Ipv6Labeled,
     /// AFI 1, SAFI 128 (RFC 4364).
     Vpnv4,
     /// AFI 2, SAFI 128 (RFC 4659).
@@ -26,14 +30,24 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order in which lists show them.
-    pub const ALL: [Self; 6] =
-        [Self::Ipv4, Self::Ipv6, Self::Vpnv4, Self::Vpnv6, Self::Evpn, Self::Rtc];
+    pub const ALL: [Self; 8] = [
+        Self::Ipv4,
+        Self::Ipv6,
+        Self::Ipv4Labeled,
+        Self::Ipv6Labeled,
+        Self::Vpnv4,
+        Self::Vpnv6,
+        Self::Evpn,
+        Self::Rtc,
+    ];
 
     /// The text form, in JSON, in queries and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ipv4 => "ipv4",
             Self::Ipv6 => "ipv6",
+            Self::Ipv4Labeled => "ipv4-labeled",
+            Self::Ipv6Labeled => "ipv6-labeled",
             Self::Vpnv4 => "vpnv4",
             Self::Vpnv6 => "vpnv6",
             Self::Evpn => "evpn",
@@ -50,7 +64,9 @@ impl fmt::Display for Family {
 
 /// The text names no family that we carry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an address family; write ipv4, ipv6, vpnv4, vpnv6, evpn or rtc")]
+#[error(
+    "`{0}` is not an address family; write ipv4, ipv6, ipv4-labeled, ipv6-labeled, vpnv4, vpnv6, evpn or rtc"
+)]
 pub struct UnknownFamily(String);
 
 impl FromStr for Family {

@@ -141,7 +141,10 @@ impl Bench {
             Op::Refresh(peer, family) => {
                 let family = script::FAMILIES[*family];
                 // It asks because it has forgotten.
-                if let Some(receiver) = self.queues.receivers.get_mut(&PeerIx(*peer)) {
+                let marks = self.oracle.view(*peer).is_some_and(|view| view.enhanced_refresh);
+                if let Some(receiver) =
+                    self.queues.receivers.get_mut(&PeerIx(*peer)).filter(|_| !marks)
+                {
                     receiver.knows.retain(|(of, _), _| *of != family);
                 }
                 self.all(&Input::RouteRefresh { peer: PeerIx(*peer), family });
@@ -403,6 +406,7 @@ impl Bench {
         self.check();
         for (peer, receiver) in &self.queues.receivers {
             let Some(view) = self.oracle.view(peer.0) else { continue };
+            assert!(receiver.doubtful.is_empty(), "an answer without an end to {peer}");
             let attached = self.oracle.is_attached(peer.0);
             for family in &view.negotiated.families {
                 for shard in 0..self.map.shards() {

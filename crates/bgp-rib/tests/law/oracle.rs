@@ -9,6 +9,8 @@ use bgp_rib::{
     UnicastNextHop,
 };
 use bgp_wire::as_path::Segment;
+use bgp_wire::attrs::RawAttribute;
+use bgp_wire::capability::Role;
 use bgp_wire::community::Community;
 use bgp_wire::{
     AfiSafi, AsPath, ExtendedCommunity, NextHop, PathAttributes, RouteTarget, RtMembership,
@@ -195,7 +197,7 @@ impl Oracle {
         if !known.view.speaks(dest.0) {
             return;
         }
-        let taken = accepts(&known.view, &attributes);
+        let taken = accepts(&known.view, &attributes) && !leaks(&known.view, dest.0, &attributes);
         if taken {
             come_in(&known.view, dest.0, &mut attributes);
         }
@@ -253,11 +255,11 @@ impl Oracle {
                 return None;
             }
             paths.retain(|(from, known, _, heard)| {
-                *from != peer && may_go(self.rules, &known.view, heard, &to.view)
+                *from != peer && may_go(self.rules, family, &known.view, heard, &to.view)
             });
         }
         let (from, known, _, heard) = best(self.rules.decision, family, paths)?;
-        if from == peer || !may_go(self.rules, &known.view, heard, &to.view) {
+        if from == peer || !may_go(self.rules, family, &known.view, heard, &to.view) {
             return None;
         }
         if family.has_targets() && !wants(to, &heard.attributes) {
@@ -353,6 +355,30 @@ fn accepts(view: &PeerView, attributes: &PathAttributes) -> bool {
         && !transits(view, attributes)
 }
 
+fn role(view: &PeerView, family: AfiSafi) -> Option<Role> {
+    let unicast = [AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST].contains(&family);
+    view.policy.role.filter(|_| unicast && asn(view).is_some())
+}
+
+fn otc(attributes: &PathAttributes) -> Option<u32> {
+    let found = attributes.others.iter().find(|other| other.code == 35)?;
+    Some(u32::from_be_bytes((*found.value).try_into().unwrap()))
+}
+
+fn add_otc(attributes: &mut PathAttributes, asn: u32) {
+    let value = asn.to_be_bytes().to_vec().into();
+    attributes.others.push(RawAttribute { flags: 0xc0, code: 35, value });
+}
+
+/// RFC 9234 section 5, the first two rules.
+fn leaks(view: &PeerView, family: AfiSafi, attributes: &PathAttributes) -> bool {
+    match (role(view, family), otc(attributes)) {
+        (Some(Role::Provider | Role::RouteServer), Some(_)) => true,
+        (Some(Role::Peer), Some(otc)) => asn(view) != Some(otc),
+        _ => false,
+    }
+}
+
 /// What policy makes of what is taken.
 fn come_in(view: &PeerView, family: AfiSafi, attributes: &mut PathAttributes) {
     let policy = &view.policy;
@@ -367,6 +393,11 @@ fn come_in(view: &PeerView, family: AfiSafi, attributes: &mut PathAttributes) {
         rewrite(attributes, &policy.import_rewrite);
     }
     if outside {
+        let above = [Role::Customer, Role::Peer, Role::RouteServerClient];
+        if role(view, family).is_some_and(|role| above.contains(&role)) && otc(attributes).is_none()
+        {
+            add_otc(attributes, asn(view).unwrap());
+        }
         if let Some(local) = policy.local_as.filter(|local| !local.no_prepend) {
             attributes.as_path.prepend(local.asn);
         }
@@ -454,7 +485,7 @@ fn best<'a>(
     paths.pop()
 }
 
-fn may_go(rules: Rules, from: &PeerView, heard: &Heard, to: &PeerView) -> bool {
+fn may_go(rules: Rules, family: AfiSafi, from: &PeerView, heard: &Heard, to: &PeerView) -> bool {
     if has(heard, Community::NO_ADVERTISE) {
         return false;
     }
@@ -463,7 +494,10 @@ fn may_go(rules: Rules, from: &PeerView, heard: &Heard, to: &PeerView) -> bool {
         PeerKind::External { asn } => {
             let stale = has(heard, Community::LLGR_STALE) && !to.policy.long_lived;
             let loops = heard.attributes.as_path.contains(asn) && !to.policy.as_override;
-            !has(heard, Community::NO_EXPORT) && !loops && !stale
+            let up = [Role::Customer, Role::Peer, Role::RouteServerClient];
+            let leaks = otc(&heard.attributes).is_some()
+                && role(to, family).is_some_and(|role| up.contains(&role));
+            !has(heard, Community::NO_EXPORT) && !loops && !stale && !leaks
         }
         kind => {
             let pair = (from.kind, kind);
@@ -510,6 +544,11 @@ fn transform(from: &Peer, heard: &Heard, to: &PeerView, family: AfiSafi) -> Told
         attributes.originator_id = None;
         attributes.cluster_list.clear();
         attributes.extended_communities.retain(|community| community.0[0] & 0x40 == 0);
+        let down = [Role::Provider, Role::Peer, Role::RouteServer];
+        if role(to, family).is_some_and(|role| down.contains(&role)) && otc(&attributes).is_none() {
+            let shown = to.policy.local_as.map_or(LOCAL_AS, |local| local.asn);
+            add_otc(&mut attributes, shown);
+        }
         pass_border(to, &mut attributes.as_path);
     } else {
         attributes.local_pref = Some(attributes.local_pref.unwrap_or(100));

@@ -18,6 +18,11 @@ pub(crate) struct Receiver {
     pub(crate) knows: BTreeMap<Dest, Told>,
     /// Markers by family and shard.
     pub(crate) ends: BTreeMap<(AfiSafi, u16), u32>,
+    /// The shard that told of a destination.
+    told_by: BTreeMap<Dest, u16>,
+    /// What has not been repeated yet in an answer that is marked (RFC 7313 section 4), by family and
+    /// shard.
+    pub(crate) doubtful: BTreeMap<(AfiSafi, u16), BTreeSet<Dest>>,
 }
 
 /// The queues of all peers, of which some refuse.
@@ -43,11 +48,15 @@ impl Sink for Queues {
         let receiver = self.receivers.get_mut(&peer).expect("only peers that are up are told");
         assert!(!batch.is_empty(), "an empty batch");
         for octets in batch.slices() {
-            receiver.read(octets);
+            receiver.read(self.shard, octets);
         }
         for mark in &batch.marks {
-            if let Mark::EndOfRib(family) = mark {
-                *receiver.ends.entry((*family, self.shard)).or_default() += 1;
+            match mark {
+                Mark::EndOfRib(family) => {
+                    *receiver.ends.entry((*family, self.shard)).or_default() += 1;
+                }
+                Mark::RefreshBegin(family) => receiver.begin(self.shard, *family),
+                Mark::RefreshEnd(family) => receiver.end(self.shard, *family),
             }
         }
         Ok(())
@@ -64,10 +73,28 @@ impl Receiver {
             internal: true,
             ..sent.clone()
         };
-        Self { negotiated, knows: BTreeMap::new(), ends: BTreeMap::new() }
+        Self {
+            negotiated,
+            knows: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            told_by: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
+        }
     }
 
-    fn read(&mut self, mut octets: &[u8]) {
+    fn begin(&mut self, shard: u16, family: AfiSafi) {
+        let known = self.told_by.iter().filter(|((of, _), by)| *of == family && **by == shard);
+        let known = known.map(|(dest, _)| dest.clone()).collect();
+        self.doubtful.insert((family, shard), known);
+    }
+
+    fn end(&mut self, shard: u16, family: AfiSafi) {
+        for dest in self.doubtful.remove(&(family, shard)).expect("an end after its beginning") {
+            self.knows.remove(&dest);
+        }
+    }
+
+    fn read(&mut self, shard: u16, mut octets: &[u8]) {
         while !octets.is_empty() {
             let length = frame::length(octets, self.negotiated.max_message())
                 .expect("a valid header")
@@ -84,13 +111,14 @@ impl Receiver {
                 for_each_family!(Withdrawals, list, list => self.forget(list));
             }
             for (next_hop, list) in update.announced {
-                for_each_family!(Routes, list, list => self.learn(list, &update.attributes, next_hop));
+                for_each_family!(Routes, list, list => self.learn(shard, list, &update.attributes, next_hop));
             }
         }
     }
 
     fn learn<F: Family>(
         &mut self,
+        shard: u16,
         list: Vec<Route<F>>,
         attributes: &PathAttributes,
         next_hop: NextHop,
@@ -98,7 +126,12 @@ impl Receiver {
         for Route { path_id, key, data } in list {
             self.check_id(F::AFI_SAFI, path_id);
             let told = Told { attributes: attributes.clone(), next_hop, data: format!("{data:?}") };
-            self.knows.insert((F::AFI_SAFI, key.to_string()), told);
+            let dest = (F::AFI_SAFI, key.to_string());
+            if let Some(doubtful) = self.doubtful.get_mut(&(F::AFI_SAFI, shard)) {
+                doubtful.remove(&dest);
+            }
+            self.told_by.insert(dest.clone(), shard);
+            self.knows.insert(dest, told);
         }
     }
 

@@ -10,6 +10,7 @@ use bgp_rib::{
 };
 use bgp_wire::as_path::Segment;
 use bgp_wire::attrs::RawAttribute;
+use bgp_wire::capability::Role;
 use bgp_wire::community::Community;
 use bgp_wire::nlri::{Esi, EvpnData, MacAddress};
 use bgp_wire::{
@@ -62,6 +63,8 @@ pub(crate) struct Knobs {
     pub(crate) bits: u16,
     pub(crate) default_local_pref: Option<u8>,
     pub(crate) max_as_path: Option<u16>,
+    /// A role above the last one is none.
+    pub(crate) role: u8,
 }
 
 /// Attributes by choice numbers.
@@ -78,6 +81,7 @@ pub(crate) struct Attributes {
     pub(crate) non_transitive: bool,
     pub(crate) next_hop: u8,
     pub(crate) aigp: Option<u8>,
+    pub(crate) otc: u8,
     /// Default gateway, or MAC mobility: sticky or not, number 1 or 2.
     pub(crate) mobility: u8,
 }
@@ -113,13 +117,22 @@ fn knobs() -> impl Strategy<Value = Knobs> {
         0u8..4,
         any::<u16>(),
         proptest::option::of(0u8..3),
-        proptest::option::of(0u16..3),
+        (proptest::option::of(1u16..3), 0u8..7),
     )
-        .prop_map(|(local_as, allowas_in, remove_private, bits, default_local_pref, max)| {
-            let max_as_path = max.filter(|max| *max > 0);
-            Knobs { local_as, allowas_in, remove_private, bits, default_local_pref, max_as_path }
+        .prop_map(|(local_as, allowas_in, remove_private, bits, default_local_pref, rest)| {
+            let (max_as_path, role) = rest;
+            Knobs {
+                local_as,
+                allowas_in,
+                remove_private,
+                bits,
+                default_local_pref,
+                max_as_path,
+                role,
+            }
         });
-    prop_oneof![3 => Just(Knobs::default()), 2 => drawn]
+    let none = Knobs { role: u8::MAX, ..Knobs::default() };
+    prop_oneof![3 => Just(none), 2 => drawn]
 }
 
 fn peer_policy(knobs: &Knobs) -> PeerPolicy {
@@ -145,6 +158,7 @@ fn peer_policy(knobs: &Knobs) -> PeerPolicy {
         refused_ases: Arc::new(if bit(2) { BTreeSet::from([64_514]) } else { BTreeSet::new() }),
         import_rewrite: rewrite(bit(3), 0, 1),
         export_rewrite: rewrite(bit(4), 1, 2),
+        role: Role::from_u8(knobs.role),
         aigp: bit(5),
         next_hop_self: bit(6),
         add_path_send: Vec::new(),
@@ -194,7 +208,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
         0u8..6,
         0u8..10,
         proptest::collection::btree_set(0u8..4, 0..3),
-        (any::<bool>(), 0u8..2, proptest::option::of(0u8..2), 0u8..10),
+        (any::<bool>(), 0u8..2, proptest::option::of(0u8..2), 0u8..10, 0u8..6),
     )
         .prop_map(
             |(local_pref, med, origin, as_path, originator, cluster, community, targets, rest)| {
@@ -211,6 +225,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
                     next_hop: rest.1,
                     aigp: rest.2,
                     mobility: rest.3,
+                    otc: rest.4,
                 }
             },
         )
@@ -297,6 +312,7 @@ pub(crate) fn view(peer: u16, manner: &Manner) -> PeerView {
     };
     let local = IpAddr::V4(Ipv4Addr::new(10, 0, 1, if bit(4) { 1 } else { 2 }));
     let view = PeerView::new(kind, router_id(peer), router_id(peer).into(), local, negotiated);
+    let view = PeerView { enhanced_refresh: bit(5), ..view };
     with_policy(view, &manner.policy)
 }
 
@@ -384,7 +400,7 @@ pub(crate) fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttri
             _ => Vec::new(),
         },
         extended_communities,
-        others: chosen.aigp.map(aigp).into_iter().collect(),
+        others: chosen.aigp.map(aigp).into_iter().chain(otc(chosen.otc)).collect(),
         ..PathAttributes::default()
     }
 }
@@ -393,6 +409,12 @@ pub(crate) fn path_attributes(view: &PeerView, chosen: &Attributes) -> PathAttri
 fn aigp(metric: u8) -> RawAttribute {
     let value = [&[9, 0, 4, 7, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0][..], &[metric]].concat();
     RawAttribute { flags: 0x80, code: 26, value: value.into() }
+}
+
+/// OTC of the one or the other neighbouring AS, mostly none.
+fn otc(choice: u8) -> Option<RawAttribute> {
+    let asn: u32 = [64_513, 64_514].into_iter().nth(choice.into())?;
+    Some(RawAttribute { flags: 0xc0, code: 35, value: asn.to_be_bytes().to_vec().into() })
 }
 
 pub(crate) fn next_hops(chosen: &Attributes) -> (NextHop, NextHop) {

@@ -1,8 +1,8 @@
 //! Lists of routes in an UPDATE: one after the other, to the end of the field.
 
 use super::{
-    Evpn, Family, Ipv4Unicast, Ipv6Unicast, PathId, Route, Routes, Rtc, VpnV4, VpnV6, Withdrawal,
-    Withdrawals,
+    Evpn, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, PathId, Route, Routes, Rtc,
+    VpnV4, VpnV6, Withdrawal, Withdrawals,
 };
 use crate::afi_safi::AfiSafi;
 use crate::error::FaultKind;
@@ -35,6 +35,8 @@ pub(crate) fn read_routes<'a>(
     Some(match family {
         AfiSafi::IPV4_UNICAST => of::<Ipv4Unicast>(octets, add_path, left_out),
         AfiSafi::IPV6_UNICAST => of::<Ipv6Unicast>(octets, add_path, left_out),
+        AfiSafi::IPV4_LABELED => of::<Ipv4Labeled>(octets, add_path, left_out),
+        AfiSafi::IPV6_LABELED => of::<Ipv6Labeled>(octets, add_path, left_out),
         AfiSafi::VPNV4 => of::<VpnV4>(octets, add_path, left_out),
         AfiSafi::VPNV6 => of::<VpnV6>(octets, add_path, left_out),
         AfiSafi::EVPN => of::<Evpn>(octets, add_path, left_out),
@@ -65,6 +67,8 @@ pub(crate) fn read_withdrawals<'a>(
     Some(match family {
         AfiSafi::IPV4_UNICAST => of::<Ipv4Unicast>(octets, add_path, left_out),
         AfiSafi::IPV6_UNICAST => of::<Ipv6Unicast>(octets, add_path, left_out),
+        AfiSafi::IPV4_LABELED => of::<Ipv4Labeled>(octets, add_path, left_out),
+        AfiSafi::IPV6_LABELED => of::<Ipv6Labeled>(octets, add_path, left_out),
         AfiSafi::VPNV4 => of::<VpnV4>(octets, add_path, left_out),
         AfiSafi::VPNV6 => of::<VpnV6>(octets, add_path, left_out),
         AfiSafi::EVPN => of::<Evpn>(octets, add_path, left_out),

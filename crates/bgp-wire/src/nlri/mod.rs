@@ -7,6 +7,7 @@
 mod evpn;
 mod ipv4;
 mod ipv6;
+mod labeled;
 mod list;
 mod rtc;
 mod vpn;
@@ -18,6 +19,7 @@ use std::str::FromStr;
 pub use evpn::{Esi, Evpn, EvpnData, EvpnKey, MacAddress, ParseEvpnError};
 pub use ipv4::Ipv4Unicast;
 pub use ipv6::Ipv6Unicast;
+pub use labeled::{Ipv4Labeled, Ipv6Labeled, Labels};
 pub(crate) use list::{read_routes, read_withdrawals};
 pub use rtc::Rtc;
 pub use vpn::{ParseVpnKeyError, VpnKey, VpnV4, VpnV6};
@@ -91,6 +93,8 @@ pub struct Withdrawal<F: Family> {
 pub enum Routes {
     Ipv4(Vec<Route<Ipv4Unicast>>),
     Ipv6(Vec<Route<Ipv6Unicast>>),
+    Ipv4Labeled(Vec<Route<Ipv4Labeled>>),
+    Ipv6Labeled(Vec<Route<Ipv6Labeled>>),
     VpnV4(Vec<Route<VpnV4>>),
     VpnV6(Vec<Route<VpnV6>>),
     Evpn(Vec<Route<Evpn>>),
@@ -102,6 +106,8 @@ pub enum Routes {
 pub enum Withdrawals {
     Ipv4(Vec<Withdrawal<Ipv4Unicast>>),
     Ipv6(Vec<Withdrawal<Ipv6Unicast>>),
+    Ipv4Labeled(Vec<Withdrawal<Ipv4Labeled>>),
+    Ipv6Labeled(Vec<Withdrawal<Ipv6Labeled>>),
     VpnV4(Vec<Withdrawal<VpnV4>>),
     VpnV6(Vec<Withdrawal<VpnV6>>),
     Evpn(Vec<Withdrawal<Evpn>>),
@@ -115,6 +121,8 @@ macro_rules! for_each_family {
         match $value {
             $crate::nlri::$enum::Ipv4($list) => $body,
             $crate::nlri::$enum::Ipv6($list) => $body,
+            $crate::nlri::$enum::Ipv4Labeled($list) => $body,
+            $crate::nlri::$enum::Ipv6Labeled($list) => $body,
             $crate::nlri::$enum::VpnV4($list) => $body,
             $crate::nlri::$enum::VpnV6($list) => $body,
             $crate::nlri::$enum::Evpn($list) => $body,

@@ -8,8 +8,8 @@ use bgp_wire::attrs::{Aggregator, Origin, PathAttributes, RawAttribute, code};
 use bgp_wire::community::{Community, ExtendedCommunity, LargeCommunity};
 use bgp_wire::nlri::{Esi, EvpnData, EvpnKey, MacAddress, VpnKey};
 use bgp_wire::{
-    Evpn, Family, Ipv4Unicast, Ipv6Unicast, Label, NextHop, PathId, Route, RouteDistinguisher,
-    RouteTarget, RtMembership, Rtc, VpnV4, VpnV6,
+    Evpn, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Label, Labels, NextHop,
+    PathId, Route, RouteDistinguisher, RouteTarget, RtMembership, Rtc, VpnV4, VpnV6,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::collection::vec;
@@ -33,6 +33,22 @@ impl Arbitrary for Ipv4Unicast {
 impl Arbitrary for Ipv6Unicast {
     fn route() -> BoxedStrategy<(Ipv6Net, ())> {
         ipv6_net().prop_map(|net| (net, ())).boxed()
+    }
+
+    fn next_hop() -> BoxedStrategy<NextHop> {
+        v6_next_hop().boxed()
+    }
+}
+
+impl Arbitrary for Ipv4Labeled {
+    fn route() -> BoxedStrategy<(Ipv4Net, Labels)> {
+        (ipv4_net(), labels()).boxed()
+    }
+}
+
+impl Arbitrary for Ipv6Labeled {
+    fn route() -> BoxedStrategy<(Ipv6Net, Labels)> {
+        (ipv6_net(), labels()).boxed()
     }
 
     fn next_hop() -> BoxedStrategy<NextHop> {
@@ -102,6 +118,21 @@ fn target() -> impl Strategy<Value = RouteTarget> {
 
 fn label() -> impl Strategy<Value = Label> {
     any::<[u8; 3]>().prop_map(Label::from_octets)
+}
+
+/// One label, or a stack that ends where it says it does.
+fn labels() -> impl Strategy<Value = Labels> {
+    vec(0u32..=0x000f_ffff, 1..=4).prop_map(|values| {
+        let bottom = values.len() - 1;
+        let labels: Vec<Label> = (0..)
+            .zip(values)
+            .map(|(depth, value)| {
+                let [a, b, c] = Label::mpls(value).expect("20 bits").octets();
+                Label::from_octets([a, b, if depth == bottom { c } else { c & 0xfe }])
+            })
+            .collect();
+        Labels::stack(&labels).expect("a label")
+    })
 }
 
 fn ipv4_net() -> impl Strategy<Value = Ipv4Net> {

@@ -1,0 +1,254 @@
+//! Labeled unicast (RFC 8277 §2).
+
+use std::fmt;
+
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use super::{Family, ipv4, ipv6, variant};
+use crate::afi_safi::AfiSafi;
+use crate::error::FaultKind;
+use crate::label::Label;
+use crate::read::{Parsed, fault, octet, take};
+use crate::route_distinguisher::RouteDistinguisher;
+use crate::write;
+
+const LABEL_BITS: u8 = 24;
+
+/// The labels of a labeled unicast route, outermost first: one or more.
+///
+/// We do not offer the capability for several (RFC 8277 §2.1), but speakers of RFC 3107 send stacks
+/// without it; they are passed on octet for octet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Labels {
+    outermost: Label,
+    /// Empty, and then without an allocation, for nearly every route.
+    inner: Box<[Label]>,
+}
+
+impl Labels {
+    pub fn one(label: Label) -> Self {
+        Self { outermost: label, inner: Box::default() }
+    }
+
+    /// A stack; `None` without a label.
+    pub fn stack(labels: &[Label]) -> Option<Self> {
+        labels
+            .split_first()
+            .map(|(outermost, inner)| Self { outermost: *outermost, inner: inner.into() })
+    }
+
+    pub const fn outermost(&self) -> Label {
+        self.outermost
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Label> + '_ {
+        std::iter::once(self.outermost).chain(self.inner.iter().copied())
+    }
+}
+
+impl fmt::Display for Labels {
+    /// `100`, or a stack as `100/200`, outermost first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.outermost)?;
+        self.inner.iter().try_for_each(|label| write!(f, "/{label}"))
+    }
+}
+
+/// AFI 1, SAFI 4. The key is the prefix; the labels are not part of it (RFC 8277 §2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ipv4Labeled;
+
+/// AFI 2, SAFI 4. The key is the prefix; the labels are not part of it (RFC 8277 §2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ipv6Labeled;
+
+impl Family for Ipv4Labeled {
+    const AFI_SAFI: AfiSafi = AfiSafi::IPV4_LABELED;
+    type Key = Ipv4Net;
+    type Data = Labels;
+
+    fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
+        let (rest, (labels, bits)) = labels(input, 32)?;
+        let (rest, net) = ipv4::net(input, rest, bits)?;
+        Ok((rest, (net, labels)))
+    }
+
+    fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
+        let (rest, bits) = skip_labels(input, 32)?;
+        ipv4::net(input, rest, bits)
+    }
+
+    fn write_reach(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
+        write_labels(labels, key.prefix_len(), out);
+        write::prefix(key.network().octets(), key.prefix_len(), out);
+    }
+
+    fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
+        Self::write_reach(key, &Labels::one(Label::WITHDRAWN), out);
+    }
+
+    fn route_distinguisher(_: &Self::Key) -> Option<RouteDistinguisher> {
+        None
+    }
+
+    variant!(Ipv4Labeled);
+}
+
+impl Family for Ipv6Labeled {
+    const AFI_SAFI: AfiSafi = AfiSafi::IPV6_LABELED;
+    type Key = Ipv6Net;
+    type Data = Labels;
+
+    fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
+        let (rest, (labels, bits)) = labels(input, 128)?;
+        let (rest, net) = ipv6::net(input, rest, bits)?;
+        Ok((rest, (net, labels)))
+    }
+
+    fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
+        let (rest, bits) = skip_labels(input, 128)?;
+        ipv6::net(input, rest, bits)
+    }
+
+    fn write_reach(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
+        write_labels(labels, key.prefix_len(), out);
+        write::prefix(key.network().octets(), key.prefix_len(), out);
+    }
+
+    fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
+        Self::write_reach(key, &Labels::one(Label::WITHDRAWN), out);
+    }
+
+    fn route_distinguisher(_: &Self::Key) -> Option<RouteDistinguisher> {
+        None
+    }
+
+    variant!(Ipv6Labeled);
+}
+
+/// How many octets of labels stand before a prefix: to the bottom of stack, if the length says that a
+/// prefix can follow there. Else there is one label, whose bit says nothing (RFC 8277 §2.2); `None`
+/// where the length does not allow that either.
+fn stack_depth(octets: &[u8], bits: u8, max_prefix: u8) -> Option<u8> {
+    let possible = |depth: &u8| {
+        let left = depth.checked_mul(LABEL_BITS).and_then(|labels| bits.checked_sub(labels));
+        left.is_some_and(|left| left <= max_prefix)
+    };
+    let (fields, _) = octets.as_chunks::<3>();
+    let bottom = fields.iter().position(|field| Label::from_octets(*field).is_bottom_of_stack());
+    let depth = bottom.and_then(|bottom| u8::try_from(bottom + 1).ok());
+    depth.filter(possible).or(Some(1).filter(possible))
+}
+
+/// Length and labels of an announcement; returns them with the bits of the prefix that follows.
+fn labels(input: &[u8], max_prefix: u8) -> Parsed<'_, (Labels, u8)> {
+    let (rest, bits) = octet(input)?;
+    let (_, octets) = take(rest, usize::from(bits.div_ceil(8)))?;
+    let impossible = fault(input, FaultKind::PrefixLength(bits));
+    let Some(depth) = stack_depth(octets, bits, max_prefix) else { return Err(impossible) };
+    let (rest, stack) = take(rest, usize::from(depth) * 3)?;
+    match stack.as_chunks::<3>().0 {
+        [label] => Ok((rest, (Labels::one(Label::from_octets(*label)), bits - LABEL_BITS))),
+        stack => {
+            let stack: Vec<Label> = stack.iter().map(|label| Label::from_octets(*label)).collect();
+            let labels = Labels::stack(&stack).ok_or(impossible)?;
+            Ok((rest, (labels, bits - depth * LABEL_BITS)))
+        }
+    }
+}
+
+/// Length and labels of a withdrawal; returns the bits of the prefix that follows.
+///
+/// The three octets mean nothing (RFC 8277 §2.4). An echoed stack is understood as in an announcement,
+/// or where the length leaves no other reading.
+fn skip_labels(input: &[u8], max_prefix: u8) -> Parsed<'_, u8> {
+    let (rest, bits) = octet(input)?;
+    let (_, octets) = take(rest, usize::from(bits.div_ceil(8)))?;
+    // The withdrawal labels of RFC 8277 and RFC 3107 have no bottom of stack, and are alone.
+    let alone = matches!(octets, [0 | 0x80, 0, 0, ..]);
+    let depth = if alone { None } else { stack_depth(octets, bits, max_prefix) };
+    let shallowest = bits.saturating_sub(max_prefix).div_ceil(LABEL_BITS).max(1);
+    let depth = depth.unwrap_or(shallowest);
+    match depth.checked_mul(LABEL_BITS).and_then(|labels| bits.checked_sub(labels)) {
+        Some(left) => take(rest, usize::from(depth) * 3).map(|(rest, _)| (rest, left)),
+        None => Err(fault(input, FaultKind::PrefixLength(bits))),
+    }
+}
+
+/// Appends the length of the whole route and the labels: as many as a length of one octet can say.
+fn write_labels(labels: &Labels, prefix_bits: u8, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut bits = prefix_bits;
+    out.push(0);
+    for label in labels.iter() {
+        let Some(more) = bits.checked_add(LABEL_BITS) else { break };
+        bits = more;
+        out.extend(label.octets());
+    }
+    if let Some(field) = out.get_mut(start) {
+        *field = bits;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_others_send() {
+        // (who made the octets, the octets, prefix, labels)
+        let cases: &[(&str, &[u8], &str, &str)] = &[
+            ("by hand, RFC 8277 §2.2", &[48, 0, 1, 1, 192, 0, 2], "192.0.2.0/24", "16"),
+            ("by hand, a host", &[56, 0, 0, 0x31, 192, 0, 2, 1], "192.0.2.1/32", "3"),
+            ("by hand, everything", &[24, 0, 1, 1], "0.0.0.0/0", "16"),
+            (
+                "RFC 3107 §3, two labels",
+                &[72, 0, 1, 0, 0, 2, 1, 192, 0, 2],
+                "192.0.2.0/24",
+                "16/32",
+            ),
+            ("two labels and 10/8", &[56, 0, 1, 0, 0, 2, 1, 10], "10.0.0.0/8", "16/32"),
+            ("no bottom of stack anywhere", &[48, 0, 1, 0, 192, 0, 2], "192.0.2.0/24", "16"),
+        ];
+        for (source, octets, net, want) in cases {
+            let (rest, (got, labels)) = Ipv4Labeled::read_reach(octets).expect(source);
+            assert_eq!((rest, got.to_string().as_str()), (&[][..], *net), "{source}");
+            assert_eq!(labels.to_string(), *want, "{source}");
+            let mut again = Vec::new();
+            Ipv4Labeled::write_reach(&got, &labels, &mut again);
+            assert_eq!(again, *octets, "{source}");
+            assert_eq!(Ipv4Labeled::read_unreach(octets), Ok((&[][..], got)), "{source}");
+        }
+        let octets = [24 + 32, 0, 1, 1, 0x20, 0x01, 0x0d, 0xb8];
+        let (rest, (net, labels)) = Ipv6Labeled::read_reach(&octets).expect("RFC 8277 §2.2");
+        assert_eq!((rest, net.to_string().as_str()), (&[][..], "2001:db8::/32"));
+        assert_eq!(labels.outermost().mpls_value(), 16);
+    }
+
+    #[test]
+    fn a_withdrawal_may_carry_any_three_octets() {
+        for label in [[0x80, 0, 0], [0, 0, 0], [0, 1, 0x41], [0xff, 0xff, 0xff]] {
+            let octets = [&[48][..], &label, &[10, 0, 1]].concat();
+            let (rest, net) = Ipv4Labeled::read_unreach(&octets).expect("any label");
+            assert_eq!((rest, net.to_string().as_str()), (&[][..], "10.0.1.0/24"), "{label:?}");
+        }
+        let mut octets = Vec::new();
+        Ipv4Labeled::write_unreach(&"10.0.1.0/24".parse().expect("a net"), &mut octets);
+        assert_eq!(octets, [48, 0x80, 0, 0, 10, 0, 1]);
+    }
+
+    #[test]
+    fn impossible_lengths_are_refused() {
+        for bits in 0..24 {
+            let octets = [&[bits][..], &[0; 40]].concat();
+            assert!(Ipv4Labeled::read_reach(&octets).is_err(), "{bits}");
+            assert!(Ipv4Labeled::read_unreach(&octets).is_err(), "{bits}");
+        }
+        for bits in 57..=255 {
+            let octets = [&[bits][..], &[0; 40]].concat();
+            let error = Ipv4Labeled::read_reach(&octets).expect_err("no bottom of stack");
+            assert_eq!(error, fault(&octets, FaultKind::PrefixLength(bits)));
+        }
+        assert!(Ipv4Labeled::read_reach(&[48, 0, 1, 1, 10, 0]).is_err());
+    }
+}
