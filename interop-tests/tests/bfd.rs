@@ -277,9 +277,9 @@ async fn a_gateway_keeps_its_routes_while_the_control_node_restarts() -> Result<
             Ok(())
         })
         .await?;
-    // The end of BFD came after that of BGP, or it would have gone.
+    // Neither withdrawn by us at the end, nor forgotten because the end of BFD came before that of BGP.
     let route = lab.frr.json(&heard).await?;
-    ensure!(route["paths"][0]["stale"] == true, "{route}");
+    ensure!(route["paths"][0]["stale"] == true, "{route}\n{}", lab.bed.logs());
     lab.ours = start(&lab.bed, &lab.binaries, &lab.namespace)?;
     lab.up().await.map(drop)
 }
