@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop lint bench bench-full bench-smoke flame cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop fuzz lint bench bench-against bench-full bench-smoke flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -48,6 +48,19 @@ test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bir
 	cargo build --workspace --bins
 	cargo test -p interop-tests --test interop -- --ignored --nocapture
 
+# How long each target runs, and which ones.
+FUZZ_SECONDS ?= 60
+FUZZ ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+fuzz: ## fuzz every decoder and whole sessions, with a nightly compiler; FUZZ_SECONDS=60 FUZZ=nlri_evpn
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	cargo +nightly fuzz build --fuzz-dir fuzz
+	@for target in $(FUZZ); do \
+	  mkdir -p fuzz/target/found/$$target; \
+	  cargo +nightly fuzz run --fuzz-dir fuzz $$target fuzz/target/found/$$target fuzz/corpus/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024; \
+	done
+
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -79,6 +92,15 @@ bench: setup ## what a route costs, beside a floor; RIVALS="frr bird gobgp openb
 bench-full: ## measure docs/performance.md anew, at full size: ours three times, RIVALS once; wants a quiet machine
 	$(MAKE) bench RIVALS="$(or $(strip $(RIVALS)),frr bird openbgpd)" BENCH="--full --runs 3 --rival-runs 1 $(BENCH)"
 	target/release/arcus-bench report target/bench.json --page docs/performance.md --svg docs/performance.svg
+
+# The commit to be compared with what is here, as in `make bench-against COMMIT=main BENCH=--full`.
+COMMIT ?= main
+bench-against: setup ## what is here beside another COMMIT of it, in turn: which is faster
+	rm -rf target/before && git worktree prune && git worktree add --detach target/before $(COMMIT)
+	cd target/before && cargo build --release --target-dir ../before-build -p arcus-bgpd
+	git worktree remove --force target/before
+	cargo build --release -p arcus-bgpd -p arcus-bench
+	target/release/arcus-bench run --before target/before-build/release/arcus-bgpd --json target/bench-against.json $(BENCH)
 
 # No times: exact counts, checked content, and costs far beyond any aim.
 bench-smoke: setup ## the benchmark, small and once: fails on wrong counts and content, and on gross cost

@@ -43,13 +43,25 @@ const PLUMBING: &[&str] = &[
     "tokio::loom",
 ];
 
+/// Parts of the work, by thread and by a function that is in the stack; the first that fits.
+const PARTS: &[(&str, &str, &[&str])] = &[
+    ("shard", "taking routes in: intern, look up, decide, owe", &["Shard::handle"]),
+    ("shard", "saying them: pack, encode, hand out", &["Shard::flush"]),
+    ("shard", "queues, and freeing what was taken in", &[""]),
+    ("workers", "writing to sockets", &["writev", "try_write", "sendmsg"]),
+    ("workers", "decoding, and dividing among shards", &["::decode", "ToShards", "ShardMap"]),
+    ("workers", "reading from sockets", &["recv", "try_read", "poll_read"]),
+    ("workers", "queues, waking, and freeing", &[""]),
+    ("main", "", &[""]),
+];
+
 /// What the daemon does when it is ended, behind what is measured: sessions go down.
 const END: &str = "::peer_down";
 
-const STYLE: &str = "text{font:11px monospace}rect{stroke:#fff;stroke-width:.5}.title{fill:#424a53;\
-font:600 14px sans-serif}.note{fill:#424a53;font:12px sans-serif}.box{fill:#1f2328}\
-.ours{fill:#f4a261}.kernel{fill:#a9b8d4}.memory{fill:#e9c46a}.rest{fill:#a7c9a0}\
-@media(prefers-color-scheme:dark){rect{stroke:#0d1117}.title,.note{fill:#c9d1d9}}";
+/// The grey is readable on white and on black: a page's ground is not known to a picture in it.
+const STYLE: &str = "text{font:11px monospace}rect{stroke:#757c85;stroke-width:.5}.title{fill:#757c85;\
+font:600 14px sans-serif}.note{fill:#757c85;font:12px sans-serif}.box{fill:#1f2328}\
+.ours{fill:#f4a261}.kernel{fill:#a9b8d4}.memory{fill:#e9c46a}.rest{fill:#a7c9a0}";
 
 /// A function, and what it called.
 #[derive(Debug, Default)]
@@ -82,18 +94,18 @@ impl Frame {
     }
 }
 
-/// The picture of all samples of the daemon's threads.
+/// The picture of all samples of the daemon's threads, and a table of what part of them is what.
 ///
 /// # Errors
 /// When there are none, or what is read is not what perf prints.
-pub(crate) fn draw(perf: impl BufRead) -> Result<String> {
-    let root = read(perf)?;
+pub(crate) fn draw(perf: impl BufRead) -> Result<(String, String)> {
+    let (root, parts) = read(perf)?;
     ensure!(root.samples > 0, "no sample of a thread of arcus-bgpd");
     #[expect(clippy::cast_precision_loss, reason = "a few dozen rows")]
     let height = 70.0 + ROW * root.rows(WIDTH) as f64;
     let mut boxes = String::new();
     below(&root, (0.0, height - 26.0), WIDTH, root.samples, &mut boxes);
-    Ok(format!(
+    let picture = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH:.0} {height:.0}\" \
          width=\"{WIDTH:.0}\" height=\"{height:.0}\" role=\"img\">\n\
          <title>Where the CPU time of arcus-bgpd goes</title>\n<style>{STYLE}</style>\n\
@@ -102,20 +114,35 @@ pub(crate) fn draw(perf: impl BufRead) -> Result<String> {
          <text class=\"note\" x=\"4\" y=\"36\">orange: ours; blue: the kernel; yellow: memory; green: \
          libraries. Point at a box for its name and part.</text>\n{boxes}</svg>\n",
         root.samples
-    ))
+    );
+    Ok((picture, table(&parts, root.samples)))
+}
+
+fn table(parts: &[u64], all: u64) -> String {
+    let mut text = String::from("| thread | part of all samples | |\n|---|---|---|\n");
+    for ((thread, what, _), samples) in PARTS.iter().zip(parts) {
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        let percent = 100.0 * *samples as f64 / all as f64;
+        let _infallible = writeln!(text, "| {thread} | {percent:.1} % | {what} |");
+    }
+    text
 }
 
 /// Samples are paragraphs: the thread's name, then a line for each function, the innermost first.
-fn read(perf: impl BufRead) -> Result<Frame> {
+fn read(perf: impl BufRead) -> Result<(Frame, Vec<u64>)> {
     let mut root = Frame::default();
+    let mut parts = vec![0; PARTS.len()];
     let (mut thread, mut stack): (Option<String>, Vec<String>) = (None, Vec::new());
     for line in perf.lines().chain([Ok(String::new())]) {
         let line = line.context("the output of perf")?;
         if line.trim().is_empty() {
             let is_end = stack.iter().any(|name| name.contains(END));
             if let Some(thread) = thread.take().filter(|_| !is_end) {
-                let names = stack.iter().rev().map(String::as_str);
-                root.add(std::iter::once(thread_name(&thread)).chain(names));
+                let thread = thread_name(&thread);
+                if let Some(part) = part_of(thread, &stack).and_then(|part| parts.get_mut(part)) {
+                    *part += 1;
+                }
+                root.add(std::iter::once(thread).chain(stack.iter().rev().map(String::as_str)));
             }
             stack.clear();
         } else if line.starts_with(char::is_whitespace) {
@@ -131,7 +158,12 @@ fn read(perf: impl BufRead) -> Result<Frame> {
             thread = is_ours.then_some(name);
         }
     }
-    Ok(root)
+    Ok((root, parts))
+}
+
+fn part_of(thread: &str, stack: &[String]) -> Option<usize> {
+    let is_in = |mark: &&str| mark.is_empty() || stack.iter().any(|name| name.contains(mark));
+    PARTS.iter().position(|(of, _, marks)| thread.starts_with(of) && marks.iter().any(is_in))
 }
 
 /// Workers are one, however many there are.
@@ -250,8 +282,8 @@ crowd
 
     #[test]
     fn samples_of_the_daemon_are_stacked_under_their_threads() {
-        let root = read(PERF.as_bytes()).expect("what perf prints");
-        assert_eq!(root.samples, 2);
+        let (root, parts) = read(PERF.as_bytes()).expect("what perf prints");
+        assert_eq!((root.samples, parts[0], parts.iter().sum()), (2, 2, 2));
         let shard = &root.called["shard: the tables"];
         let handle = &shard.called["bgp_rib::shard::Shard::handle"];
         assert_eq!((shard.samples, handle.samples), (2, 2));
@@ -260,7 +292,8 @@ crowd
 
     #[test]
     fn a_picture_has_every_wide_box_and_no_raw_angle_bracket() {
-        let picture = draw(PERF.as_bytes()).expect("samples");
+        let (picture, table) = draw(PERF.as_bytes()).expect("samples");
+        assert!(table.contains("| shard | 100.0 % | taking routes in"), "{table}");
         assert!(picture.contains("Table&lt;F&gt;::announce: 50.0 %"), "{picture}");
         assert!(draw("crowd\n\t 1 x\n\n".as_bytes()).is_err());
     }

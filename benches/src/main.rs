@@ -80,6 +80,9 @@ struct Run {
     /// Our daemon; a release build, or the numbers mean nothing.
     #[arg(long, default_value = "target/release/arcus-bgpd")]
     bgpd: PathBuf,
+    /// Our daemon of another commit, to run beside this one, in turn.
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// Write the results here, to compare with those of another commit.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -113,7 +116,9 @@ fn main() -> Result<ExitCode> {
         }
         Command::Report(args) => report(&args).map(|()| ExitCode::SUCCESS),
         Command::Flame { svg } => {
-            write(&svg, flame::draw(std::io::stdin().lock())?).map(|()| ExitCode::SUCCESS)
+            let (picture, table) = flame::draw(std::io::stdin().lock())?;
+            print!("{table}");
+            write(&svg, picture).map(|()| ExitCode::SUCCESS)
         }
         Command::List => {
             for scenario in ALL {
@@ -130,6 +135,7 @@ fn run(args: &Run) -> Result<ExitCode> {
     let scale = if args.full { 1.0 } else { args.scale };
     ensure!(scale > 0.0 && scale <= 1.0, "a scale is above 0 and at most 1");
     let mut subjects = vec![Subject::Floor, Subject::Relay, Subject::Arcus];
+    subjects.extend(args.before.is_some().then_some(Subject::Before));
     subjects.extend(
         args.rivals.iter().filter(|rival| !subjects.contains(rival)).copied().collect::<Vec<_>>(),
     );
@@ -205,14 +211,16 @@ fn measure(
             let admitted = subjects.iter().filter(|subject| scenario.admits(**subject));
             for subject in admitted.filter(takes_part) {
                 // What took too long once is not waited for again.
-                let is_hopeless = *subject != Subject::Arcus
+                let is_hopeless = !subject.is_ours()
                     && results
                         .row(scenario.name, *subject)
                         .is_some_and(|row| !row.failures.is_empty());
                 if is_hopeless {
                     continue;
                 }
-                let place = Place { bed, namespace, arcus: &args.bgpd, subject: *subject, scale };
+                let before = args.before.as_deref().filter(|_| *subject == Subject::Before);
+                let arcus = before.unwrap_or(&args.bgpd);
+                let place = Place { bed, namespace, arcus, subject: *subject, scale };
                 let (number, name) = (run + 1, subject.name());
                 eprintln!("run {number} of {}: {} {name}", args.runs, scenario.name);
                 let outcome = (scenario.run)(&place);

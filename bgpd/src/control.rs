@@ -24,6 +24,7 @@ use crate::deliver::{Refreshing, SessionEvent, ToShards};
 use crate::lanes::Lanes;
 use crate::listening::Listening;
 use crate::neighbor::NeighborState;
+use crate::next_hops::{self, NextHops, Way};
 use crate::paths::{PathLost, Paths};
 use crate::peer_table::{Ending, Entry, PeerTable};
 use crate::peering::Terms;
@@ -46,6 +47,7 @@ pub(crate) struct Inboxes {
     pub(crate) shards: mpsc::Receiver<Output>,
     pub(crate) removed: mpsc::Receiver<PeerIx>,
     pub(crate) lost: mpsc::Receiver<PathLost>,
+    pub(crate) ways: mpsc::Receiver<Way>,
 }
 
 /// What the control task and the sessions it starts send to.
@@ -55,6 +57,7 @@ pub(crate) struct Outboxes {
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
     pub(crate) removed: mpsc::Sender<PeerIx>,
     pub(crate) paths: Paths,
+    pub(crate) next_hops: NextHops,
 }
 
 pub(crate) struct Control {
@@ -107,6 +110,11 @@ impl Control {
                     self.lanes.send_all(|| ShardInput::Rib(Input::PeerGone { peer }));
                 }
                 () = self.lanes.pump(), if !self.lanes.is_empty() => {}
+                Some(way) = inboxes.ways.recv(), if self.lanes.is_empty() => {
+                    next_hops::log(way);
+                    let Way { next_hop, cost } = way;
+                    self.lanes.send_all(|| ShardInput::Rib(Input::NextHop { next_hop, cost }));
+                }
                 Some(event) = inboxes.sessions.recv(), if self.lanes.is_empty() => {
                     self.session_event(event);
                 }

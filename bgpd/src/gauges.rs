@@ -104,6 +104,9 @@ pub(crate) struct NeighborGauges {
     updates_received: Family<NeighborLabel, Gauge>,
     updates_sent: Family<NeighborLabel, Gauge>,
     faulty_updates: Family<NeighborLabel, Gauge>,
+    attribute_discards: Family<NeighborLabel, Gauge>,
+    treated_as_withdrawn: Family<NeighborLabel, Gauge>,
+    session_resets: Family<NeighborLabel, Gauge>,
     /// Of those with a watched path only, as the next.
     path_up: Family<NeighborLabel, Gauge>,
     path_failures: Family<NeighborLabel, Gauge>,
@@ -124,6 +127,21 @@ impl NeighborGauges {
                 "UPDATEs with faults that RFC 7606 lets pass",
                 &gauges.faulty_updates,
             ),
+            (
+                "attribute_discards",
+                "Attributes and routes dropped for a fault (RFC 7606)",
+                &gauges.attribute_discards,
+            ),
+            (
+                "treated_as_withdrawn",
+                "Faults that withdrew the routes of an UPDATE (RFC 7606)",
+                &gauges.treated_as_withdrawn,
+            ),
+            (
+                "session_resets",
+                "Faults of UPDATEs that ended the session (RFC 7606)",
+                &gauges.session_resets,
+            ),
             ("bfd_up", "1 while BFD says that the path carries packets", &gauges.path_up),
             ("bfd_failures", "Paths lost since the start, as BFD saw it", &gauges.path_failures),
         ];
@@ -141,16 +159,29 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
+            attribute_discards,
+            treated_as_withdrawn,
+            session_resets,
             path_up,
             path_failures,
         } = self;
-        let all =
-            [established, flaps, queued_octets, updates_received, updates_sent, faulty_updates];
+        let all = [
+            established,
+            flaps,
+            queued_octets,
+            updates_received,
+            updates_sent,
+            faulty_updates,
+            attribute_discards,
+            treated_as_withdrawn,
+            session_resets,
+        ];
         for gauge in all.into_iter().chain([path_up, path_failures]) {
             gauge.clear();
         }
         for neighbor in neighbors {
             let (received, sent) = (neighbor.counters.received(), neighbor.counters.sent());
+            let reactions = neighbor.counters.reactions();
             let values = [
                 u64::from(neighbor.is_established()),
                 neighbor.flaps,
@@ -158,6 +189,9 @@ impl NeighborGauges {
                 received.update,
                 sent.update,
                 neighbor.counters.faulty_updates(),
+                reactions.attribute_discard,
+                reactions.treat_as_withdraw,
+                reactions.session_reset,
             ];
             for (gauge, value) in all.into_iter().zip(values) {
                 let label = NeighborLabel { neighbor: neighbor.address.to_string() };

@@ -14,6 +14,7 @@ mod journal;
 mod lanes;
 mod listening;
 mod neighbor;
+mod next_hops;
 mod paths;
 mod peer_table;
 mod peering;
@@ -44,6 +45,7 @@ use crate::control::{Command, Control, Inboxes, Outboxes};
 use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
 use crate::listening::Listening;
+use crate::next_hops::NextHops;
 use crate::paths::Paths;
 use crate::running::Running;
 use crate::shard_thread::{INBOX, ShardThread};
@@ -114,11 +116,13 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let (lost, lost_inbox) = mpsc::channel(CONTROL_INBOX);
     let (paths, driver) = Paths::new(lost);
     supervisor.spawn_thread("bfd", move || watch_paths(driver))?;
-    let control = Control::new(
-        running,
-        listening,
-        Outboxes { sessions, shards: Arc::clone(&shards), removed, paths },
-    );
+    let (ways, way_inbox) = mpsc::channel(CONTROL_INBOX);
+    let next_hops = NextHops::default();
+    if running.decision().track_next_hops {
+        supervisor.spawn("next-hops", next_hops::watch(next_hops.clone(), ways));
+    }
+    let outboxes = Outboxes { sessions, shards: Arc::clone(&shards), removed, paths, next_hops };
+    let control = Control::new(running, listening, outboxes);
     let inboxes = Inboxes {
         commands: command_inbox,
         connections: connection_inbox,
@@ -126,6 +130,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         shards: shard_inbox,
         removed: removed_inbox,
         lost: lost_inbox,
+        ways: way_inbox,
     };
     let ending = shutdown.clone();
     supervisor.spawn("control", control.run(inboxes, async move { ending.cancelled().await }));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Results;
-use crate::scenario::{Of, Scenario};
+use crate::scenario::Scenario;
 use crate::subject::Subject;
 
 const LEFT: f64 = 110.0;
@@ -14,10 +14,9 @@ const STEP: f64 = 19.0;
 /// The greatest multiple that has a place.
 const MOST: f64 = 1_000.0;
 
-/// Colours by what they are for: readable on light ground, and changed on dark.
-const STYLE: &str = "text{fill:#424a53}.name{font-weight:600}.line{stroke:#8c959f;stroke-opacity:.4}\
-.ours{fill:#bc4c00}.other{fill:#6e7fc9}\
-@media(prefers-color-scheme:dark){text{fill:#c9d1d9}.ours{fill:#f0883e}.other{fill:#8c9eff}}";
+/// Readable on white and on black: a page's ground is not known to a picture in it.
+const STYLE: &str = "text{fill:#757c85}.name{font-weight:600}.line{stroke:#757c85;stroke-opacity:.4}\
+.ours{fill:#e8590c}.other{fill:#748ffc}";
 
 /// An SVG of the scenarios that have a floor to be measured by.
 pub(crate) fn chart(results: &Results) -> String {
@@ -82,7 +81,7 @@ pub(crate) fn chart(results: &Results) -> String {
 
 fn has_floor(scenario: &str) -> bool {
     Scenario::named(scenario)
-        .is_some_and(|scenario| scenario.aims.iter().any(|aim| aim.of == Of::Floor))
+        .is_some_and(|scenario| scenario.aims.iter().any(|aim| aim.of == Some(Subject::Floor)))
 }
 
 /// Where a multiple of the floor ends.

@@ -161,7 +161,8 @@ impl Results {
     /// How much of another subject's a number is, in the same run.
     pub(crate) fn to(&self, other: Subject, row: &Row, metric: &str) -> Option<f64> {
         let other = self.row(&row.scenario, other)?.median(metric)?;
-        Some(row.median(metric)? / other).filter(|ratio| ratio.is_finite())
+        // A difference that is below what can be measured may come out as nothing, or less.
+        (other > 0.0).then_some(row.median(metric)? / other)
     }
 }
 

@@ -38,12 +38,9 @@ pub(super) fn idle(place: &Place<'_>) -> Result<Metrics> {
 }
 
 pub(super) fn slope(place: &Place<'_>) -> Result<Metrics> {
-    let few = with_clients(place, 10, false)?;
-    let many = with_clients(place, 40, false)?;
-    let difference = |name: &str| {
-        let of = |metrics: &Metrics| metrics.get(name).copied().unwrap_or_default();
-        (of(&many) - of(&few)) / 30.0
-    };
+    let (few, many) =
+        least_of_both(|| with_clients(place, 10, false), || with_clients(place, 40, false))?;
+    let difference = |name: &str| (of(&many, name) - of(&few, name)) / 30.0;
     Ok(Metrics::from([
         ("cpu_s".to_owned(), difference("cpu_s")),
         ("wall_s".to_owned(), difference("wall_s")),
@@ -52,9 +49,8 @@ pub(super) fn slope(place: &Place<'_>) -> Result<Metrics> {
 }
 
 pub(super) fn never_reads(place: &Place<'_>) -> Result<Metrics> {
-    let without = with_clients(place, 10, false)?;
-    let with = with_clients(place, 10, true)?;
-    let of = |metrics: &Metrics, name: &str| metrics.get(name).copied().unwrap_or_default();
+    let (without, with) =
+        least_of_both(|| with_clients(place, 10, false), || with_clients(place, 10, true))?;
     let routes = f64::from(place.sized(1_000_000, 4 * PER_SET));
     let more = of(&with, "peak_bytes_per_route") - of(&without, "peak_bytes_per_route");
     Ok(Metrics::from([
@@ -63,6 +59,28 @@ pub(super) fn never_reads(place: &Place<'_>) -> Result<Metrics> {
         ("cpu_ratio".to_owned(), of(&with, "cpu_s") / of(&without, "cpu_s").max(0.01)),
         ("more_peak_bytes".to_owned(), more * routes),
     ]))
+}
+
+/// Two runs to be compared, in turn and thrice each: of each number the least, since what others do on
+/// the machine only adds to it, and a small difference is looked for.
+fn least_of_both(
+    one: impl Fn() -> Result<Metrics>,
+    other: impl Fn() -> Result<Metrics>,
+) -> Result<(Metrics, Metrics)> {
+    let (mut first, mut second) = (one()?, other()?);
+    for _ in 0..2 {
+        first = least(&first, &one()?);
+        second = least(&second, &other()?);
+    }
+    Ok((first, second))
+}
+
+fn least(a: &Metrics, b: &Metrics) -> Metrics {
+    a.iter().map(|(name, value)| (name.clone(), value.min(of(b, name)))).collect()
+}
+
+fn of(metrics: &Metrics, name: &str) -> f64 {
+    metrics.get(name).copied().unwrap_or_default()
 }
 
 /// `vpnv4-1m` with so many clients, and perhaps one more that is deaf.

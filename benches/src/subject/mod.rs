@@ -29,6 +29,9 @@ pub(crate) enum Subject {
     Floor,
     Relay,
     Arcus,
+    /// Ours of another commit.
+    #[value(skip)]
+    Before,
     Frr,
     Bird,
     Gobgp,
@@ -41,6 +44,7 @@ impl Subject {
             Self::Floor => "floor",
             Self::Relay => "relay",
             Self::Arcus => "arcus",
+            Self::Before => "before",
             Self::Frr => "frr",
             Self::Bird => "bird",
             Self::Gobgp => "gobgp",
@@ -52,9 +56,13 @@ impl Subject {
         matches!(self, Self::Floor | Self::Relay)
     }
 
+    pub(crate) const fn is_ours(self) -> bool {
+        matches!(self, Self::Arcus | Self::Before)
+    }
+
     /// Whether it is a daemon of others.
     pub(crate) const fn is_rival(self) -> bool {
-        !self.is_bare() && !matches!(self, Self::Arcus)
+        !self.is_bare() && !self.is_ours()
     }
 
     /// Whether it adds `ORIGINATOR_ID` and `CLUSTER_LIST`.
@@ -69,7 +77,7 @@ impl Subject {
 
     /// Whether it sends by route target membership (RFC 4684).
     pub(crate) const fn has_constraint(self) -> bool {
-        matches!(self, Self::Arcus | Self::Gobgp)
+        self.is_ours() || matches!(self, Self::Gobgp)
     }
 
     /// Whether it reflects this family to its clients.
@@ -82,15 +90,15 @@ impl Subject {
     }
 
     /// Whether senders are clients like all others, who keep what others sent away from themselves by
-    /// asking for no target. With other subjects a sender is a peer that is no client.
-    pub(crate) const fn senders_are_clients(self) -> bool {
-        matches!(self, Self::Arcus)
+    /// asking for no target. Else a sender is a peer that is no client.
+    pub(crate) const fn senders_are_clients(self, kind: Kind) -> bool {
+        self.is_ours() && !matches!(kind, Kind::Ipv4Unicast)
     }
 
     fn program(self, arcus: &Path) -> Result<PathBuf> {
         let candidates: &[&str] = match self {
             Self::Floor | Self::Relay => return Ok(std::env::current_exe()?),
-            Self::Arcus => {
+            Self::Arcus | Self::Before => {
                 ensure!(
                     arcus.exists(),
                     "{} is not there: cargo build --release -p arcus-bgpd",
@@ -123,7 +131,7 @@ impl Subject {
             Self::Floor | Self::Relay => {
                 vec!["bare".to_owned(), self.name().to_owned(), plan::TARGET.to_string()]
             }
-            Self::Arcus => arcus::configure(directory, wanted)?,
+            Self::Arcus | Self::Before => arcus::configure(directory, wanted)?,
             Self::Frr => frr::configure(directory, wanted)?,
             Self::Bird => bird::configure(directory, wanted)?,
             Self::Gobgp => gobgp::configure(directory, wanted)?,

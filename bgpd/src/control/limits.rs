@@ -40,6 +40,9 @@ impl Control {
                 let why = Cease::PrefixLimit { family, limit };
                 self.end(peer, Ending { why, text: "", then: Then::Wait(idle) });
             }
+            Output::NextHopWanted { next_hop, wanted } => {
+                self.outboxes.next_hops.want(next_hop, wanted);
+            }
             Output::RefreshWanted { peer, family } => {
                 if let Some(entry) = self.peers.get_mut(peer)
                     && entry.peer.refresh(family).is_err()

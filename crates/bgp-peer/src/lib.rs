@@ -8,6 +8,7 @@
 //! - [`Writer`] comes with [`PeerEvent::Up`] and is good for that session only.
 //! - [`Listener`] accepts connections; the owner of the peers hands them over by [`Peer::accept`].
 
+mod attempts;
 mod config;
 mod connection;
 mod drive;
@@ -32,5 +33,5 @@ pub use event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
 pub use listener::{Incoming, Listener};
 pub use peer::{Busy, Peer, Then, spawn};
 pub use security::{AoAlgorithm, AoKey, AoKeys, Secret, Security};
-pub use status::{Counters, Counts, PeerState, Status};
+pub use status::{Counters, Counts, PeerState, Reactions, Status};
 pub use writer::{Push, PushError, Writer};

@@ -27,6 +27,9 @@ struct Items {
     waiting: VecDeque<Item>,
     /// The task has something to write: nobody else may.
     is_writing: bool,
+    /// Messages of the session itself that are on their way to the task. What comes behind our OPEN and
+    /// KEEPALIVE must not overtake them.
+    said: usize,
 }
 
 /// One push in the queue.
@@ -61,7 +64,7 @@ impl Queue {
         if self.closed.load(SeqCst) {
             return Err(PushError::Closed);
         }
-        let is_idle = !items.is_writing && items.waiting.is_empty();
+        let is_idle = !items.is_writing && items.said == 0 && items.waiting.is_empty();
         let octets = push.octets();
         let written = if is_idle { write(&push) } else { 0 };
         if written > 0 && written >= octets {
@@ -96,6 +99,25 @@ impl Queue {
             taken = take(Some(item));
         }
         items.is_writing = taken != Taken::Nothing;
+    }
+
+    /// A message of the session is about to be given to the task: until it has it, and has written it,
+    /// nobody else writes.
+    pub(crate) fn says(&self) {
+        self.items().said += 1;
+    }
+
+    /// The task has a message of the session.
+    pub(crate) fn has_heard(&self) {
+        let mut items = self.items();
+        items.said = items.said.saturating_sub(1);
+        items.is_writing = true;
+    }
+
+    /// The task was not given a message of the session after all.
+    pub(crate) fn says_nothing(&self) {
+        let mut items = self.items();
+        items.said = items.said.saturating_sub(1);
     }
 
     /// The session is over: nothing is taken any more, although the writer may still say goodbye.
@@ -238,6 +260,19 @@ mod tests {
         assert_eq!(push(&queue, 1), Err(PushError::Closed));
         let written = queue.push(batch(1), |_| panic!("nothing is said after the last word"));
         assert_eq!(written, Err(PushError::Closed));
+    }
+
+    #[test]
+    fn nothing_overtakes_what_the_session_says() {
+        let queue = Queue::new(10_000);
+        queue.says();
+        queue.take(|_| Taken::Nothing);
+        assert_eq!(queue.push(batch(10), |_| panic!("before our KEEPALIVE")), Ok(()));
+        queue.has_heard();
+        while take_one(&queue, Taken::Something).is_some() {}
+        queue.says();
+        queue.says_nothing();
+        assert_eq!(queue.push(batch(100), |_| 100), Ok(()));
     }
 
     #[test]

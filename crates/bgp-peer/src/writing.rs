@@ -75,7 +75,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             Err(oneshot::error::TryRecvError::Empty) => {}
         }
         while let Ok(lane) = task.lane.try_recv() {
-            hear(*lane, &mut out, &mut send_hold);
+            task.hear(*lane, &mut out, &mut send_hold);
         }
         task.take(&mut marks, &mut out);
         if task.queue.take_drained() {
@@ -85,7 +85,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
             tokio::select! {
                 biased;
                 last = &mut task.parting => return task.part(marks, out, last.ok().flatten()).await,
-                Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
+                Some(lane) = task.lane.recv() => task.hear(*lane, &mut out, &mut send_hold),
                 () = task.queue.changed() => {}
             }
             progress = Instant::now();
@@ -101,7 +101,7 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
                 tokio::select! {
                     biased;
                     last = &mut task.parting => return task.part(marks, out, last.ok().flatten()).await,
-                    Some(lane) = task.lane.recv() => hear(*lane, &mut out, &mut send_hold),
+                    Some(lane) = task.lane.recv() => task.hear(*lane, &mut out, &mut send_hold),
                     // An error shows in the next write.
                     _ = task.stream.writable() => {}
                     () = until(send_hold.map(|hold| progress + hold)) => {
@@ -118,13 +118,6 @@ pub(crate) async fn run(mut task: Writing) -> WriteEnd {
     }
 }
 
-fn hear(lane: Lane, out: &mut Outgoing, send_hold: &mut Option<Duration>) {
-    match lane {
-        Lane::Say(kind, octets) => out.say(kind, octets),
-        Lane::SendHold(hold) => *send_hold = Some(hold),
-    }
-}
-
 async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => sleep_until(at).await,
@@ -133,6 +126,16 @@ async fn until(deadline: Option<Instant>) {
 }
 
 impl Writing {
+    fn hear(&self, lane: Lane, out: &mut Outgoing, send_hold: &mut Option<Duration>) {
+        match lane {
+            Lane::Say(kind, octets) => {
+                out.say(kind, octets);
+                self.queue.has_heard();
+            }
+            Lane::SendHold(hold) => *send_hold = Some(hold),
+        }
+    }
+
     /// Takes what waits, as far as there is room for it.
     fn take(&self, marks: &mut Marks, out: &mut Outgoing) {
         self.queue.take(|item| {

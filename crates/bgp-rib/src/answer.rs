@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use bgp_wire::{AfiSafi, PathAttributes, RouteTarget};
+use bgp_wire::{AfiSafi, PathAttributes, PathId, RouteTarget};
 
 use crate::bucket::{Bucket, Source};
 use crate::chunked::NONE;
@@ -112,7 +112,15 @@ impl<F: TableFamily> Table<F> {
         let advertised = if Self::CHOSEN_PER_PEER {
             let all = self.all().into_iter();
             let told = all.filter(|destination| self.told(world, *destination, peer).is_some());
-            u32::try_from(told.count()).unwrap_or(u32::MAX)
+            number(told.count())
+        } else if self.many.limit(peer).is_some() && self.destinations.len() <= LOOK_AT {
+            let all = self.all().into_iter();
+            all.map(|destination| number(self.told_several(world, destination, peer).len())).sum()
+        } else if self.many.limit(peer).is_some() {
+            (0..self.buckets.end())
+                .filter(|bucket| self.is_due(world, *bucket, peer))
+                .map(|bucket| self.buckets.at(bucket).len)
+                .sum()
         } else {
             (0..self.buckets.end())
                 .filter(|bucket| self.buckets.at(*bucket).best > 0)
@@ -205,14 +213,28 @@ impl<F: TableFamily> Table<F> {
     }
 
     fn advertised(&self, world: &World, destination: u32, peer: PeerIx) -> Option<RouteInfo> {
-        let path = self.told(world, destination, peer)?;
+        let told: Vec<u32> = if self.many.limit(peer).is_some() {
+            let told = self.told_several(world, destination, peer);
+            told.into_iter().map(|(path, _)| path).collect()
+        } else {
+            self.told(world, destination, peer).into_iter().collect()
+        };
+        let group = self.group(self.group_ix(peer)?);
         let config = &world.config;
         let ourselves = Ourselves { asn: config.local_as, router_id: config.router_id };
-        let bucket = self.buckets.at(self.paths.at(path).bucket);
-        let (attributes, next_hop) = self.group(self.group_ix(peer)?).outgoing(bucket, ourselves);
-        let attributes = Arc::new(attributes.into_owned());
-        let info = self.path(world, path, true, None, attributes);
-        Some(self.info(destination, vec![PathInfo { next_hop, ..info }]))
+        let paths: Vec<PathInfo> = told
+            .iter()
+            .map(|path| {
+                let bucket = self.buckets.at(self.paths.at(*path).bucket);
+                let (attributes, next_hop) = group.outgoing(bucket, ourselves);
+                let attributes = Arc::new(attributes.into_owned());
+                let number = || self.many.number(destination, *path).unwrap_or(PathId(0));
+                let path_id = group.path_id().unwrap_or_else(number);
+                let best = *path == self.destinations.at(destination).head;
+                PathInfo { path_id, next_hop, ..self.path(world, *path, best, None, attributes) }
+            })
+            .collect();
+        (!paths.is_empty()).then(|| self.info(destination, paths))
     }
 
     fn path(
@@ -239,6 +261,10 @@ impl<F: TableFamily> Table<F> {
             stale: path.stale,
         }
     }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn next_best(left: &[(u32, Candidate)]) -> Option<usize> {

@@ -39,6 +39,8 @@ pub(crate) struct UpdateGroup {
     targets: Arc<BTreeMap<RouteTarget, RouteTarget>>,
     /// Knows what a long-lived stale route is.
     long_lived: bool,
+    /// Told several paths of a destination.
+    pub(crate) many: bool,
 }
 
 /// Of the speaker itself.
@@ -77,6 +79,7 @@ impl UpdateGroup {
                 Arc::default()
             },
             long_lived: view.policy.long_lived,
+            many: view.paths_told(family).is_some(),
         }
     }
 
@@ -96,7 +99,7 @@ impl UpdateGroup {
             }),
             Manner::Outside(outside) => Cow::Owned(outside.attributes(attributes, ourselves.asn)),
         };
-        if bucket.rank.long_lived_stale && !self.long_lived {
+        if bucket.rank.worth.is_long_lived_stale() && !self.long_lived {
             // Only internal peers come here (RFC 9494 §4.6).
             let attributes = attributes.to_mut();
             attributes.local_pref = Some(0);
@@ -131,15 +134,11 @@ impl UpdateGroup {
         attributes: &[u8],
         next_hop: NextHop,
         mut routes: &[T],
-        look_up: impl Fn(&T) -> (&'a F::Key, &'a F::Data),
+        look_up: impl Fn(&T) -> (PathId, &'a F::Key, &'a F::Data),
         out: &mut Runs,
     ) {
-        let id = self.path_id();
         while !routes.is_empty() {
-            let all = routes.iter().map(|route| {
-                let (key, data) = look_up(route);
-                (id, key, data)
-            });
+            let all = routes.iter().map(&look_up);
             match update::write_reach::<F>(self.form, attributes, next_hop, all, &mut out.arena) {
                 0 => return,
                 took => routes = &routes[took..],
@@ -152,12 +151,11 @@ impl UpdateGroup {
     pub(crate) fn pack_unreach<'a, F: Family, T>(
         &self,
         mut routes: &[T],
-        look_up: impl Fn(&T) -> &'a F::Key,
+        look_up: impl Fn(&T) -> (PathId, &'a F::Key),
         out: &mut Runs,
     ) {
-        let id = self.path_id();
         while !routes.is_empty() {
-            let all = routes.iter().map(|route| (id, look_up(route)));
+            let all = routes.iter().map(&look_up);
             match update::write_unreach::<F>(self.form, all, &mut out.arena) {
                 0 => return,
                 took => routes = &routes[took..],
@@ -166,9 +164,9 @@ impl UpdateGroup {
         }
     }
 
-    /// One path per destination is sent, so its identifier need only be the same each time
-    /// (RFC 7911 §3).
-    fn path_id(&self) -> PathId {
-        PathId(u32::from(self.form.add_path))
+    /// The identifier of each route; `None` where several paths of a destination are told. Of one path it
+    /// need only be the same each time (RFC 7911 §3).
+    pub(crate) fn path_id(&self) -> Option<PathId> {
+        (!self.many).then_some(PathId(u32::from(self.form.add_path)))
     }
 }

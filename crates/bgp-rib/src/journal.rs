@@ -186,7 +186,7 @@ fields!(ShardConfig {
     client_to_client,
     hash_seed,
 });
-fields!(DecisionOptions { always_compare_med, missing_med_is_worst, aigp });
+fields!(DecisionOptions { always_compare_med, missing_med_is_worst, aigp, track_next_hops });
 fields!(LocalAs { asn, no_prepend, replace });
 fields!(PeerPolicy {
     local_as,
@@ -280,6 +280,7 @@ variants!(Input {
     9 => PeerChanged { peer, view },
     10 => RefreshMark { peer, family, begin },
     11 => LongLived { peer, family },
+    12 => NextHop { next_hop, cost },
 });
 
 /// A value that is written as another.

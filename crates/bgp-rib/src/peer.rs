@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use bgp_wire::{AfiSafi, Negotiated, RouteTarget, RtMembership};
@@ -144,6 +145,13 @@ impl PeerView {
             enhanced_refresh: false,
             policy: Arc::default(),
         }
+    }
+
+    /// How many paths of a destination it is told at most; `None` where it is told the best one.
+    pub(crate) fn paths_told(&self, family: AfiSafi) -> Option<NonZeroU8> {
+        let agreed = family != AfiSafi::RTC && self.negotiated.add_path_send.contains(&family);
+        let entry = self.policy.add_path_send.iter().find(|(of, _)| *of == family);
+        entry.filter(|_| agreed).map(|(_, paths)| *paths)
     }
 
     /// Whether routes of `family` are exchanged with it.

@@ -39,7 +39,7 @@ impl Shard {
         for_each_table!(self.tables, table => {
             let family = family_of(table);
             if view.speaks(family) {
-                table.join(peer, UpdateGroup::of(view, family));
+                table.join(peer, UpdateGroup::of(view, family), view.paths_told(family));
                 table.sender_mut(peer).limit_told = false;
                 if !family.has_targets() {
                     table.end_of_rib_due.push(peer);
@@ -143,8 +143,10 @@ impl Shard {
             let family = family_of(table);
             if view.speaks(family) {
                 let group = UpdateGroup::of(view, family);
-                if group != UpdateGroup::of(before, family) {
-                    table.join(peer, group);
+                let told = view.paths_told(family);
+                if group != UpdateGroup::of(before, family) || told != before.paths_told(family) {
+                    table.join(peer, group, told);
+                    table.owe_all_numbers(peer);
                     again.push(family);
                 }
                 if before.policy != view.policy {

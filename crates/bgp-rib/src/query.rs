@@ -84,6 +84,7 @@ pub struct PathInfo {
     /// Who sent it; [`PeerIx::LOCAL`] for our own.
     pub from: PeerIx,
     pub from_address: IpAddr,
+    /// As received; in [`Query::Advertised`] as sent.
     pub path_id: PathId,
     pub next_hop: NextHop,
     /// As received, with the local preference that counts, and without an ORIGINATOR_ID that names
@@ -134,7 +135,8 @@ pub struct PeerFamilyInfo {
     pub best: u32,
     /// Of these, kept from before its restart.
     pub stale: u32,
-    /// Destinations it is or will be told.
+    /// Destinations it is or will be told. Of a peer that is told several paths: paths; in a big table
+    /// those that may go to it, however many of them it takes.
     pub advertised: u32,
     /// Destinations of which something is still to be said to it.
     pub owed: u32,

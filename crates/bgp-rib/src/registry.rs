@@ -8,6 +8,7 @@ use bgp_wire::{AfiSafi, RtMembership};
 use crate::interest::Interest;
 use crate::peer::{InterestMode, MembershipsOut, PeerIx, PeerView};
 use crate::policy::Reject;
+use crate::reach::NextHops;
 use crate::shard::ShardConfig;
 
 /// A peer that is up, or whose routes are kept while it restarts.
@@ -47,6 +48,7 @@ pub(crate) struct World {
     listeners: Vec<PeerIx>,
     /// How many peers we originate a membership to.
     pub(crate) originated: BTreeMap<RtMembership, u32>,
+    pub(crate) next_hops: NextHops,
 }
 
 impl World {
@@ -54,7 +56,9 @@ impl World {
         let interest = Interest::new(config.hash_seed);
         let (peers, originated) = (Vec::new(), BTreeMap::new());
         // Buckets start with epoch 0, which is never current.
-        Self { config, peers, interest, epoch: 1, blocked: 0, listeners: Vec::new(), originated }
+        let next_hops = NextHops::new(config.hash_seed);
+        let listeners = Vec::new();
+        Self { config, peers, interest, epoch: 1, blocked: 0, listeners, originated, next_hops }
     }
 
     pub(crate) fn peer(&self, peer: PeerIx) -> Option<&Peer> {

@@ -25,11 +25,11 @@ struct Slot {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Item {
+pub(crate) struct Item {
     slot: u32,
-    destination: u32,
-    /// `NONE` in a slot of withdrawals.
-    path: u32,
+    pub(crate) destination: u32,
+    /// In a slot of withdrawals `NONE`, or the number of a path (see [`crate::many`]).
+    pub(crate) path: u32,
 }
 
 /// Of the peers `to`, those that are due the routes of `bucket`, and the others. `NONE` is nobody.
@@ -75,7 +75,7 @@ impl Round {
         self.by_group = None;
     }
 
-    fn add(&mut self, bucket: u32, to: SetIx, destination: u32, path: u32) {
+    pub(crate) fn add(&mut self, bucket: u32, to: SetIx, destination: u32, path: u32) {
         let slot = match self.items.last() {
             Some(Item { slot, .. })
                 if self.slots[*slot as usize].bucket == bucket
@@ -133,8 +133,8 @@ impl<F: TableFamily> Table<F> {
         }
         // What did not fit into the arena stays owed.
         for item in items.drain(done..) {
-            let to = round.slots[item.slot as usize].to;
-            self.owing.add(&mut self.destinations, item.destination, to);
+            let Slot { bucket, to } = round.slots[item.slot as usize];
+            self.owe_again(bucket, &item, to);
         }
         (round.items, round.runs) = (items, runs);
     }
@@ -150,14 +150,14 @@ impl<F: TableFamily> Table<F> {
     pub(crate) fn settle_round(&mut self, round: &Round, failed: &[PeerIx]) {
         if !failed.is_empty() {
             for routes in round.items.chunk_by(|a, b| a.slot == b.slot) {
-                let to = round.slots[routes[0].slot as usize].to;
+                let Slot { bucket, to } = round.slots[routes[0].slot as usize];
                 let again = self.owing.sets.at(to).set.filter(|peer| failed.contains(&peer));
                 if again.is_empty() {
                     continue;
                 }
                 let again = self.owing.sets.intern(again);
                 for item in routes {
-                    self.owing.add(&mut self.destinations, item.destination, again);
+                    self.owe_again(bucket, item, again);
                 }
             }
         }
@@ -246,6 +246,14 @@ impl<F: TableFamily> Table<F> {
     fn sort_in(&mut self, world: &World, round: &mut Round, destination: u32, to: SetIx) {
         if Self::CHOSEN_PER_PEER {
             return self.sort_in_memberships(world, round, destination, to);
+        }
+        let to = if self.many.is_empty() {
+            to
+        } else {
+            self.sort_in_many(world, round, destination, to)
+        };
+        if to == NONE {
+            return;
         }
         let head = self.destinations.at(destination).head;
         if head == NONE {
@@ -351,11 +359,18 @@ impl<F: TableFamily> Table<F> {
             let group = self.group(*group);
             let start = runs.count();
             if bucket == NONE {
-                group.pack_unreach::<F, _>(routes, key, runs);
+                let fixed = group.path_id();
+                let look_up =
+                    |item: &Item| (fixed.unwrap_or_else(|| self.number_of(NONE, item)), key(item));
+                group.pack_unreach::<F, _>(routes, look_up, runs);
             } else {
-                let (bucket, attributes) = (self.buckets.at(bucket), &mut round.attributes);
-                let next_hop = group.write_attributes(bucket, ourselves, F::AFI_SAFI, attributes);
-                let look_up = |item: &Item| (key(item), &self.paths.at(item.path).data);
+                let (known, attributes) = (self.buckets.at(bucket), &mut round.attributes);
+                let next_hop = group.write_attributes(known, ourselves, F::AFI_SAFI, attributes);
+                let fixed = group.path_id();
+                let look_up = |item: &Item| {
+                    let id = fixed.unwrap_or_else(|| self.number_of(bucket, item));
+                    (id, key(item), &self.paths.at(item.path).data)
+                };
                 group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, runs);
             }
             runs.add(peers, start);

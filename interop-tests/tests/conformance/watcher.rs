@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::bed::{Bed, Sort};
 use crate::heard::{Heard, Key, Told};
-use crate::octets::OVERLAY;
 use crate::speaker::{CEILING, Got, Speaker};
 
 #[derive(Default)]
@@ -28,8 +27,8 @@ impl Watcher {
     pub(crate) fn start(bed: &Bed, sort: Sort) -> Result<Self> {
         let seat = bed.seat(sort)?;
         // Without a hold time it needs to send nothing.
-        let mut speaker = bed.up_with(seat, &seat.open(&OVERLAY).hold(0))?;
-        bed.asks_for_all(&mut speaker)?;
+        let mut speaker = bed.up_with(seat, &seat.open(&bed.families(sort)).hold(0))?;
+        speaker.asks_for_all()?;
         let shared = Shared::default();
         lock(&shared).heard = std::mem::take(&mut speaker.heard);
         let hers = Arc::clone(&shared);

@@ -20,7 +20,7 @@ use bgp_wire::{
     AfiSafi, Evpn, Family, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, PathId, Route, Rtc,
     Update, VpnV4, VpnV6, Withdrawal,
 };
-use oracle::{Dest, Oracle, Rules};
+use oracle::{Dest, Oracle, Rules, Told};
 use proptest::prelude::*;
 use receiver::{Queues, Receiver};
 use script::{Attributes, Op, PEERS};
@@ -32,6 +32,8 @@ struct Bench {
     queues: Queues,
     oracle: Oracle,
     journals: Vec<Writer<Vec<u8>>>,
+    /// Of each shard, those that nobody took.
+    outputs: Vec<Vec<Output>>,
     pace: Pace,
 }
 
@@ -59,6 +61,7 @@ impl Bench {
             shards: (0..shards).map(shard).collect(),
             queues: Queues::default(),
             oracle: Oracle::new(rules),
+            outputs: vec![Vec::new(); shards.into()],
             pace,
         }
     }
@@ -73,6 +76,15 @@ impl Bench {
         let number = usize::from(number);
         self.journals[number].record(&input).expect("memory");
         self.shards[number].handle(input);
+        for output in self.shards[number].take_outputs() {
+            match output {
+                Output::NextHopWanted { next_hop, wanted: true } => {
+                    let cost = self.oracle.cost(next_hop);
+                    self.one(number.try_into().unwrap(), Input::NextHop { next_hop, cost });
+                }
+                output => self.outputs[number].push(output),
+            }
+        }
     }
 
     fn run(&mut self, op: &Op) {
@@ -101,9 +113,9 @@ impl Bench {
                 self.queues.receivers.remove(&PeerIx(*peer));
                 self.all(&Input::PeerGone { peer: PeerIx(*peer) });
                 self.oracle.gone(*peer);
-                for shard in &mut self.shards {
+                for outputs in &mut self.outputs {
                     let gone = Output::Gone { peer: PeerIx(*peer) };
-                    assert!(shard.take_outputs().contains(&gone));
+                    assert!(std::mem::take(outputs).contains(&gone));
                 }
             }
             Op::Changed(peer, policy) => {
@@ -138,17 +150,7 @@ impl Bench {
                 self.all(&Input::RtcTimeout { peer: PeerIx(*peer) });
                 self.oracle.attach(*peer);
             }
-            Op::Refresh(peer, family) => {
-                let family = script::FAMILIES[*family];
-                // It asks because it has forgotten.
-                let marks = self.oracle.view(*peer).is_some_and(|view| view.enhanced_refresh);
-                if let Some(receiver) =
-                    self.queues.receivers.get_mut(&PeerIx(*peer)).filter(|_| !marks)
-                {
-                    receiver.knows.retain(|(of, _), _| *of != family);
-                }
-                self.all(&Input::RouteRefresh { peer: PeerIx(*peer), family });
-            }
+            Op::Refresh(peer, family) => self.refresh(*peer, script::FAMILIES[*family]),
             Op::Sweep(peer, family) => {
                 let family = script::FAMILIES[*family];
                 self.all(&Input::StaleSweep { peer: PeerIx(*peer), family });
@@ -158,6 +160,14 @@ impl Bench {
                 let family = script::FAMILIES[*family];
                 self.all(&Input::LongLived { peer: PeerIx(*peer), family });
                 self.oracle.long_lived(*peer, family);
+            }
+            Op::NextHop(number, cost) => {
+                let (v4, v6) = script::next_hops_by(*number);
+                for next_hop in [v4, v6].into_iter().filter_map(NextHop::address) {
+                    let cost = (*cost > 0).then_some((*cost).into());
+                    self.oracle.next_hop(next_hop, cost);
+                    self.all(&Input::NextHop { next_hop, cost });
+                }
             }
             Op::Mark(peer, family, begin) => {
                 let family = script::FAMILIES[*family];
@@ -171,6 +181,15 @@ impl Bench {
             Op::Flush => self.flush(),
             Op::Check => self.check(),
         }
+    }
+
+    fn refresh(&mut self, peer: u16, family: AfiSafi) {
+        let marks = self.oracle.view(peer).is_some_and(|view| view.enhanced_refresh);
+        if let Some(receiver) = self.queues.receivers.get_mut(&PeerIx(peer)).filter(|_| !marks) {
+            // It asks because it has forgotten.
+            receiver.knows.retain(|((of, _), _), _| *of != family);
+        }
+        self.all(&Input::RouteRefresh { peer: PeerIx(peer), family });
     }
 
     fn unblock(&mut self, peer: PeerIx) {
@@ -319,15 +338,25 @@ impl Bench {
             }
             let receiver = &self.queues.receivers[&ix];
             let derived = self.oracle.adj_rib_out(peer);
-            if receiver.knows != derived {
-                let knows = &receiver.knows;
-                let differ: Vec<_> = knows
-                    .keys()
-                    .chain(derived.keys())
-                    .filter(|dest| knows.get(*dest) != derived.get(*dest))
-                    .map(|dest| (dest, knows.get(dest), derived.get(dest)))
-                    .collect();
-                panic!("peer {peer}: (destination, told, derived) {differ:#?}");
+            let mut knows: BTreeMap<Dest, Vec<String>> = BTreeMap::new();
+            for ((dest, _), told) in &receiver.knows {
+                knows.entry(dest.clone()).or_default().push(format!("{told:#?}"));
+            }
+            let text = |told: Vec<Told>| told.iter().map(|told| format!("{told:#?}")).collect();
+            let mut derived: BTreeMap<Dest, Vec<String>> =
+                derived.into_iter().map(|(dest, told)| (dest, text(told))).collect();
+            // Which number a path has is ours to choose.
+            knows.values_mut().chain(derived.values_mut()).for_each(|told| told.sort());
+            for dest in knows.keys().chain(derived.keys()) {
+                if knows.get(dest) != derived.get(dest) {
+                    let show =
+                        |told: Option<&Vec<String>>| told.cloned().unwrap_or_default().join("\n");
+                    panic!(
+                        "peer {peer}, {dest:?}: told {}\nderived {}",
+                        show(knows.get(dest)),
+                        show(derived.get(dest))
+                    );
+                }
             }
         }
     }
@@ -355,7 +384,7 @@ impl Bench {
                 }
             }
             for (family, sums) in counted {
-                let knows = receiver.knows.keys().filter(|(of, _)| *of == family).count();
+                let knows = receiver.knows.keys().filter(|((of, _), _)| *of == family).count();
                 let heard = self.oracle.heard(peer.0, family);
                 assert_eq!(sums.map(|sum| sum as usize), [knows, heard, 0], "{family} of {peer}");
             }
@@ -373,7 +402,9 @@ impl Bench {
         self.queues.credit.clear();
         for peer in receivers {
             let Some(view) = self.oracle.view(peer.0) else { continue };
-            self.queues.receivers.insert(peer, Receiver::new(view));
+            if let Some(receiver) = self.queues.receivers.get_mut(&peer) {
+                *receiver = receiver.anew(view);
+            }
         }
         for (journal, shard) in self.journals.iter_mut().zip(&mut self.shards) {
             journal.flush().expect("memory");
@@ -419,7 +450,7 @@ impl Bench {
     }
 }
 
-type Advertised = (Dest, (PathAttributes, NextHop));
+type Advertised = ((Dest, u32), (PathAttributes, NextHop));
 
 /// All that a shard says it tells a peer, in pages of two.
 fn pages(shard: &Shard, peer: PeerIx, family: AfiSafi) -> Vec<Advertised> {
@@ -430,9 +461,12 @@ fn pages(shard: &Shard, peer: PeerIx, family: AfiSafi) -> Vec<Advertised> {
             panic!("no page");
         };
         for route in answer.routes {
-            let [path] = &route.paths[..] else { panic!("one path is told") };
-            let told = ((*path.attributes).clone(), path.next_hop);
-            found.push(((route.family, route.key), told));
+            assert!(!route.paths.is_empty(), "a destination without a path");
+            for path in &route.paths {
+                let dest = (route.family, route.key.clone());
+                let told = ((*path.attributes).clone(), path.next_hop);
+                found.push(((dest, path.path_id.0), told));
+            }
         }
         after = answer.next;
         if after.is_none() {
@@ -442,12 +476,12 @@ fn pages(shard: &Shard, peer: PeerIx, family: AfiSafi) -> Vec<Advertised> {
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    (any::<[bool; 3]>(), proptest::bool::weighted(0.8)).prop_map(
-        |([always_compare_med, missing_med_is_worst, aigp], client_to_client)| Rules {
-            decision: DecisionOptions { always_compare_med, missing_med_is_worst, aigp },
-            client_to_client,
-        },
-    )
+    (any::<[bool; 4]>(), proptest::bool::weighted(0.8)).prop_map(|(options, client_to_client)| {
+        let [always_compare_med, missing_med_is_worst, aigp, track_next_hops] = options;
+        let decision =
+            DecisionOptions { always_compare_med, missing_med_is_worst, aigp, track_next_hops };
+        Rules { decision, client_to_client }
+    })
 }
 
 fn pace() -> impl Strategy<Value = Pace> {

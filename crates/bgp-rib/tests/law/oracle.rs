@@ -2,7 +2,7 @@
 //! for each peer, computed from scratch. Written from the RFCs, not from the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_rib::{
     DecisionOptions, InterestMode, MembershipsOut, PeerKind, PeerView, RemovePrivate,
@@ -44,6 +44,8 @@ struct Peer {
     view: PeerView,
     up: bool,
     attached: bool,
+    /// How many paths it is told where it is told several. Whether it is, is settled when it comes up.
+    several: BTreeMap<AfiSafi, u8>,
     heard: BTreeMap<(Dest, u32), Heard>,
 }
 
@@ -57,12 +59,30 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 pub(crate) struct Oracle {
     rules: Rules,
+    /// Of the ways to next hops; what is not here costs 5.
+    costs: BTreeMap<IpAddr, Option<u32>>,
     peers: BTreeMap<u16, Peer>,
 }
 
 impl Oracle {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, peers: BTreeMap::new() }
+        Self { rules, costs: BTreeMap::new(), peers: BTreeMap::new() }
+    }
+
+    pub(crate) fn next_hop(&mut self, next_hop: IpAddr, cost: Option<u32>) {
+        self.costs.insert(next_hop, cost);
+    }
+
+    pub(crate) fn cost(&self, next_hop: IpAddr) -> Option<u32> {
+        self.costs.get(&next_hop).copied().unwrap_or(Some(5))
+    }
+
+    /// The cost of the way to the next hop, where it counts.
+    fn way(&self, family: AfiSafi, heard: &Heard) -> Option<u32> {
+        if !self.rules.decision.track_next_hops || family == AfiSafi::RTC {
+            return Some(0);
+        }
+        heard.next_hop.address().and_then(|next_hop| self.cost(next_hop))
     }
 
     pub(crate) fn is_up(&self, peer: u16) -> bool {
@@ -98,13 +118,18 @@ impl Oracle {
             }
         }
         let attached = !waits(&view);
-        self.peers.insert(peer, Peer { view, up: true, attached, heard });
+        let several = several(&view);
+        self.peers.insert(peer, Peer { view, up: true, attached, several, heard });
         self.import(peer);
     }
 
     pub(crate) fn changed(&mut self, peer: u16, view: PeerView) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.up) {
             known.attached |= !waits(&view);
+            let several = several(&view);
+            for (family, paths) in &mut known.several {
+                *paths = several.get(family).copied().unwrap_or(1);
+            }
             known.view = view;
             self.import(peer);
         }
@@ -216,7 +241,7 @@ impl Oracle {
     }
 
     /// All that a peer is to know.
-    pub(crate) fn adj_rib_out(&self, peer: u16) -> BTreeMap<Dest, Told> {
+    pub(crate) fn adj_rib_out(&self, peer: u16) -> BTreeMap<Dest, Vec<Told>> {
         let to = &self.peers[&peer];
         let mut dests: BTreeSet<Dest> = self
             .peers
@@ -229,14 +254,15 @@ impl Oracle {
         dests
             .into_iter()
             .filter(|(family, _)| to.view.speaks(*family))
-            .filter_map(|dest| {
-                let told = self.tell(peer, to, &dest)?;
-                Some((dest, told))
+            .map(|dest| {
+                let told = self.tell(peer, to, &dest);
+                (dest, told)
             })
+            .filter(|(_, told)| !told.is_empty())
             .collect()
     }
 
-    fn tell(&self, peer: u16, to: &Peer, dest: &Dest) -> Option<Told> {
+    fn tell(&self, peer: u16, to: &Peer, dest: &Dest) -> Vec<Told> {
         let family = dest.0;
         let mut paths: Vec<(u16, &Peer, u32, &Heard)> = Vec::new();
         for (from, known) in &self.peers {
@@ -249,24 +275,43 @@ impl Oracle {
         if family == AfiSafi::RTC {
             let key: RtMembership = dest.1.parse().unwrap();
             if to.view.originate.contains(&key) {
-                return Some(own_membership(&to.view));
+                return vec![own_membership(&to.view)];
             }
             if to.view.memberships == MembershipsOut::OwnOnly {
-                return None;
+                return Vec::new();
             }
             paths.retain(|(from, known, _, heard)| {
                 *from != peer && may_go(self.rules, family, &known.view, heard, &to.view)
             });
         }
-        let (from, known, _, heard) = best(self.rules.decision, family, paths)?;
-        if from == peer || !may_go(self.rules, family, &known.view, heard, &to.view) {
-            return None;
+        // RFC 4271 section 9.1.2.1.
+        paths.retain(|(_, _, _, heard)| self.way(family, heard).is_some());
+        // RFC 7911: the best of all, or the best of those that may go to it.
+        let mut told = Vec::new();
+        let mut left = if to.several.contains_key(&family) { paths.len() } else { 1 };
+        while left > 0 && !paths.is_empty() {
+            left -= 1;
+            let chosen =
+                best(self.rules.decision, |heard| self.way(family, heard), family, paths.clone())
+                    .unwrap();
+            let (from, known, id, heard) = chosen;
+            paths.retain(|(other, _, other_id, _)| (*other, *other_id) != (from, id));
+            let due = from != peer
+                && may_go(self.rules, family, &known.view, heard, &to.view)
+                && (!family.has_targets() || wants(to, &heard.attributes));
+            if due {
+                told.push(transform(known, heard, &to.view, family));
+            }
         }
-        if family.has_targets() && !wants(to, &heard.attributes) {
-            return None;
-        }
-        Some(transform(known, heard, &to.view, family))
+        told.truncate(to.several.get(&family).copied().unwrap_or(1).into());
+        told
     }
+}
+
+fn several(view: &PeerView) -> BTreeMap<AfiSafi, u8> {
+    let agreed = |family: &AfiSafi| view.negotiated.add_path_send.contains(family);
+    let all = view.policy.add_path_send.iter().map(|(family, paths)| (*family, paths.get()));
+    all.filter(|(family, _)| agreed(family) && *family != AfiSafi::RTC).collect()
 }
 
 fn wants(to: &Peer, attributes: &PathAttributes) -> bool {
@@ -431,6 +476,7 @@ fn rewrite(attributes: &mut PathAttributes, targets: &BTreeMap<RouteTarget, Rout
 /// RFC 4271 section 9.1.2.2 and RFC 4456 section 9: losers are struck out step by step.
 fn best<'a>(
     options: DecisionOptions,
+    cost: impl Fn(&Heard) -> Option<u32>,
     family: AfiSafi,
     mut paths: Vec<(u16, &'a Peer, u32, &'a Heard)>,
 ) -> Option<(u16, &'a Peer, u32, &'a Heard)> {
@@ -477,6 +523,7 @@ fn best<'a>(
         !all.iter().any(|q| comparable(q) && med(q) < med(p))
     });
     keep_least(&mut paths, |p| !external(p));
+    keep_least(&mut paths, |p| cost(p.3));
     keep_least(&mut paths, |p| p.3.attributes.originator_id.unwrap_or(p.1.view.router_id));
     keep_least(&mut paths, |p| p.3.attributes.cluster_list.len());
     keep_least(&mut paths, |p| p.1.view.address);

@@ -15,14 +15,17 @@ use crate::oracle::{Dest, Told};
 pub(crate) struct Receiver {
     /// How it reads what we send.
     pub(crate) negotiated: Negotiated,
-    pub(crate) knows: BTreeMap<Dest, Told>,
+    /// By path identifier too.
+    pub(crate) knows: BTreeMap<(Dest, u32), Told>,
     /// Markers by family and shard.
     pub(crate) ends: BTreeMap<(AfiSafi, u16), u32>,
-    /// The shard that told of a destination.
-    told_by: BTreeMap<Dest, u16>,
+    /// The shard that told of a path.
+    told_by: BTreeMap<(Dest, u32), u16>,
+    /// Families in which several paths are told.
+    several: Vec<AfiSafi>,
     /// What has not been repeated yet in an answer that is marked (RFC 7313 section 4), by family and
     /// shard.
-    pub(crate) doubtful: BTreeMap<(AfiSafi, u16), BTreeSet<Dest>>,
+    pub(crate) doubtful: BTreeMap<(AfiSafi, u16), BTreeSet<(Dest, u32)>>,
 }
 
 /// The queues of all peers, of which some refuse.
@@ -78,12 +81,25 @@ impl Receiver {
             knows: BTreeMap::new(),
             ends: BTreeMap::new(),
             told_by: BTreeMap::new(),
+            several: view
+                .policy
+                .add_path_send
+                .iter()
+                .map(|(family, _)| *family)
+                .filter(|family| *family != AfiSafi::RTC)
+                .filter(|family| sent.add_path_send.contains(family))
+                .collect(),
             doubtful: BTreeMap::new(),
         }
     }
 
+    /// The same peer of the same session, before it was told anything.
+    pub(crate) fn anew(&self, view: &PeerView) -> Self {
+        Self { several: self.several.clone(), ..Self::new(view) }
+    }
+
     fn begin(&mut self, shard: u16, family: AfiSafi) {
-        let known = self.told_by.iter().filter(|((of, _), by)| *of == family && **by == shard);
+        let known = self.told_by.iter().filter(|(((of, _), _), by)| *of == family && **by == shard);
         let known = known.map(|(dest, _)| dest.clone()).collect();
         self.doubtful.insert((family, shard), known);
     }
@@ -126,7 +142,7 @@ impl Receiver {
         for Route { path_id, key, data } in list {
             self.check_id(F::AFI_SAFI, path_id);
             let told = Told { attributes: attributes.clone(), next_hop, data: format!("{data:?}") };
-            let dest = (F::AFI_SAFI, key.to_string());
+            let dest = ((F::AFI_SAFI, key.to_string()), path_id.0);
             if let Some(doubtful) = self.doubtful.get_mut(&(F::AFI_SAFI, shard)) {
                 doubtful.remove(&dest);
             }
@@ -138,11 +154,14 @@ impl Receiver {
     fn forget<F: Family>(&mut self, list: Vec<Withdrawal<F>>) {
         for Withdrawal { path_id, key } in list {
             self.check_id(F::AFI_SAFI, path_id);
-            self.knows.remove(&(F::AFI_SAFI, key.to_string()));
+            self.knows.remove(&((F::AFI_SAFI, key.to_string()), path_id.0));
         }
     }
 
     fn check_id(&self, family: AfiSafi, path_id: PathId) {
+        if self.several.contains(&family) {
+            return assert!(path_id.0 > 0, "numbers begin at 1");
+        }
         let expected = u32::from(self.negotiated.add_path_receive.contains(&family));
         assert_eq!(path_id.0, expected, "the same identifier in each message");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use bgp_rib::{
@@ -99,6 +100,8 @@ pub(crate) enum Op {
     Refresh(u16, usize),
     Sweep(u16, usize),
     LongLived(u16, usize),
+    /// The way to one of the next hops costs so much now; 0: there is none.
+    NextHop(u8, u8),
     /// The peer begins (`true`) or ends to repeat itself.
     Mark(u16, usize, bool),
     /// After so many more batches, the queue of the peer is full.
@@ -161,7 +164,13 @@ fn peer_policy(knobs: &Knobs) -> PeerPolicy {
         role: Role::from_u8(knobs.role),
         aigp: bit(5),
         next_hop_self: bit(6),
-        add_path_send: Vec::new(),
+        add_path_send: match knobs.bits >> 9 & 7 {
+            0..=3 => Vec::new(),
+            n => {
+                let paths = NonZeroU8::new(u8::try_from(n - 3).unwrap()).unwrap();
+                FAMILIES.into_iter().map(|family| (family, paths)).collect()
+            }
+        },
         long_lived: bit(7),
         enforce_first_as: !bit(8),
         default_local_pref: knobs.default_local_pref.map(|n| 99 + u32::from(n)),
@@ -255,6 +264,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Refresh(peer, family)),
         1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Sweep(peer, family)),
         2 => (peer(), family()).prop_map(|(peer, family)| Op::LongLived(peer, family)),
+        2 => (0u8..3, 0u8..3).prop_map(|(number, cost)| Op::NextHop(number, cost)),
         2 => (peer(), family(), any::<bool>())
             .prop_map(|(peer, family, begin)| Op::Mark(peer, family, begin)),
         3 => (peer(), 0u8..3).prop_map(|(peer, credit)| Op::Block(peer, credit)),
@@ -418,7 +428,11 @@ fn otc(choice: u8) -> Option<RawAttribute> {
 }
 
 pub(crate) fn next_hops(chosen: &Attributes) -> (NextHop, NextHop) {
-    let last = 1 + chosen.next_hop;
+    next_hops_by(chosen.next_hop)
+}
+
+pub(crate) fn next_hops_by(number: u8) -> (NextHop, NextHop) {
+    let last = 1 + number;
     let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last.into());
     (NextHop::V4(Ipv4Addr::new(192, 0, 2, last)), NextHop::V6(v6))
 }
