@@ -113,6 +113,9 @@ pub(crate) enum Op {
     Check,
 }
 
+/// Where in the bits of [`Knobs`] it stands how many paths are told: 4 for one, 5 for two.
+const SEVERAL: u16 = 9;
+
 fn knobs() -> impl Strategy<Value = Knobs> {
     let drawn = (
         proptest::option::of(0u8..8),
@@ -135,7 +138,12 @@ fn knobs() -> impl Strategy<Value = Knobs> {
             }
         });
     let none = Knobs { role: u8::MAX, ..Knobs::default() };
-    prop_oneof![3 => Just(none), 2 => drawn]
+    let several = (0u16..3).prop_map(|n| Knobs {
+        role: u8::MAX,
+        bits: (n + 4) << SEVERAL,
+        ..Knobs::default()
+    });
+    prop_oneof![3 => Just(none), 2 => drawn, 2 => several]
 }
 
 fn peer_policy(knobs: &Knobs) -> PeerPolicy {
@@ -164,7 +172,7 @@ fn peer_policy(knobs: &Knobs) -> PeerPolicy {
         role: Role::from_u8(knobs.role),
         aigp: bit(5),
         next_hop_self: bit(6),
-        add_path_send: match knobs.bits >> 9 & 7 {
+        add_path_send: match knobs.bits >> SEVERAL & 7 {
             0..=3 => Vec::new(),
             n => {
                 let paths = NonZeroU8::new(u8::try_from(n - 3).unwrap()).unwrap();
