@@ -23,13 +23,15 @@ use proptest::prelude::*;
 use crate::oracle::{CLUSTER_ID, LOCAL_AS, ROUTER_ID};
 
 pub(crate) const PEERS: u16 = 5;
-pub(crate) const FAMILIES: [AfiSafi; 6] = [
+pub(crate) const FAMILIES: [AfiSafi; 8] = [
     AfiSafi::VPNV4,
     AfiSafi::RTC,
     AfiSafi::IPV4_UNICAST,
     AfiSafi::EVPN,
     AfiSafi::VPNV6,
     AfiSafi::IPV6_UNICAST,
+    AfiSafi::IPV4_LABELED,
+    AfiSafi::IPV6_LABELED,
 ];
 
 /// What a peer may be configured as; the rest of its view follows from its number.
@@ -209,7 +211,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 pub(crate) fn manner() -> impl Strategy<Value = Manner> {
-    let families = prop_oneof![3 => Just(0x3fu8), 1 => any::<u8>()];
+    let families = prop_oneof![3 => Just(0xffu8), 1 => any::<u8>()];
     (0u8..5, families, any::<u8>(), policy()).prop_map(|(kind, families, extensions, policy)| {
         Manner { kind, families, extensions, policy }
     })
@@ -250,7 +252,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 
 /// Mostly the families whose rules are most involved.
 fn family() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => Just(0usize), 4 => Just(1usize), 2 => Just(2usize), 1 => 3usize..6]
+    prop_oneof![4 => Just(0usize), 4 => Just(1usize), 2 => Just(2usize), 1 => 3usize..8]
 }
 
 pub(crate) fn op() -> impl Strategy<Value = Op> {
@@ -266,11 +268,11 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(p, f, a, r, id)| Op::Announce(p, f, a, r, id)),
         8 => (peer(), family(), keys(), 0u8..2)
             .prop_map(|(peer, family, keys, id)| Op::Withdraw(peer, family, keys, id)),
-        5 => (peer(), prop_oneof![2 => Just(1usize), 1 => 0usize..6])
+        5 => (peer(), prop_oneof![2 => Just(1usize), 1 => 0usize..8])
             .prop_map(|(peer, family)| Op::EndOfRib(peer, family)),
         2 => peer().prop_map(Op::RtcTimeout),
-        1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Refresh(peer, family)),
-        1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Sweep(peer, family)),
+        1 => (peer(), 0usize..8).prop_map(|(peer, family)| Op::Refresh(peer, family)),
+        1 => (peer(), 0usize..8).prop_map(|(peer, family)| Op::Sweep(peer, family)),
         2 => (peer(), family()).prop_map(|(peer, family)| Op::LongLived(peer, family)),
         2 => (0u8..3, 0u8..3).prop_map(|(number, cost)| Op::NextHop(number, cost)),
         2 => (peer(), family(), any::<bool>())
