@@ -81,6 +81,8 @@ pub enum Output {
     Gone { peer: PeerIx },
     /// More routes than [`PeerView::limits`] allows. Said once per session and family.
     LimitExceeded { peer: PeerIx, family: AfiSafi, limit: u32 },
+    /// [`crate::Limit::warning`] was reached: said again only after there were clearly fewer.
+    LimitNear { peer: PeerIx, family: AfiSafi, routes: u32, limit: u32 },
     /// The import policy of the peer lets pass what was refused before, so it should be asked for
     /// its routes again (RFC 2918).
     RefreshWanted { peer: PeerIx, family: AfiSafi },
@@ -397,7 +399,7 @@ impl Shard {
         let mut rank =
             Rank::of(&attributes, F::AFI_SAFI, config.decision, external, view.router_id);
         if config.decision.track_next_hops && F::AFI_SAFI != AfiSafi::RTC {
-            rank.cost = self.world.next_hops.cost(next_hop);
+            rank.set_cost(self.world.next_hops.cost(next_hop));
         }
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });
@@ -442,6 +444,16 @@ impl Shard {
             return;
         };
         let sender = F::of(&mut self.tables).sender_mut(peer);
+        if let Some(warning) = limit.warning {
+            if sender.paths >= warning && !sender.warned {
+                sender.warned = true;
+                let (family, routes, limit) = (limit.family, sender.paths, limit.routes);
+                self.outputs.push(Output::LimitNear { peer, family, routes, limit });
+            } else if sender.paths < warning - warning / 10 {
+                // A tenth below, or a peer that wavers would be news all the time.
+                sender.warned = false;
+            }
+        }
         if sender.paths > limit.routes && !sender.limit_told {
             sender.limit_told = true;
             let (family, limit) = (limit.family, limit.routes);
