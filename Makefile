@@ -54,7 +54,6 @@ FUZZ ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 fuzz: ## fuzz every decoder and whole sessions, with a nightly compiler; FUZZ_SECONDS=60 FUZZ=nlri_evpn
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	cargo +nightly fuzz build --fuzz-dir fuzz
 	@for target in $(FUZZ); do \
 	  mkdir -p fuzz/target/found/$$target; \
 	  cargo +nightly fuzz run --fuzz-dir fuzz $$target fuzz/target/found/$$target fuzz/corpus/$$target -- \
