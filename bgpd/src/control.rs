@@ -190,6 +190,7 @@ impl Control {
             refreshing,
             ended: BTreeSet::new(),
             flaps: 0,
+            limit_warnings: 0,
             last_seen: Instant::now(),
             away_until: Instant::now(),
             unsaid: None,
