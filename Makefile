@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop lint bench bench-against bench-full bench-smoke flame cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop fuzz lint bench bench-against bench-full bench-smoke flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -47,6 +47,19 @@ test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bir
 	@scripts/setup.sh interop
 	cargo build --workspace --bins
 	cargo test -p interop-tests --test interop -- --ignored --nocapture
+
+# How long each target runs, and which ones.
+FUZZ_SECONDS ?= 60
+FUZZ ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+fuzz: ## fuzz every decoder and whole sessions, with a nightly compiler; FUZZ_SECONDS=60 FUZZ=nlri_evpn
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	cargo +nightly fuzz build --fuzz-dir fuzz
+	@for target in $(FUZZ); do \
+	  mkdir -p fuzz/target/found/$$target; \
+	  cargo +nightly fuzz run --fuzz-dir fuzz $$target fuzz/target/found/$$target fuzz/corpus/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024; \
+	done
 
 lint: ## formatting, clippy, documentation
 	cargo fmt --all --check

@@ -2,6 +2,7 @@
 
 mod connections;
 mod limits;
+mod paths;
 mod reload;
 mod sessions;
 mod stale;
@@ -23,6 +24,8 @@ use crate::deliver::{Refreshing, SessionEvent, ToShards};
 use crate::lanes::Lanes;
 use crate::listening::Listening;
 use crate::neighbor::NeighborState;
+use crate::next_hops::{self, NextHops, Way};
+use crate::paths::{PathLost, Paths};
 use crate::peer_table::{Ending, Entry, PeerTable};
 use crate::peering::Terms;
 use crate::running::{Running, seconds};
@@ -43,6 +46,8 @@ pub(crate) struct Inboxes {
     pub(crate) sessions: mpsc::Receiver<SessionEvent>,
     pub(crate) shards: mpsc::Receiver<Output>,
     pub(crate) removed: mpsc::Receiver<PeerIx>,
+    pub(crate) lost: mpsc::Receiver<PathLost>,
+    pub(crate) ways: mpsc::Receiver<Way>,
 }
 
 /// What the control task and the sessions it starts send to.
@@ -51,6 +56,8 @@ pub(crate) struct Outboxes {
     pub(crate) sessions: mpsc::Sender<SessionEvent>,
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
     pub(crate) removed: mpsc::Sender<PeerIx>,
+    pub(crate) paths: Paths,
+    pub(crate) next_hops: NextHops,
 }
 
 pub(crate) struct Control {
@@ -97,11 +104,17 @@ impl Control {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
+                Some(lost) = inboxes.lost.recv() => self.path_lost(lost),
                 Some(output) = inboxes.shards.recv() => self.shard_output(&output),
                 Some(peer) = inboxes.removed.recv() => {
                     self.lanes.send_all(|| ShardInput::Rib(Input::PeerGone { peer }));
                 }
                 () = self.lanes.pump(), if !self.lanes.is_empty() => {}
+                Some(way) = inboxes.ways.recv(), if self.lanes.is_empty() => {
+                    next_hops::log(way);
+                    let Way { next_hop, cost } = way;
+                    self.lanes.send_all(|| ShardInput::Rib(Input::NextHop { next_hop, cost }));
+                }
                 Some(event) = inboxes.sessions.recv(), if self.lanes.is_empty() => {
                     self.session_event(event);
                 }
@@ -173,13 +186,14 @@ impl Control {
             refreshing,
             ended: BTreeSet::new(),
             flaps: 0,
-            session_resets: 0,
             limit_warnings: 0,
             last_seen: Instant::now(),
             away_until: Instant::now(),
             unsaid: None,
+            path: None,
         };
         self.peers.insert(number, entry);
+        self.watch_path(number);
         if is_shut_down {
             self.end(number, Ending::shutdown());
         }
@@ -188,7 +202,11 @@ impl Control {
 
     /// Takes a peer out: its session ends, then the shards forget it, then its number is free.
     fn remove(&mut self, number: PeerIx) {
-        let Some(entry) = self.peers.remove(number, self.running.identity().shards) else { return };
+        let Some(mut entry) = self.peers.remove(number, self.running.identity().shards) else {
+            return;
+        };
+        // Before somebody else has the address.
+        entry.path = None;
         let removed = self.outboxes.removed.clone();
         tokio::spawn(async move {
             entry.peer.remove().await;

@@ -14,6 +14,8 @@ mod journal;
 mod lanes;
 mod listening;
 mod neighbor;
+mod next_hops;
+mod paths;
 mod peer_table;
 mod peering;
 mod running;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use bfd::socket::Driver;
 use bgp_rib::{Output, Shard, ShardConfig};
 use clap::Parser;
 use daemon::signals::{Signal, Signals};
@@ -42,6 +45,8 @@ use crate::control::{Command, Control, Inboxes, Outboxes};
 use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
 use crate::listening::Listening;
+use crate::next_hops::NextHops;
+use crate::paths::Paths;
 use crate::running::Running;
 use crate::shard_thread::{INBOX, ShardThread};
 
@@ -108,17 +113,25 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let (sessions, session_inbox) = mpsc::channel(CONTROL_INBOX);
     let (removed, removed_inbox) = mpsc::channel(CONTROL_INBOX);
     let (commands, command_inbox) = mpsc::channel(CONTROL_INBOX);
-    let control = Control::new(
-        running,
-        listening,
-        Outboxes { sessions, shards: Arc::clone(&shards), removed },
-    );
+    let (lost, lost_inbox) = mpsc::channel(CONTROL_INBOX);
+    let (paths, driver) = Paths::new(lost);
+    let ending = shutdown.clone();
+    supervisor.spawn_thread("bfd", move || watch_paths(driver, ending.cancelled()))?;
+    let (ways, way_inbox) = mpsc::channel(CONTROL_INBOX);
+    let next_hops = NextHops::default();
+    if running.decision().track_next_hops {
+        supervisor.spawn("next-hops", next_hops::watch(next_hops.clone(), ways));
+    }
+    let outboxes = Outboxes { sessions, shards: Arc::clone(&shards), removed, paths, next_hops };
+    let control = Control::new(running, listening, outboxes);
     let inboxes = Inboxes {
         commands: command_inbox,
         connections: connection_inbox,
         sessions: session_inbox,
         shards: shard_inbox,
         removed: removed_inbox,
+        lost: lost_inbox,
+        ways: way_inbox,
     };
     let ending = shutdown.clone();
     supervisor.spawn("control", control.run(inboxes, async move { ending.cancelled().await }));
@@ -163,6 +176,13 @@ async fn serve(
     };
     notifier.stopping();
     outcome
+}
+
+/// On a thread of its own: whatever else the daemon does, packets go out in time.
+fn watch_paths(driver: Driver, ending: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(driver.run(ending));
+    Ok(())
 }
 
 fn spawn_shards(

@@ -16,6 +16,7 @@ use bgp_rib::policy::Reject;
 use bgp_rib::query::PeerInfo;
 use bgp_wire::AfiSafi;
 
+use crate::paths::{PathState, WatchedPath};
 use crate::peer_table::Entry;
 
 /// What the control task knows of a neighbor.
@@ -28,10 +29,10 @@ pub(crate) struct NeighborState {
     ended: Vec<AfiSafi>,
     stale: bool,
     long_lived: bool,
-    session_resets: u64,
     pub(crate) limit_warnings: u64,
     pub(crate) queued_octets: u64,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) path: Option<PathState>,
 }
 
 impl NeighborState {
@@ -45,10 +46,10 @@ impl NeighborState {
             ended: entry.ended.iter().copied().collect(),
             stale: !entry.stale.is_empty(),
             long_lived: entry.is_long_lived(),
-            session_resets: entry.session_resets,
             limit_warnings: entry.limit_warnings,
             queued_octets: entry.queue.as_ref().map_or(0, |queue| queue.queued_octets() as u64),
             counters: Arc::clone(entry.peer.counters()),
+            path: entry.path.as_ref().map(WatchedPath::state),
         }
     }
 
@@ -117,15 +118,17 @@ impl NeighborState {
             options: options(&self.spec),
             rejected: rejected(shards),
             faults: self.faults(),
+            bfd: self.path.as_ref().map(PathState::shown),
         }
     }
 
     /// What malformed UPDATEs of it led to.
-    pub(crate) fn faults(&self) -> Faults {
+    fn faults(&self) -> Faults {
+        let reactions = self.counters.reactions();
         Faults {
-            attribute_discard: self.counters.discarded_updates(),
-            treat_as_withdraw: self.counters.withdrawn_updates(),
-            session_reset: self.session_resets,
+            attribute_discard: reactions.attribute_discard,
+            treat_as_withdraw: reactions.treat_as_withdraw,
+            session_reset: reactions.session_reset,
         }
     }
 

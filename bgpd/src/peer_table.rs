@@ -14,6 +14,7 @@ use bgp_wire::AfiSafi;
 use tokio::sync::watch;
 
 use crate::deliver::Refreshing;
+use crate::paths::WatchedPath;
 use crate::peering::Terms;
 
 /// One peer, configured or accepted from a prefix.
@@ -42,8 +43,6 @@ pub(crate) struct Entry {
     /// Families whose End-of-RIB has come in this session.
     pub(crate) ended: BTreeSet<AfiSafi>,
     pub(crate) flaps: u64,
-    /// Sessions that we ended over an UPDATE (RFC 7606 §2).
-    pub(crate) session_resets: u64,
     /// How often it came near a prefix limit.
     pub(crate) limit_warnings: u64,
     pub(crate) last_seen: Instant,
@@ -51,6 +50,8 @@ pub(crate) struct Entry {
     pub(crate) away_until: Instant,
     /// How its session is to end, when it was too busy to be told.
     pub(crate) unsaid: Option<Ending>,
+    /// Where its path is watched.
+    pub(crate) path: Option<WatchedPath>,
 }
 
 /// How much longer routes of one family are kept.

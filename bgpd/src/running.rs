@@ -108,8 +108,9 @@ impl Running {
     /// How the shards choose among paths.
     pub(crate) fn decision(&self) -> DecisionOptions {
         self.cloud().map_or_else(DecisionOptions::default, |cloud| {
-            let Decision { always_compare_med, missing_med_is_worst, aigp } = cloud.decision;
-            DecisionOptions { always_compare_med, missing_med_is_worst, aigp }
+            let Decision { always_compare_med, missing_med_is_worst, aigp, track_next_hops } =
+                cloud.decision;
+            DecisionOptions { always_compare_med, missing_med_is_worst, aigp, track_next_hops }
         })
     }
 

@@ -154,6 +154,7 @@ fn cloud(old: &Cloud, new: &Cloud) -> Details {
         &now.missing_med_is_worst,
     );
     details.value(&key("aigp"), &before.aigp, &now.aigp);
+    details.value(&key("track-next-hops"), &before.track_next_hops, &now.track_next_hops);
     let clouds: BTreeSet<&String> = old.peers.keys().chain(new.peers.keys()).collect();
     let nothing = PeerOptions::default();
     for cloud in clouds {

@@ -58,6 +58,7 @@ pub struct Cloud {
 
 /// `[cloud.NAME.decision]`: how control nodes choose among paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the file")]
 pub struct Decision {
     /// MED counts between paths of different neighbouring ASes, too. `false`.
     pub always_compare_med: bool,
@@ -65,11 +66,18 @@ pub struct Decision {
     pub missing_med_is_worst: bool,
     /// The accumulated metric counts, behind `LOCAL_PREF` (RFC 7311). `true`.
     pub aigp: bool,
+    /// Only routes whose next hop the kernel of the control node reaches count, the nearer first. `false`.
+    pub track_next_hops: bool,
 }
 
 impl Default for Decision {
     fn default() -> Self {
-        Self { always_compare_med: false, missing_med_is_worst: false, aigp: true }
+        Self {
+            always_compare_med: false,
+            missing_med_is_worst: false,
+            aigp: true,
+            track_next_hops: false,
+        }
     }
 }
 

@@ -36,6 +36,7 @@ max-prefixes = 0x1000
 [cloud.six.decision]
 always-compare-med = true
 missing-med-is-worst = true
+track-next-hops = true
 aigp = false
 
 [cloud.six.peer.six]
@@ -109,7 +110,12 @@ fn every_key_reaches_its_field() {
     assert_eq!((node.address, node.port), (address("2001:db8::11"), 1179));
     assert_eq!((node.router_id, node.cluster_id), ([192, 0, 2, 11].into(), [192, 0, 2, 12].into()));
 
-    let decision = Decision { always_compare_med: true, missing_med_is_worst: true, aigp: false };
+    let decision = Decision {
+        always_compare_med: true,
+        missing_med_is_worst: true,
+        aigp: false,
+        track_next_hops: true,
+    };
     assert_eq!((cloud.decision, cloud.client_to_client), (decision, false));
     let siblings = &cloud.peers["six"];
     let password = siblings.password_file.as_ref().map(ToString::to_string);

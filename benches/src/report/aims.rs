@@ -1,7 +1,7 @@
 //! What ours measured against what it is to stay below.
 
 use super::{Results, Row};
-use crate::scenario::{Aim, Of, Scenario};
+use crate::scenario::{Aim, Scenario};
 use crate::subject::Subject;
 
 /// How one aim came out.
@@ -26,9 +26,8 @@ pub(crate) fn outcomes(results: &Results) -> Vec<Outcome<'_>> {
         let aims = Scenario::named(&row.scenario).map_or(&[][..], |scenario| scenario.aims);
         aims.iter().filter_map(move |aim| {
             let got = match aim.of {
-                Of::Itself => row.median(aim.metric),
-                Of::Floor => results.to(Subject::Floor, row, aim.metric),
-                Of::Relay => results.to(Subject::Relay, row, aim.metric),
+                None => row.median(aim.metric),
+                Some(other) => results.to(other, row, aim.metric),
             }?;
             Some(Outcome { row, aim: *aim, got })
         })
@@ -41,14 +40,14 @@ pub(crate) fn outcomes(results: &Results) -> Vec<Outcome<'_>> {
 pub(crate) fn excesses(results: &Results, slack: f64) -> Vec<String> {
     let costs = outcomes(results).into_iter().filter_map(|outcome| {
         let Outcome { row, aim, got } = outcome;
-        let is_too_much = aim.of == Of::Floor && got > slack * aim.most;
+        let is_too_much = aim.of == Some(Subject::Floor) && got > slack * aim.most;
         is_too_much.then(|| {
             format!("{}: {got:.1} times the floor's, above {slack} x {}", row.scenario, aim.most)
         })
     });
     let repeats = results.rows.iter().filter_map(|row| {
-        // Who comes while routes come may be told twice; senders of unicast are told, too.
-        let is_clear = matches!(row.scenario.as_str(), "vpnv4-1m" | "evpn-400k");
+        // Elsewhere, who comes while routes come may be told twice.
+        let is_clear = matches!(row.scenario.as_str(), "vpnv4-1m" | "unicast-1m" | "evpn-400k");
         let ratio =
             results.to_floor(row, "updates_out").filter(|_| row.subject == Subject::Arcus)?;
         (is_clear && ratio > 1.05)

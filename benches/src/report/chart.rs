@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Results;
-use crate::scenario::{Of, Scenario};
+use crate::scenario::Scenario;
 use crate::subject::Subject;
 
 const LEFT: f64 = 110.0;
@@ -81,7 +81,7 @@ pub(crate) fn chart(results: &Results) -> String {
 
 fn has_floor(scenario: &str) -> bool {
     Scenario::named(scenario)
-        .is_some_and(|scenario| scenario.aims.iter().any(|aim| aim.of == Of::Floor))
+        .is_some_and(|scenario| scenario.aims.iter().any(|aim| aim.of == Some(Subject::Floor)))
 }
 
 /// Where a multiple of the floor ends.

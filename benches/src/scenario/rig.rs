@@ -14,7 +14,7 @@ use crate::load::routes::{Kind, TARGETS, memberships};
 use crate::load::wire;
 use crate::plan;
 use crate::subject::{Subject, Wanted};
-use crate::usage::Usage;
+use crate::usage::{self, Usage};
 
 /// How long anything may take before the subject counts as unable to do it.
 pub(super) const CEILING: Duration = Duration::from_mins(5);
@@ -33,6 +33,8 @@ pub(super) struct Rig {
 /// A moment to measure from.
 pub(super) struct Mark {
     usage: Usage,
+    /// CPU time of the load.
+    load: Duration,
     /// Of the crowd's clock.
     at: u64,
     updates: u64,
@@ -74,8 +76,7 @@ impl Rig {
         let join = |(number, octets)| {
             let from = plan::sender(number);
             let (mut families, mut hello) = (vec![self.kind.family()], Vec::new());
-            // There are no targets in unicast: there such a sender is told what the others send.
-            if self.subject.senders_are_clients() && self.kind != Kind::Ipv4Unicast {
+            if self.subject.senders_are_clients(self.kind) {
                 families.push(wire::RTC);
                 hello = memberships(&[], from);
             }
@@ -140,7 +141,8 @@ impl Rig {
     /// Starts the stopwatch, after the subject has come to rest.
     pub(super) fn mark(&self) -> Result<Mark> {
         self.rest(Duration::from_secs(2))?;
-        Ok(Mark { usage: self.usage()?, at: self.crowd.now(), updates: self.crowd.updates() })
+        let (at, updates) = (self.crowd.now(), self.crowd.updates());
+        Ok(Mark { usage: self.usage()?, load: usage::own()?, at, updates })
     }
 
     /// Waits until the subject has used no CPU for a while, at most for `ceiling`.
@@ -163,7 +165,7 @@ impl Rig {
         let have: Vec<u32> = clients.iter().map(|client| client.present()).collect();
         // What is left to do behind the last route counts too.
         self.rest(Duration::from_secs(5))?;
-        let now = self.usage()?;
+        let (now, load) = (self.usage()?, usage::own()?.saturating_sub(mark.load));
         self.crowd.check()?;
         ensure!(
             clients.iter().map(|client| client.present()).eq(have),
@@ -184,6 +186,7 @@ impl Rig {
             ("wall_s", wall.as_secs_f64()),
             ("cpu_s", cpu.as_secs_f64()),
             ("system_s", system.as_secs_f64()),
+            ("load_s", load.as_secs_f64()),
             ("peak_bytes", now.peak.saturating_sub(mark.usage.resident) as f64),
             ("updates_out", (self.crowd.updates() - mark.updates) as f64),
             ("looked_at_least", looked_at as f64),

@@ -1,4 +1,5 @@
-//! Our own daemon: senders and clients are nodes of one cloud.
+//! Our own daemon: clients are nodes of one cloud, and senders are too, but in unicast, where nobody can
+//! say that he wants nothing.
 
 use std::fs;
 use std::path::Path;
@@ -13,17 +14,21 @@ const NAME: &str = "bench";
 
 pub(super) fn configure(directory: &Path, wanted: Wanted) -> Result<Vec<String>> {
     let topology = directory.join("topology.toml");
-    let families = match wanted.kind {
-        Kind::Ipv4Unicast => "families = [\"ipv4\"]\n",
-        // The overlay's are the default.
-        Kind::VpnV4 | Kind::Evpn => "",
+    let peers = match wanted.kind {
+        Kind::Ipv4Unicast => format!(
+            "[cloud.{NAME}.nodes]\nprefixes = [\"127.3.0.0/16\"]\nfamilies = [\"ipv4\"]\n\n\
+             [neighbor.senders]\nclouds = [\"{NAME}\"]\nprefixes = [\"127.2.0.0/16\"]\n\
+             asn = {ASN}\nfamilies = [\"ipv4\"]\n"
+        ),
+        Kind::VpnV4 | Kind::Evpn => {
+            format!("[cloud.{NAME}.nodes]\nprefixes = [\"127.2.0.0/15\"]\n")
+        }
     };
     let text = format!(
         "[federation]\nname = \"{NAME}\"\n\n\
          [cloud.{NAME}]\nasn = {ASN}\nencapsulations = [\"mpls-over-gre\"]\n\n\
          [cloud.{NAME}.control-node.{NAME}]\naddress = \"{}\"\n\n\
-         [cloud.{NAME}.nodes]\nprefixes = [\"127.2.0.0/15\"]\n\
-         {families}",
+         {peers}",
         plan::DAEMON
     );
     fs::write(&topology, text)?;

@@ -90,9 +90,9 @@ impl Subject {
     }
 
     /// Whether senders are clients like all others, who keep what others sent away from themselves by
-    /// asking for no target. With other subjects a sender is a peer that is no client.
-    pub(crate) const fn senders_are_clients(self) -> bool {
-        self.is_ours()
+    /// asking for no target. Else a sender is a peer that is no client.
+    pub(crate) const fn senders_are_clients(self, kind: Kind) -> bool {
+        self.is_ours() && !matches!(kind, Kind::Ipv4Unicast)
     }
 
     fn program(self, arcus: &Path) -> Result<PathBuf> {

@@ -116,6 +116,7 @@ impl Control {
                     },
                 );
             }
+            self.watch_path(number);
             self.retell(number);
         }
     }

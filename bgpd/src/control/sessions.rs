@@ -25,9 +25,6 @@ const MEMBERSHIPS_WAIT: Duration = Duration::from_secs(30);
 /// How long a peer that is up again may take to tell its routes anew (RFC 4724 §4.2).
 pub(super) const END_OF_RIB_WAIT: Duration = Duration::from_mins(5);
 
-/// The NOTIFICATION code of a malformed UPDATE (RFC 4271 §4.5).
-const UPDATE_ERROR: u8 = 3;
-
 impl Control {
     pub(super) fn session_event(&mut self, SessionEvent { peer, kind }: SessionEvent) {
         let now = Instant::now();
@@ -95,9 +92,6 @@ impl Control {
             kept_seconds = kept.map(|time| time.as_secs()),
             "session down"
         );
-        if matches!(&down.reason, DownReason::Sent(why) if why.code == UPDATE_ERROR) {
-            entry.session_resets += 1;
-        }
         let sent_away = match &down.reason {
             DownReason::Ceased(Cease::PrefixLimit { .. }) => idle_after_limit(&entry.spec()),
             _ => Duration::ZERO,

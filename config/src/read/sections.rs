@@ -140,7 +140,7 @@ fn cloud(
 }
 
 fn decision(mut table: Table<'_>) -> Result<Decision, ConfigError> {
-    table.only(&["always-compare-med", "missing-med-is-worst", "aigp"])?;
+    table.only(&["always-compare-med", "missing-med-is-worst", "aigp", "track-next-hops"])?;
     let default = Decision::default();
     Ok(Decision {
         always_compare_med: table
@@ -150,6 +150,7 @@ fn decision(mut table: Table<'_>) -> Result<Decision, ConfigError> {
             .optional("missing-med-is-worst")?
             .unwrap_or(default.missing_med_is_worst),
         aigp: table.optional("aigp")?.unwrap_or(default.aigp),
+        track_next_hops: table.optional("track-next-hops")?.unwrap_or(default.track_next_hops),
     })
 }
 

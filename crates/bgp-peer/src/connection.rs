@@ -6,12 +6,14 @@ use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
-use bgp_wire::{AfiSafi, ErrorAction, Message, Open, RouteRefresh, Update, WireError, frame};
+use bgp_wire::{
+    AfiSafi, ErrorAction, Message, Notification, Open, RouteRefresh, Update, WireError, frame,
+};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +32,9 @@ use crate::writing::{self, Lane, WriteEnd, Writing};
 
 /// Messages of the session that may wait for the writer.
 const LANE: usize = 16;
+
+/// Time between two lines in the log about malformed UPDATEs of one connection.
+const COMPLAINTS: Duration = Duration::from_secs(1);
 
 /// Whether the socket is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +78,9 @@ pub(crate) struct Connection {
     task: JoinHandle<WriteEnd>,
     has_ended_writing: bool,
     counters: Arc<Counters>,
+    /// When a malformed UPDATE was last in the log, and how many were not since.
+    complained: Option<Instant>,
+    unsaid: u64,
     /// Kept for its room.
     actions: Vec<Action>,
 }
@@ -129,6 +137,8 @@ impl Connection {
             task,
             has_ended_writing: false,
             counters: Arc::clone(counters),
+            complained: None,
+            unsaid: 0,
             actions: Vec::new(),
         });
         connection.step(now(), Input::Connected);
@@ -263,7 +273,10 @@ impl Connection {
 
     fn send_now(&self, message: &Message) {
         let (kind, octets) = self.encode(message);
-        self.hand(Lane::Say(kind, octets));
+        self.writer.queue.says();
+        if !self.hand(Lane::Say(kind, octets)) {
+            self.writer.queue.says_nothing();
+        }
     }
 
     fn encode(&self, message: &Message) -> (u8, Bytes) {
@@ -272,14 +285,15 @@ impl Connection {
         (octets.get(18).copied().unwrap_or_default(), octets.into())
     }
 
-    fn hand(&self, lane: Lane) {
+    /// Whether the writer will have it.
+    fn hand(&self, lane: Lane) -> bool {
         // A full lane means that the peer reads nothing: another KEEPALIVE would not help, and the send
         // hold timer runs.
-        self.writer.queue.say();
-        if self.lane.try_send(Box::new(lane)).is_err() {
-            self.writer.queue.said();
+        let is_taken = self.lane.try_send(Box::new(lane)).is_ok();
+        if !is_taken {
             tracing::debug!("the peer reads too slowly for a message of the session");
         }
+        is_taken
     }
 
     fn deliver(&mut self, update: Update) {
@@ -288,22 +302,35 @@ impl Connection {
         {
             self.ended.push(family);
         }
-        let internal = self.session.negotiated().internal;
-        let reactions = update.faults.iter().map(|fault| (fault.action(internal), fault));
-        if let Some((reaction, fault)) = reactions.max_by_key(|(reaction, _)| *reaction) {
-            let counter = match reaction {
-                ErrorAction::AttributeDiscard => &self.counters.discarded,
-                _ => &self.counters.withdrawn,
-            };
-            counter.fetch_add(1, Relaxed);
-            let faults = update.faults.len();
-            tracing::warn!(error = %fault, ?reaction, faults, "malformed update");
+        if !update.faults.is_empty() {
+            self.find_fault(&update.faults);
         }
         if let Some(PeerEvent::Updates(batch)) = self.events.back_mut() {
             batch.push(update);
         } else {
             self.events.push_back(PeerEvent::Updates(vec![update]));
         }
+    }
+
+    /// Counts each reaction of RFC 7606, and names the worst fault in the log, once in a while: a peer that
+    /// sends nothing else must not fill a disk.
+    #[cold]
+    fn find_fault(&mut self, faults: &[WireError]) {
+        let internal = self.session.negotiated().internal;
+        self.counters.faulty.fetch_add(1, Relaxed);
+        for fault in faults {
+            self.counters.react(fault.action(internal));
+        }
+        let now = now();
+        if self.complained.is_some_and(|last| now < last + COMPLAINTS) {
+            self.unsaid += 1;
+            return;
+        }
+        if let Some(worst) = faults.iter().max_by_key(|fault| fault.action(internal)) {
+            let (action, unsaid) = (worst.action(internal), self.unsaid);
+            tracing::warn!(error = %worst, ?action, faults = faults.len(), unsaid, "malformed update");
+        }
+        (self.complained, self.unsaid) = (Some(now), 0);
     }
 
     fn read(&mut self) {
@@ -370,6 +397,9 @@ impl Connection {
     }
 
     fn malformed(&mut self, now: Instant, error: &WireError, octets: &[u8]) {
+        if error.notification().code == Notification::UPDATE_ERROR {
+            self.counters.react(ErrorAction::SessionReset);
+        }
         tracing::warn!(%error, "malformed message");
         self.step(now, Input::Malformed(error.notification_for(octets)));
     }

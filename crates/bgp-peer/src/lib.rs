@@ -32,5 +32,5 @@ pub use event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
 pub use listener::{Incoming, Listener};
 pub use peer::{Busy, Peer, Then, spawn};
 pub use security::{AoAlgorithm, AoKey, AoKeys, Secret, Security};
-pub use status::{Counters, Counts, PeerState, Status};
+pub use status::{Counters, Counts, PeerState, Reactions, Status};
 pub use writer::{Push, PushError, Writer};

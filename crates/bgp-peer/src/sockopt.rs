@@ -14,9 +14,10 @@ use crate::security::{AoAlgorithm, AoKey, Secret};
 /// Longest key of either sort (`TCP_MD5SIG_MAXKEYLEN`, `TCP_AO_MAXKEYLEN`).
 const MAX_KEY: usize = 80;
 
-/// `TCP_AO_ADD_KEY` and `TCP_AO_DEL_KEY`, Linux 6.7.
+/// `TCP_AO_ADD_KEY`, `TCP_AO_DEL_KEY` and `TCP_AO_INFO`, Linux 6.7.
 const AO_ADD_KEY: libc::c_int = 38;
 const AO_DEL_KEY: libc::c_int = 39;
+const AO_INFO: libc::c_int = 40;
 
 /// `TCP_MD5SIG_FLAG_PREFIX`.
 const MD5_PREFIX: u8 = 1;
@@ -96,6 +97,20 @@ pub(crate) fn remove_ao(socket: &impl AsFd, peer: IpNet, key: &AoKey) -> io::Res
     }
 }
 
+/// Whether the segments of a connection are signed with TCP-AO.
+///
+/// # Errors
+/// A kernel without TCP-AO; those of the system.
+pub(crate) fn is_ao(socket: &impl AsFd) -> io::Result<bool> {
+    // A `tcp_ao_info_opt`; what it says is of no interest, only that there is one.
+    let mut value = [0; 48];
+    match get(socket, libc::IPPROTO_TCP, AO_INFO, &mut value) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(no_ao(error)),
+    }
+}
+
 /// Drops what arrives with a smaller time to live (hop limit), 1..=255.
 pub(crate) fn set_min_ttl(socket: &impl AsFd, peer: IpAddr, ttl: u8) -> io::Result<()> {
     let value = i32::from(ttl).to_ne_bytes();
@@ -159,6 +174,28 @@ fn set(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: &[u8]) 
     // SAFETY: the descriptor is open as long as it is borrowed, and `value` has `length` octets.
     let done = unsafe {
         libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, value.as_ptr().cast(), length)
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[expect(unsafe_code, reason = "the kernel fills a slice, and keeps no pointer to it")]
+fn get(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &mut [u8],
+) -> io::Result<()> {
+    let mut length = libc::socklen_t::try_from(value.len()).unwrap_or_default();
+    // SAFETY: the descriptor is open as long as it is borrowed, and `value` has `length` octets, of which
+    // the kernel writes no more.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut length,
+        )
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

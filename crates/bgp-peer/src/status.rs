@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use bgp_session::{DownReason, State};
+use bgp_wire::ErrorAction;
 
 use crate::event::Established;
 
@@ -105,9 +106,12 @@ impl Direction {
 pub struct Counters {
     pub(crate) received: Direction,
     pub(crate) sent: Direction,
-    /// UPDATEs with faults that RFC 7606 lets pass, by the strongest reaction to one.
-    pub(crate) discarded: AtomicU64,
-    pub(crate) withdrawn: AtomicU64,
+    /// UPDATEs with faults that RFC 7606 lets pass.
+    pub(crate) faulty: AtomicU64,
+    /// Faults, by what was made of them.
+    discards: AtomicU64,
+    withdrawals: AtomicU64,
+    resets: AtomicU64,
 }
 
 impl Counters {
@@ -119,20 +123,36 @@ impl Counters {
         self.sent.counts()
     }
 
+    pub(crate) fn react(&self, action: ErrorAction) {
+        let counter = match action {
+            ErrorAction::AttributeDiscard => &self.discards,
+            ErrorAction::TreatAsWithdraw => &self.withdrawals,
+            ErrorAction::AfiSafiDisable | ErrorAction::SessionReset => &self.resets,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// What was made of the faults of UPDATEs.
+    pub fn reactions(&self) -> Reactions {
+        Reactions {
+            attribute_discard: self.discards.load(Relaxed),
+            treat_as_withdraw: self.withdrawals.load(Relaxed),
+            session_reset: self.resets.load(Relaxed),
+        }
+    }
+
     /// UPDATEs that had faults and did not end the session (RFC 7606).
     pub fn faulty_updates(&self) -> u64 {
-        self.discarded_updates() + self.withdrawn_updates()
+        self.faulty.load(Relaxed)
     }
+}
 
-    /// Of these, those of which a part was dropped and the routes were taken (attribute discard).
-    pub fn discarded_updates(&self) -> u64 {
-        self.discarded.load(Relaxed)
-    }
-
-    /// Of these, those whose routes were taken as withdrawn (treat-as-withdraw).
-    pub fn withdrawn_updates(&self) -> u64 {
-        self.withdrawn.load(Relaxed)
-    }
+/// Faults of UPDATEs by what was made of them (RFC 7606 §2); one UPDATE may have several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reactions {
+    pub attribute_discard: u64,
+    pub treat_as_withdraw: u64,
+    pub session_reset: u64,
 }
 
 /// Messages by type, and octets.

@@ -52,11 +52,15 @@ pub(crate) async fn dial(config: &PeerConfig) -> io::Result<TcpStream> {
 /// without it gets no further.
 ///
 /// # Errors
-/// Those of the system: an option is refused.
+/// A connection that should be signed by TCP-AO and is not; those of the system: an option is refused.
 pub(crate) fn accepted(stream: &TcpStream, config: &PeerConfig) -> io::Result<()> {
     let remote = stream.peer_addr()?.ip();
     if let Some(key) = &config.security.md5 {
         sockopt::set_md5(stream, remote.into(), Some(key))?;
+    }
+    // With TCP-AO there is no such thing: a connection is signed from its first segment or never.
+    if config.security.ao.is_some() && !sockopt::is_ao(stream)? {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is not signed by TCP-AO"));
     }
     prepare(&SockRef::from(stream), remote, config)
 }

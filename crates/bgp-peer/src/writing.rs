@@ -126,15 +126,17 @@ async fn until(deadline: Option<Instant>) {
 }
 
 impl Writing {
-    /// Takes what waits, as far as there is room for it.
     fn hear(&self, lane: Lane, out: &mut Outgoing, send_hold: &mut Option<Duration>) {
         match lane {
-            Lane::Say(kind, octets) => out.say(kind, octets),
+            Lane::Say(kind, octets) => {
+                out.say(kind, octets);
+                self.queue.has_heard();
+            }
             Lane::SendHold(hold) => *send_hold = Some(hold),
         }
-        self.queue.said();
     }
 
+    /// Takes what waits, as far as there is room for it.
     fn take(&self, marks: &mut Marks, out: &mut Outgoing) {
         self.queue.take(|item| {
             if let Some(item) = item {

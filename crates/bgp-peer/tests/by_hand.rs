@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use bgp_peer::{Mode, PeerConfig, PeerEvent};
 use bgp_session::{DownReason, SessionConfig};
+use bgp_wire::capability::LongLived;
 use bgp_wire::{AfiSafi, Message, Notification};
 use support::{
     ASN, ByHand, HIGH, LOW, Side, config, end_of_rib, keepalive, listen, open, session, soon,
@@ -125,6 +126,67 @@ async fn a_connection_that_breaks_within_a_message_keeps_routes() {
     let down = side.down().await;
     assert_eq!(down.reason, DownReason::Closed);
     assert_eq!(down.retained.unwrap().restart_time.as_secs(), 120);
+}
+
+/// RFC 9494: for how long, by the word of the peer, and only where a session ends like this.
+#[tokio::test]
+async fn long_lived_families_come_with_their_time() {
+    let entry = |family, stale_time| LongLived { family, forwarding: true, stale_time };
+    let with = |long_lived: Vec<LongLived>, id| SessionConfig { long_lived, ..session(id) };
+    let ours = with(vec![entry(AfiSafi::VPNV4, 1), entry(AfiSafi::RTC, 1)], LOW);
+    let theirs = with(vec![entry(AfiSafi::VPNV4, 86_400), entry(AfiSafi::RTC, 0)], HIGH);
+    let (listener, port) = listen();
+    let mut side =
+        Side::start(PeerConfig { session: ours.into(), ..config(LOW, 0, Mode::Passive) });
+    side.serve(listener);
+    for is_kept in [true, false] {
+        let mut hand = ByHand::connect(port).await;
+        hand.come_up(&theirs).await;
+        side.up().await;
+        if !is_kept {
+            hand.send(&support::encode(&Message::Notification(Notification::cease(4)))).await;
+        }
+        drop(hand);
+        let retained = side.down().await.retained;
+        let times = retained.map(|retained| retained.long_lived);
+        let want = vec![(AfiSafi::VPNV4, std::time::Duration::from_hours(24))];
+        assert_eq!(times, is_kept.then_some(want));
+    }
+}
+
+/// RFC 7606: a fault costs what the table there says, and each is counted.
+#[tokio::test]
+async fn what_is_made_of_faults_is_counted() {
+    let (mut side, port) = passive();
+    let mut hand = ByHand::connect(port).await;
+    hand.come_up(&session(HIGH)).await;
+    side.up().await;
+    let update = |attributes: &[u8]| {
+        let length = u16::try_from(attributes.len()).expect("short").to_be_bytes();
+        message(2, &[&[0, 0][..], &length, attributes].concat())
+    };
+    // A route to be withdrawn: 10.0.0.0/8, label 16, distinguisher 0:1.
+    let mut route = vec![0x80, 14, 30, 0, 1, 128, 12, 0, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 9, 0];
+    route.extend([96, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 10]);
+    route.extend([0x40, 1, 1, 0, 0x40, 2, 0, 0x40, 5, 4, 0, 0, 0, 100]);
+    // ATOMIC_AGGREGATE with an octet, MED of three octets, and an MP_REACH_NLRI without a next hop.
+    let reach = [0x80, 14, 5, 0, 1, 128, 0, 0];
+    hand.send(
+        &[
+            update(&[0x40, 6, 1, 0]),
+            update(&[&[0x80, 4, 3, 0, 0, 1], &route[..]].concat()),
+            update(&reach),
+        ]
+        .concat(),
+    )
+    .await;
+    let told = hand.notification().await;
+    assert_eq!((told.code, told.subcode, &told.data[..]), (3, 9, &reach[..]), "with the attribute");
+    side.down().await;
+    let counters = side.peer.counters();
+    let made = counters.reactions();
+    assert_eq!((made.attribute_discard, made.treat_as_withdraw, made.session_reset), (1, 1, 1));
+    assert_eq!(counters.faulty_updates(), 2);
 }
 
 #[tokio::test]

@@ -199,6 +199,25 @@ async fn tcp_ao_works_or_says_that_the_kernel_has_it_not() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_that_is_not_signed_by_tcp_ao_is_closed_at_once() {
+    let key = AoKey {
+        send_id: 1,
+        receive_id: 1,
+        algorithm: AoAlgorithm::AesCmac,
+        secret: Secret::new(*b"key"),
+        exclude_options: true,
+    };
+    // The owner of the listener has forgotten to tell it the key.
+    let (listener, port) = support::listen();
+    let security = Security { ao: AoKeys::new([key]), ..Security::OPEN };
+    let side = Side::start(PeerConfig { security, ..config(LOW, 0, Mode::Passive) });
+    side.serve(listener);
+    assert_eq!(ByHand::connect(port).await.message().await, None);
+    let down = side.peer.status().last_down.unwrap().0.to_string();
+    assert!(down.contains("TCP-AO"), "{down}");
+}
+
 /// RFC 5082: what has come too far is not taken.
 #[tokio::test]
 async fn a_peer_beyond_the_hops_allowed_is_not_heard() {

@@ -55,15 +55,16 @@ pub(crate) fn long_lived(
     config: &SessionConfig,
     capabilities: &[Capability],
     restart: Option<&RestartAgreement>,
+    common: &[AfiSafi],
 ) -> Vec<LongLived> {
     let said = capabilities.iter().rev().find_map(|capability| match capability {
         Capability::LongLivedGracefulRestart(entries) => Some(entries),
         _ => None,
     });
-    let (Some(said), Some(restart)) = (said, restart) else { return Vec::new() };
+    let (Some(said), Some(_)) = (said, restart) else { return Vec::new() };
     let is_ours = |family| config.long_lived.iter().any(|ours| ours.family == family);
     said.iter()
-        .filter(|entry| is_ours(entry.family) && restart.families.contains(&entry.family))
+        .filter(|entry| is_ours(entry.family) && common.contains(&entry.family))
         .copied()
         .collect()
 }
@@ -211,7 +212,10 @@ mod tests {
             ..theirs()
         };
         let agreed = accept(&config, open(&peer)).unwrap();
-        assert_eq!(agreed.long_lived, [entry(AfiSafi::VPNV4, 3600)], "by the peer's own word");
+        let by_its_own_word = [entry(AfiSafi::VPNV4, 3600), entry(AfiSafi::RTC, 60)];
+        assert_eq!(agreed.long_lived, by_its_own_word);
+        // The second is not among those that restart gracefully, and is kept all the same.
+        assert_eq!(agreed.restart.unwrap().families, [AfiSafi::VPNV4, AfiSafi::RTC]);
         let hasty = SessionConfig { restart: None, ..peer.clone() };
         assert_eq!(accept(&config, open(&hasty)).unwrap().long_lived, []);
         let of_hand = Open {

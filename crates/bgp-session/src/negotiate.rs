@@ -136,12 +136,18 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
     let role = capabilities::role(config, &open.capabilities)?;
     let agreed_hold_time = hold_time.min(config.hold_time);
     let said = |wanted: &Capability| open.capabilities.contains(wanted);
-    let restart = RestartAgreement::of(config, capabilities::restart(&open.capabilities), &common);
+    let said_of_restart = capabilities::restart(&open.capabilities);
+    let mut restart = RestartAgreement::of(config, said_of_restart, &common);
+    let long_lived =
+        capabilities::long_lived(config, &open.capabilities, restart.as_ref(), &common);
+    if let Some(restart) = &mut restart {
+        restart.keep_too(&long_lived);
+    }
     let (add_path_receive, add_path_send) =
         capabilities::add_path(config, &open.capabilities, &common);
     Ok(Agreement {
         role,
-        long_lived: capabilities::long_lived(config, &open.capabilities, restart.as_ref()),
+        long_lived,
         restart,
         route_refresh: said(&Capability::RouteRefresh) || said(&Capability::EnhancedRouteRefresh),
         enhanced_route_refresh: config.enhanced_route_refresh

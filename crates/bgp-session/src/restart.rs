@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bgp_wire::AfiSafi;
-use bgp_wire::capability::GracefulRestart;
+use bgp_wire::capability::{GracefulRestart, LongLived};
 
 use crate::config::SessionConfig;
 use crate::down::DownReason;
@@ -14,7 +14,8 @@ pub struct RestartAgreement {
     /// How long the peer's routes are kept for it to come back: by its own word, and not longer than we
     /// would wait.
     pub restart_time: Duration,
-    /// Families whose routes are kept: the peer named them, and they were negotiated.
+    /// Families whose routes are kept: the peer named them here or as long-lived, and they were
+    /// negotiated.
     pub families: Vec<AfiSafi>,
     /// Families whose forwarding state the peer has kept over its last restart (F bit). At session up
     /// what is still kept of all other families must go (RFC 4724 §4.2).
@@ -43,6 +44,18 @@ impl RestartAgreement {
             restarted: peers.restarted,
             notification: ours.notification && peers.notification,
         })
+    }
+
+    /// Families that the peer named as long-lived only are kept as well (RFC 9494 §4.2).
+    pub(crate) fn keep_too(&mut self, long_lived: &[LongLived]) {
+        for entry in long_lived {
+            if !self.families.contains(&entry.family) {
+                self.families.push(entry.family);
+                if entry.forwarding {
+                    self.forwarding.push(entry.family);
+                }
+            }
+        }
     }
 
     /// The families whose routes are kept after a session that ended like this.

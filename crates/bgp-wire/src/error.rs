@@ -92,6 +92,14 @@ pub enum FaultKind {
     SegmentType(u8),
     #[error("a segment has no AS number")]
     EmptySegment,
+    #[error("the metric is as large as it can be, which means nothing")]
+    Metric,
+    #[error("a tunnel does not say once where it ends")]
+    Endpoint,
+    #[error("a tunnel that does not say once where it ends was left out")]
+    TunnelLeftOut,
+    #[error("it holds routes, which belong outside")]
+    Routes,
     #[error("a next hop of {0} octets is impossible in this family")]
     NextHopLength(u8),
     #[error("the next hop is not the address of a host")]
@@ -137,7 +145,11 @@ impl WireError {
         use ErrorAction::{AttributeDiscard, SessionReset, TreatAsWithdraw};
         match (self.part, self.kind) {
             // What it says is not taken, whatever it is.
-            (_, FaultKind::External | FaultKind::NotNegotiated | FaultKind::RouteLeftOut(_)) => {
+            (_, FaultKind::External | FaultKind::NotNegotiated | FaultKind::RouteLeftOut(_))
+            // RFC 7311 §3.2: whatever is wrong with it, its flags included.
+            | (Part::Attribute(code::AIGP), _)
+            // RFC 9012 §13: only that tunnel.
+            | (Part::Attribute(code::TUNNEL_ENCAPSULATION), FaultKind::TunnelLeftOut) => {
                 AttributeDiscard
             }
             (
@@ -160,8 +172,7 @@ impl WireError {
                     code::ATOMIC_AGGREGATE
                     | code::AGGREGATOR
                     | code::AS4_PATH
-                    | code::AS4_AGGREGATOR
-                    | code::AIGP,
+                    | code::AS4_AGGREGATOR,
                 ),
                 _,
             ) => AttributeDiscard,

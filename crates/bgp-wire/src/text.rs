@@ -32,6 +32,25 @@ impl Assigned {
         }
     }
 
+    /// The reverse of [`Self::from_value`]; `None` for octets of no such type.
+    pub(crate) fn value(self) -> Option<(u8, [u8; 6])> {
+        match self {
+            Self::As2(asn, number) => {
+                let ([a, b], [c, d, e, f]) = (asn.to_be_bytes(), number.to_be_bytes());
+                Some((0, [a, b, c, d, e, f]))
+            }
+            Self::Ipv4(address, number) => {
+                let ([a, b, c, d], [e, f]) = (address.octets(), number.to_be_bytes());
+                Some((1, [a, b, c, d, e, f]))
+            }
+            Self::As4(asn, number) => {
+                let ([a, b, c, d], [e, f]) = (asn.to_be_bytes(), number.to_be_bytes());
+                Some((2, [a, b, c, d, e, f]))
+            }
+            Self::Octets(_) => None,
+        }
+    }
+
     /// Reads the whole of `text`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         all_consuming(assigned).parse(text).ok().map(|(_, assigned)| assigned)

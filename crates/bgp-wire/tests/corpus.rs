@@ -158,14 +158,40 @@ fn messages_of_others_keep_the_law() {
     }
 }
 
-/// The corpus of the fuzz target, where also goes what it finds.
+/// The corpora of the fuzz targets, where also goes what they find.
 #[test]
-fn the_corpus_of_the_fuzz_targets_keeps_the_law() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/message_decode");
-    let files: Vec<_> = std::fs::read_dir(folder).expect("the corpus").collect();
-    assert!(files.len() >= 50, "the corpus is there");
-    for file in files {
-        law::check(&std::fs::read(file.expect("a file").path()).expect("octets"));
+fn the_corpora_of_the_fuzz_targets_keep_the_law() {
+    for (name, target) in law::targets::TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
+        let files: Vec<_> = std::fs::read_dir(folder).expect("the corpus").collect();
+        assert!(files.len() >= 3, "the corpus of {name} is there");
+        for file in files {
+            target(&std::fs::read(file.expect("a file").path()).expect("octets"));
+        }
+    }
+}
+
+/// As [`damaged_messages_keep_the_law`], for the targets whose octets are a part of a message.
+#[test]
+fn damaged_parts_of_messages_keep_the_law() {
+    let mut random = Random(0x0123_4567_89ab_cdef);
+    for (name, target) in law::targets::TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .expect("the corpus")
+            .map(|file| file.expect("a file").path())
+            .collect();
+        files.sort();
+        for file in files {
+            let octets = std::fs::read(file).expect("octets");
+            for _ in 0..20 {
+                let mut octets = octets.clone();
+                for _ in 0..=random.below(3) {
+                    change(&mut octets, 0, &mut random);
+                }
+                target(&octets);
+            }
+        }
     }
 }
 
@@ -186,23 +212,28 @@ fn damaged_messages_keep_the_law() {
 fn damage(octets: &[u8], random: &mut Random) -> Vec<u8> {
     let mut octets = octets.to_vec();
     for _ in 0..=random.below(4) {
-        let at = 19 + random.below(octets.len() - 18);
-        let value = match random.below(4) {
-            0 => 0,
-            1 => 0xff,
-            2 => octets.get(at).map_or(1, |octet| octet ^ (1 << random.below(8))),
-            _ => u8::try_from(random.below(256)).expect("below 256"),
-        };
-        match random.below(3) {
-            0 if octets.len() > 20 && at < octets.len() => drop(octets.remove(at)),
-            1 => octets.insert(at, value),
-            _ if at < octets.len() => octets[at] = value,
-            _ => octets.push(value),
-        }
+        change(&mut octets, 19, random);
     }
     let length = u16::try_from(octets.len()).expect("short").to_be_bytes();
     octets[16..18].copy_from_slice(&length);
     octets
+}
+
+/// One octet changed, added or removed at `from` or behind it.
+fn change(octets: &mut Vec<u8>, from: usize, random: &mut Random) {
+    let at = from + random.below((octets.len() + 1).saturating_sub(from).max(1));
+    let value = match random.below(4) {
+        0 => 0,
+        1 => 0xff,
+        2 => octets.get(at).map_or(1, |octet| octet ^ (1 << random.below(8))),
+        _ => u8::try_from(random.below(256)).expect("below 256"),
+    };
+    match random.below(3) {
+        0 if octets.len() > from + 1 && at < octets.len() => drop(octets.remove(at)),
+        1 if at <= octets.len() => octets.insert(at, value),
+        _ if at < octets.len() => octets[at] = value,
+        _ => octets.push(value),
+    }
 }
 
 /// Xorshift: it only has to be the same each time.

@@ -184,10 +184,72 @@ fn each_attribute_has_its_reaction() {
         ),
         ("RFC 8092 §6 of none", &[0xc0, 32, 0], withdrawn(32, K::Length(0))),
         ("RFC 9234 §5 of 3 octets", &[0xc0, 35, 3, 0, 0, 0], withdrawn(35, K::Length(3))),
+        ("RFC 7311 §3.4 AIGP", &[0x80, 26, 11, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1], (Taken, Taken)),
+        ("RFC 7311 §3.2 no AIGP TLV", &[0x80, 26, 4, 9, 0, 4, 7], (Taken, Taken)),
+        ("RFC 7311 §3.2 as transitive", &[0xc0, 26, 0], discarded(26, K::Flags(0xc0))),
         (
-            "RFC 7311 §3.4 AIGP",
-            &[0x80, 26, 11, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1],
-            external_discarded(Taken, 26),
+            "RFC 7311 §3.2 a metric of 4 octets",
+            &[0x80, 26, 7, 1, 0, 7, 0, 0, 0, 1],
+            discarded(26, K::Length(7)),
+        ),
+        ("RFC 7311 §3.2 a TLV of 2 octets", &[0x80, 26, 3, 1, 0, 2], discarded(26, K::Length(2))),
+        ("RFC 7311 §3.2 a TLV overrun", &[0x80, 26, 4, 1, 0, 11, 0], discarded(26, K::Truncated)),
+        (
+            "RFC 7311 §3.2 the largest metric",
+            &[0x80, 26, 11, 1, 0, 11, 255, 255, 255, 255, 255, 255, 255, 255],
+            discarded(26, K::Metric),
+        ),
+        ("RFC 6514 §5 PMSI tunnel", &[0xc0, 22, 9, 0, 6, 0, 1, 0, 192, 0, 2, 1], (Taken, Taken)),
+        ("RFC 6514 §5 an unknown type", &[0xc0, 22, 6, 0, 99, 0, 1, 0, 7], (Taken, Taken)),
+        ("RFC 6514 §5 of 4 octets", &[0xc0, 22, 4, 0, 6, 0, 1], withdrawn(22, K::Length(4))),
+        (
+            "RFC 6514 §5 an endpoint of 3 octets",
+            &[0xc0, 22, 8, 0, 6, 0, 1, 0, 192, 0, 2],
+            withdrawn(22, K::Length(8)),
+        ),
+        (
+            "RFC 9012 §3.1 to the next hop",
+            &[0xc0, 23, 12, 0, 8, 0, 8, 6, 6, 0, 0, 0, 0, 0, 0],
+            (Taken, Taken),
+        ),
+        ("RFC 9012 §13 no tunnel", &[0xc0, 23, 0], withdrawn(23, K::Length(0))),
+        ("RFC 9012 §13 no endpoint", &[0xc0, 23, 4, 0, 8, 0, 0], withdrawn(23, K::Endpoint)),
+        (
+            "RFC 9012 §13 two endpoints",
+            &[0xc0, 23, 20, 0, 8, 0, 16, 6, 6, 0, 0, 0, 0, 0, 0, 6, 6, 0, 0, 0, 0, 0, 0],
+            withdrawn(23, K::Endpoint),
+        ),
+        (
+            "RFC 9012 §13 an endpoint of 3 octets",
+            &[0xc0, 23, 15, 0, 8, 0, 11, 6, 9, 0, 0, 0, 0, 0, 1, 192, 0, 2],
+            withdrawn(23, K::Endpoint),
+        ),
+        (
+            "RFC 9012 §13 one tunnel of two without an endpoint",
+            &[0xc0, 23, 16, 0, 8, 0, 8, 6, 6, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0],
+            discarded(23, K::TunnelLeftOut),
+        ),
+        ("RFC 9012 §13 a tunnel overrun", &[0xc0, 23, 4, 0, 8, 0, 9], withdrawn(23, K::Truncated)),
+        (
+            "RFC 9012 §13 a sub-TLV overrun",
+            &[0xc0, 23, 7, 0, 8, 0, 3, 200, 0, 9],
+            withdrawn(23, K::Truncated),
+        ),
+        (
+            "RFC 9012 §13 as non-transitive",
+            &[0x80, 23, 12, 0, 8, 0, 8, 6, 6, 0, 0, 0, 0, 0, 0],
+            withdrawn(23, K::Flags(0x80)),
+        ),
+        ("RFC 6368 §5", &[0xc0, 128, 8, 0, 0, 0, 1, 0x40, 1, 1, 0], (Taken, Taken)),
+        (
+            "RFC 6368 §5 routes inside",
+            &[0xc0, 128, 7, 0, 0, 0, 1, 0x80, 15, 0],
+            withdrawn(128, K::Routes),
+        ),
+        (
+            "RFC 6368 §5 attributes that run over the end",
+            &[0xc0, 128, 8, 0, 0, 0, 1, 0x40, 1, 2, 0],
+            withdrawn(128, K::Truncated),
         ),
         ("§3 c ORIGIN as optional", &[0xc0, 1, 1, 0], withdrawn(1, K::Flags(0xc0))),
         ("§3 c ORIGIN as non-transitive", &[0, 1, 1, 0], withdrawn(1, K::Flags(0))),
@@ -481,7 +543,7 @@ fn unknown_attributes_are_passed_on_if_transitive_and_marked_partial() {
         &[0x80, 100, 1, 7],
         &[0xc0, 99, 1, 7],
         // PMSI tunnel: known, so it is not partial.
-        &[0xc0, 22, 5, 0, 6, 0, 1, 0x41],
+        &[0xc0, 22, 5, 0, 0, 0, 1, 0x41],
     ];
     let read = decode(&update(&[], &attributes, NLRI), INTERNAL).expect("taken");
     let got: Vec<_> =

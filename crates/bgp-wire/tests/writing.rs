@@ -47,7 +47,7 @@ fn codes(octets: &[u8]) -> Vec<u8> {
 }
 
 fn full_attributes() -> PathAttributes {
-    let raw = |flags, code| RawAttribute { flags, code, value: vec![0; 4].into() };
+    let raw = |flags, code| RawAttribute { flags, code, value: vec![0; 5].into() };
     PathAttributes {
         as_path: AsPath(vec![Segment::Sequence(vec![64512, 100_000])]),
         med: Some(1),
@@ -59,7 +59,7 @@ fn full_attributes() -> PathAttributes {
         cluster_list: vec![[192, 0, 2, 3].into()],
         extended_communities: vec![RouteTarget::as2(64512, 100).into()],
         large_communities: vec![LargeCommunity { global: 1, data1: 2, data2: 3 }],
-        others: vec![raw(0xc0, 22), raw(0xe0, 99), raw(0xc0, 128)],
+        others: vec![raw(0xc0, 22), raw(0xe0, 99), raw(0xe0, 200)],
         ..PathAttributes::default()
     }
 }
@@ -73,7 +73,7 @@ fn mp_reach_is_first_and_the_others_ascend() {
     let routes = keys.iter().map(|key| (PathId::default(), key, &label));
     let mut octets = Vec::new();
     assert_eq!(write_reach::<VpnV4>(FORM, &attributes, HOP, routes, &mut octets), 1);
-    assert_eq!(codes(&octets), [14, 1, 2, 4, 5, 6, 7, 8, 9, 10, 16, 22, 32, 99, 128]);
+    assert_eq!(codes(&octets), [14, 1, 2, 4, 5, 6, 7, 8, 9, 10, 16, 22, 32, 99, 200]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn two_octet_speakers_get_as4_attributes_in_order() {
     let routes = std::iter::once((PathId::default(), &net, &()));
     let mut octets = Vec::new();
     assert_eq!(write_reach::<Ipv4Unicast>(form, &attributes, HOP, routes, &mut octets), 1);
-    assert_eq!(codes(&octets), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 17, 18, 22, 32, 99, 128]);
+    assert_eq!(codes(&octets), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 17, 18, 22, 32, 99, 200]);
     let two = Negotiated { four_octet_as: false, ..Negotiated::everything() };
     let Ok(Message::Update(read)) = Message::decode(&octets, &two) else { panic!("an UPDATE") };
     assert_eq!(*read.attributes, full_attributes());

@@ -18,18 +18,25 @@ use super::{
 /// no End-of-RIB: for 30 seconds it is waited for (RFC 4684 section 6).
 const ROUTE_CEILING: Duration = Duration::from_secs(45);
 
-/// Tries everything with one daemon, as gateway and as node. What fails is among the outcomes.
-pub async fn try_all<S: Speaker>(outcomes: &mut Outcomes) {
-    for role in [Role::Gateway, Role::Node] {
-        for life in [Life::Plain, Life::Graceful] {
-            if life == Life::Graceful && !S::RESTARTS.contains(&role) {
-                continue;
-            }
-            if let Err(error) = try_life::<S>(role, life, outcomes).await {
-                outcomes.ended_early(S::NAME, role, &format!("{life:?}, {error:#}"));
-            }
+/// Tries everything with one daemon, as gateway and as node at the same time: most of it is waiting. What
+/// fails is among the outcomes.
+pub async fn try_all<S: Speaker>() -> Outcomes {
+    let (mut all, node) = tokio::join!(try_role::<S>(Role::Gateway), try_role::<S>(Role::Node));
+    all.extend(node);
+    all
+}
+
+async fn try_role<S: Speaker>(role: Role) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    for life in [Life::Plain, Life::Graceful] {
+        if life == Life::Graceful && !S::RESTARTS.contains(&role) {
+            continue;
+        }
+        if let Err(error) = try_life::<S>(role, life, &mut outcomes).await {
+            outcomes.ended_early(S::NAME, role, &format!("{life:?}, {error:#}"));
         }
     }
+    outcomes
 }
 
 async fn try_life<S: Speaker>(role: Role, life: Life, outcomes: &mut Outcomes) -> Result<()> {

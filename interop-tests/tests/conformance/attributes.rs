@@ -339,7 +339,7 @@ impl Route {
         Self { key, fence, nlri, fence_nlri, target: octets::target(64_512, number) }
     }
 
-    /// Attributes of an UPDATE that is right, by code; MP_REACH_NLRI first (RFC 7606 §5.1).
+    /// Attributes of an UPDATE that is right, by code; `MP_REACH_NLRI` first (RFC 7606 §5.1).
     fn right(&self, speaker: &Speaker, sort: Sort, nlri: &[u8]) -> Vec<(u8, Vec<u8>)> {
         let next_hop = octets::vpn_next_hop(speaker.local);
         let mut attributes =

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use interop_tests::Binaries;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,6 +32,8 @@ const PORT: u16 = 41_830;
 const SEATS: u16 = 120;
 /// Of the federated cloud, whose control nodes stand for all external peers.
 const FAR_SEATS: u16 = 250;
+/// The lower half of the third octet of their addresses.
+const FAR_THIRD: u8 = 2;
 
 /// Networks of loopback addresses that this process has tried.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
@@ -74,8 +76,13 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// An OPEN as the control node expects it.
-    pub(crate) fn open(&self, families: &[Family]) -> Open {
+    pub(crate) fn open(self, families: &[Family]) -> Open {
         Open::new(self.sort.asn(), self.address, families)
+    }
+
+    /// Listens where the peer would: the control node connects by itself.
+    pub(crate) fn listen(self) -> Result<TcpListener> {
+        TcpListener::bind((self.address, PORT)).context("cannot listen")
     }
 }
 
@@ -86,7 +93,7 @@ pub(crate) struct Bed {
     net: [u8; 3],
     seats: [AtomicU16; 4],
     numbers: AtomicU32,
-    watchers: [OnceLock<Watcher>; 4],
+    watchers: [OnceLock<Result<Watcher, String>>; 4],
     /// What nodes may speak beyond the overlay.
     unicast: bool,
 }
@@ -149,11 +156,6 @@ impl Bed {
         Ok(Seat { sort, address: seat(self.net, sort, number) })
     }
 
-    /// Listens where a peer of this seat would: the control node connects by itself.
-    pub(crate) fn listen(&self, seat: Seat) -> Result<TcpListener> {
-        TcpListener::bind((seat.address, PORT)).context("cannot listen")
-    }
-
     /// A TCP connection from this seat.
     pub(crate) fn connect(&self, seat: Seat) -> Result<Speaker> {
         Speaker::connect(seat.address, self.address())
@@ -189,34 +191,15 @@ impl Bed {
     /// A peer that is told everything it may be told.
     pub(crate) fn receiver(&self, sort: Sort) -> Result<Speaker> {
         let mut speaker = self.up(sort)?;
-        self.asks_for_all(&mut speaker)?;
+        speaker.asks_for_all()?;
         Ok(speaker)
-    }
-
-    pub(crate) fn asks_for_all(&self, speaker: &mut Speaker) -> Result<()> {
-        let sort = if speaker.local.octets()[2] & 15 < 4 { FAR } else { HOME };
-        speaker.send(&membership(sort, speaker.local, &octets::DEFAULT_TARGET))?;
-        speaker.end(RTC)
-    }
-
-    /// Likewise, of an external peer whose AS numbers have two octets.
-    pub(crate) fn asks_for_all_short(&self, speaker: &mut Speaker) -> Result<()> {
-        let [_, _, high, low] = FAR.to_be_bytes();
-        let attributes = [
-            octets::origin(0),
-            octets::attribute(octets::WELL_KNOWN, 2, &[2, 1, high, low]),
-            octets::reach(RTC, &speaker.local.octets(), &octets::DEFAULT_TARGET),
-        ];
-        speaker.send(&octets::update(&[], &attributes, &[]))?;
-        speaker.end(RTC)
     }
 
     /// One that listens for all cases, in a thread of its own.
     pub(crate) fn watcher(&self, sort: Sort) -> Result<&Watcher> {
-        let watcher = self.watchers[sort as usize].get_or_init(|| {
-            Watcher::start(self, sort).unwrap_or_else(|error| panic!("a watcher: {error:#}"))
-        });
-        Ok(watcher)
+        let watcher = self.watchers[sort as usize]
+            .get_or_init(|| Watcher::start(self, sort).map_err(|error| format!("{error:#}")));
+        watcher.as_ref().map_err(|error| anyhow!("the watcher: {error}"))
     }
 
     /// `GET` of the API; an error unless the answer is 200.
@@ -241,11 +224,6 @@ impl Bed {
         self.wait("/v1 shows it established", |bed| {
             Ok(bed.neighbor(seat.address)?["state"] == "established")
         })
-    }
-
-    /// Asks the tables whether they have a route with this key, in text form.
-    pub(crate) fn has(&self, family: &str, key: &str) -> bool {
-        self.ask(&format!("/v1/routes/{family}/{key}")).is_ok()
     }
 
     pub(crate) fn wait(
@@ -302,6 +280,28 @@ impl Drop for Bed {
     }
 }
 
+impl Speaker {
+    /// Asks for everything, and says that this is all it asks for.
+    pub(crate) fn asks_for_all(&mut self) -> Result<()> {
+        let is_far = self.local.octets()[2] & 15 == FAR_THIRD;
+        let asn = if is_far { FAR } else { HOME };
+        self.send(&membership(asn, self.local, &octets::DEFAULT_TARGET))?;
+        self.end(RTC)
+    }
+
+    /// Likewise, as an external peer whose AS numbers have two octets.
+    pub(crate) fn asks_for_all_in_short(&mut self) -> Result<()> {
+        let [_, _, high, low] = FAR.to_be_bytes();
+        let attributes = [
+            octets::origin(0),
+            octets::attribute(octets::WELL_KNOWN, 2, &[2, 1, high, low]),
+            octets::reach(RTC, &self.local.octets(), &octets::DEFAULT_TARGET),
+        ];
+        self.send(&octets::update(&[], &attributes, &[]))?;
+        self.end(RTC)
+    }
+}
+
 /// An UPDATE that announces a membership with the attributes that a peer of this AS has to send.
 pub(crate) fn membership(asn: u32, next_hop: Ipv4Addr, nlri: &[u8]) -> Vec<u8> {
     let mut attributes = vec![octets::origin(0)];
@@ -336,7 +336,7 @@ fn seat(net: [u8; 3], sort: Sort, number: u16) -> Ipv4Addr {
     match sort {
         Sort::Client => at(net, 4 + high, low),
         Sort::Sibling => at(net, 1, low + 1),
-        Sort::Far => at(net, 2, low + 1),
+        Sort::Far => at(net, FAR_THIRD, low + 1),
         Sort::Gateway => at(net, 3, low + 1),
     }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::octets::{
-    EVPN, Family, IPV4, IPV6, KEEPALIVE, ROUTE_REFRESH, RTC, UPDATE, VPNV4, VPNV6,
-};
+use crate::octets::{EVPN, Family, IPV4, KEEPALIVE, ROUTE_REFRESH, UPDATE, VPNV4, VPNV6};
 
 /// A destination: its family, the path identifier (0 where there is none), and the octets of the
 /// route that make its key, without label.
@@ -200,7 +198,6 @@ fn family(octets: &[u8]) -> Result<(Family, &[u8])> {
 /// What of a route tells it from others.
 pub(crate) fn key_octets(family: Family, nlri: &[u8]) -> Vec<u8> {
     match family {
-        IPV4 | IPV6 | RTC => nlri.to_vec(),
         // Past the label, which may come with any value.
         VPNV4 | VPNV6 | (1 | 2, 4) => [&nlri[..1], &nlri[4..]].concat(),
         EVPN => match nlri {

@@ -116,11 +116,12 @@ fn many<'a>() -> Vec<Case<'a>> {
         case("a peer that never reads holds nobody up", |bed| {
             let (base, target) = (bed.number(), target(64_512, bed.number()));
             let mut deaf = asks_for(bed, target, 90)?;
-            SockRef::from(deaf.stream()).set_recv_buffer_size(4096)?;
+            SockRef::from(deaf.stream()).set_recv_buffer_size(65_536)?;
             let mut source = bed.up(Sort::Client)?;
             let mut peer = asks_for(bed, target, 0)?;
             announce_many(&mut source, base, 0..SOME, target)?;
             all_there(&mut peer, base, SOME)?;
+            ensure!(bed.neighbor(deaf.local)?["state"] == "established");
             let before = bed.memory()?;
             // What is owed to it is state, however often it changes.
             for round in 1..4 {
@@ -137,7 +138,6 @@ fn many<'a>() -> Vec<Case<'a>> {
             let grown = bed.memory()?.saturating_sub(before);
             ensure!(grown < 64 << 20, "{} MiB more for a peer that reads nothing", grown >> 20);
             // It is told the state of now, when it reads at last.
-            SockRef::from(deaf.stream()).set_recv_buffer_size(1 << 20)?;
             deaf.until("it has caught up", |heard| {
                 let last = |number: u32| heard.get(&key(VPNV4, &route(base, number)));
                 let is = |number, round: u32| {
@@ -146,8 +146,14 @@ fn many<'a>() -> Vec<Case<'a>> {
                 is(SOME / 2 - 1, 3) && is(SOME - 1, 2)
             })
             .with_context(|| {
-                let told = deaf.heard.count(VPNV4);
-                format!("told {told} of {SOME}; {}", bed.neighbor(deaf.local).unwrap_or_default())
+                let neighbor = bed.neighbor(deaf.local).unwrap_or_default();
+                let mut rounds = [0_u32; 4];
+                for told in deaf.heard.routes.values() {
+                    let round = told.value(4).map_or(0, |value| usize::from(value[3]));
+                    rounds[round] += 1;
+                }
+                let waits = (&neighbor["owed"], &neighbor["queued_octets"]);
+                format!("told {rounds:?} by round, owed and queued {waits:?}")
             })?;
             Ok(())
         }),

@@ -200,7 +200,7 @@ pub(crate) fn originator(id: Ipv4Addr) -> Vec<u8> {
 }
 
 pub(crate) fn cluster_list(ids: &[Ipv4Addr]) -> Vec<u8> {
-    attribute(OPTIONAL, 10, &ids.iter().flat_map(|id| id.octets()).collect::<Vec<_>>())
+    attribute(OPTIONAL, 10, &ids.iter().flat_map(Ipv4Addr::octets).collect::<Vec<_>>())
 }
 
 pub(crate) fn extended_communities(values: &[[u8; 8]]) -> Vec<u8> {

@@ -77,7 +77,7 @@ fn announced(
 /// A node's route, and what the old controller is told of it.
 fn told_old(bed: &Bed, path: &[u8], more: &[Vec<u8>]) -> Result<(Speaker, crate::heard::Told)> {
     let mut old = up(bed, Sort::Far)?;
-    bed.asks_for_all_short(&mut old)?;
+    old.asks_for_all_in_short()?;
     let mut node = bed.up(Sort::Client)?;
     let nlri = vpn(label(25), octets::rd(64_512, bed.number()), &[10, 7, 7, 8], 32);
     let mut attributes = vec![

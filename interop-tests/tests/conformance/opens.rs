@@ -175,12 +175,17 @@ fn refused() -> Vec<Try> {
     ]
 }
 
+/// A length of one octet.
+fn short(length: usize) -> u8 {
+    u8::try_from(length).expect("a short list")
+}
+
 /// How capabilities are put into optional parameters.
 fn parameters() -> Vec<Try> {
     let each_alone = |open: &Open| -> Vec<u8> {
         open.capabilities
             .iter()
-            .flat_map(|capability| [&[2, capability.len() as u8], &capability[..]].concat())
+            .flat_map(|capability| [&[2, short(capability.len())], &capability[..]].concat())
             .collect()
     };
     let long = |kind: u8, open: &Open, capabilities: &[u8]| {
@@ -203,7 +208,7 @@ fn parameters() -> Vec<Try> {
             "an empty parameter before",
             write(|open| {
                 let all = open.capabilities.concat();
-                open.with_parameters(&[&[2, 0, 2, all.len() as u8], &all[..]].concat())
+                open.with_parameters(&[&[2, 0, 2, short(all.len())], &all[..]].concat())
             }),
         ),
         up(
@@ -236,7 +241,7 @@ fn parameters() -> Vec<Try> {
             "an unknown parameter after capabilities",
             write(|open| {
                 let all = open.capabilities.concat();
-                open.with_parameters(&[&[2, all.len() as u8], &all[..], &[77, 0]].concat())
+                open.with_parameters(&[&[2, short(all.len())], &all[..], &[77, 0]].concat())
             }),
             4,
             &[],

@@ -114,7 +114,7 @@ fn matrix<'a>() -> Vec<Case<'a>> {
             }
             cases.push(case(format!("family {at}: {from:?} is not told its own"), move |bed| {
                 let mut sent = send(bed, from, of, &[])?;
-                bed.asks_for_all(&mut sent.speaker)?;
+                sent.speaker.asks_for_all()?;
                 let other =
                     send(bed, if from == Sort::Far { Sort::Client } else { Sort::Far }, of, &[])?;
                 // What others announced comes, so all that would come has come.
@@ -128,11 +128,13 @@ fn matrix<'a>() -> Vec<Case<'a>> {
     cases
 }
 
+/// A name, ORIGINATOR_ID and CLUSTER_LIST.
+type Before = (&'static str, Option<Ipv4Addr>, Vec<Ipv4Addr>);
+
 /// ORIGINATOR_ID and CLUSTER_LIST, from internal peers to internal ones.
 fn reflected<'a>() -> Vec<Case<'a>> {
     let mut cases = Vec::new();
     let (someone, other) = (Ipv4Addr::new(9, 9, 9, 9), Ipv4Addr::new(8, 8, 8, 8));
-    type Before = (&'static str, Option<Ipv4Addr>, Vec<Ipv4Addr>);
     let before: [Before; 4] = [
         ("nothing", None, vec![]),
         ("an originator", Some(someone), vec![]),
@@ -176,10 +178,12 @@ fn reflected<'a>() -> Vec<Case<'a>> {
     cases
 }
 
+/// The attributes that make a loop.
+type Spoil = Box<dyn Fn(&Bed) -> Vec<Vec<u8>> + Send + Sync>;
+
 /// What is not taken, since it has been here before.
 fn loops<'a>() -> Vec<Case<'a>> {
     let path = |numbers: &'static [u32]| vec![octets::as_path(numbers)];
-    type Spoil = Box<dyn Fn(&Bed) -> Vec<Vec<u8>> + Send + Sync>;
     let cases: Vec<(&str, Sort, Spoil)> = vec![
         ("our ORIGINATOR_ID", Sort::Client, Box::new(|bed| vec![octets::originator(bed.id())])),
         ("our ORIGINATOR_ID", Sort::Sibling, Box::new(|bed| vec![octets::originator(bed.id())])),

@@ -267,7 +267,7 @@ fn sizes<'a>() -> Vec<Case<'a>> {
         let mut short = told(bed, &[])?;
         let seat = bed.seat(Sort::Client)?;
         let mut long = bed.up_with(seat, &seat.open(&OVERLAY).and(6, &[]))?;
-        bed.asks_for_all(&mut long)?;
+        long.asks_for_all()?;
         let seat = bed.seat(Sort::Client)?;
         let mut source = bed.up_with(seat, &seat.open(&OVERLAY).and(6, &[]))?;
         let nlri = vpn(label(5), short.rd, &[10, 9, 9, 0], 24);
@@ -302,7 +302,7 @@ fn sizes<'a>() -> Vec<Case<'a>> {
         source.send(&update)?;
         let seat = bed.seat(Sort::Client)?;
         let mut peer = bed.up_with(seat, &seat.open(&OVERLAY).and(6, &[]))?;
-        bed.asks_for_all(&mut peer)?;
+        peer.asks_for_all()?;
         // With what a reflector adds it is too long for everybody.
         source.send(&octets::update(&[], &[unreach(VPNV4, &nlri)], &[]))?;
         source.send(&octets::refresh(VPNV4, 0))?;

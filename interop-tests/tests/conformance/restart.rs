@@ -142,13 +142,14 @@ fn notifies(seconds: u16) -> impl Fn(Open) -> Open + Copy {
     move |open| open.and(64, &restart(4, seconds, &KEPT))
 }
 
+type Say = fn(Open) -> Open;
+
 /// Which ends keep routes, by what was agreed on.
 fn ends<'a>() -> Vec<Case<'a>> {
     let (fin, rst, silence) = (End::Fin, End::Rst, End::Silence);
     let cease = End::Notification(6, 4);
     let hard = End::Notification(6, 9);
     let error = End::Notification(3, 1);
-    type Say = fn(Open) -> Open;
     let none: Say = |open| open;
     let plain: Say = |open| keeps(60)(open);
     let both: Say = |open| notifies(60)(open);

@@ -151,7 +151,7 @@ fn cut(address: &[u8], bits: u8) -> Vec<u8> {
     let mut cut = address.to_vec();
     for (at, octet) in cut.iter_mut().enumerate() {
         let kept = usize::from(bits).saturating_sub(at * 8).min(8);
-        *octet &= u8::try_from(0xff00_u16 >> kept & 0xff).unwrap_or_default();
+        *octet &= u8::try_from(0xff00_u16 >> kept & 0x00ff).unwrap_or_default();
     }
     cut
 }
@@ -160,7 +160,7 @@ fn unicast_forms(bed: &Bed) -> Vec<Form> {
     let mut forms = Vec::new();
     for bits in [0, 1, 8, 20, 31, 32] {
         let [_, a, b, c] = bed.number().to_be_bytes();
-        let nlri = prefix(&cut(&[100 | a, b, c, 255], bits), bits);
+        let nlri = prefix(&cut(&[0x64 | a, b, c, 255], bits), bits);
         forms.push(plain(format!("IPv4 /{bits} in MP_REACH_NLRI"), IPV4, nlri));
     }
     for bits in [0, 1, 16, 48, 64, 127, 128] {
@@ -359,7 +359,7 @@ fn good(bed: &Bed, family: Family) -> Vec<u8> {
         VPNV6 => vpn(label(20), rd, &V6.octets(), 128),
         EVPN => evpn(3, &[&rd[..], &[0, 0, 0, 1, 32, 10, a, b, c]].concat()),
         IPV6 => prefix(&[0x20, 0xff, a, b, c, 0], 48),
-        _ => prefix(&[11 | a, b, c, 1], 32),
+        _ => prefix(&[0x0b | a, b, c, 1], 32),
     }
 }
 

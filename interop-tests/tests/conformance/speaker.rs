@@ -105,7 +105,7 @@ impl Speaker {
                 return Ok(Got::Nothing);
             }
             self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            let mut chunk = [0; 65_536];
+            let mut chunk = vec![0; 65_536];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Ok(Got::Closed),
                 Ok(count) => self.pending.extend(&chunk[..count]),

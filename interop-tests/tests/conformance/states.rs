@@ -48,9 +48,12 @@ fn a_message_at_the_wrong_time_is_an_error_of_the_state() {
     run("states", &bed, cases);
 }
 
+/// One way to end a session.
+type Way = fn(Speaker) -> Result<()>;
+
 /// However a session ends, the next one comes up.
 fn endings<'a>() -> Vec<Case<'a>> {
-    let ends: [(&str, fn(Speaker) -> Result<()>); 6] = [
+    let ends: [(&str, Way); 6] = [
         ("a NOTIFICATION", |mut speaker| {
             speaker.send(&octets::notification(6, 4, &[]))?;
             speaker.closed(CEILING)
@@ -197,7 +200,7 @@ fn collisions<'a>() -> Vec<Case<'a>> {
         for sort in [Sort::Sibling, Sort::Far] {
             cases.push(case(format!("both connect, {name}, {sort:?}"), move |bed| {
                 let seat = bed.seat(sort)?;
-                let listener = bed.listen(seat)?;
+                let listener = seat.listen()?;
                 let mut theirs = Speaker::accept(&listener, seat.address)?;
                 theirs.take_open()?;
                 let mut ours = bed.connect(seat)?;
@@ -218,7 +221,7 @@ fn collisions<'a>() -> Vec<Case<'a>> {
     }
     cases.push(case("the daemon connects by itself", |bed| {
         let seat = bed.seat(Sort::Far)?;
-        let listener = bed.listen(seat)?;
+        let listener = seat.listen()?;
         let mut speaker = Speaker::accept(&listener, seat.address)?;
         speaker.take_open()?;
         speaker.send(&[seat.open(&OVERLAY).octets(), octets::keepalive()].concat())?;
@@ -289,6 +292,7 @@ fn timers_run_as_they_were_negotiated() {
         case("no hold time, no KEEPALIVE and no end", |bed| {
             let seat = bed.seat(Sort::Client)?;
             let mut speaker = bed.up_with(seat, &seat.open(&OVERLAY).hold(0))?;
+            bed.is_up(seat)?;
             speaker.listen(Duration::from_secs(5))?;
             ensure!(speaker.heard.keepalives == 0, "{}", speaker.heard.keepalives);
             ensure!(bed.neighbor(seat.address)?["hold_time"] == 0);
@@ -302,9 +306,11 @@ fn timers_run_as_they_were_negotiated() {
         case("the shorter of both hold times counts", |bed| {
             let seat = bed.seat(Sort::Client)?;
             let _speaker = bed.up_with(seat, &seat.open(&OVERLAY).hold(30))?;
+            bed.is_up(seat)?;
             ensure!(bed.neighbor(seat.address)?["hold_time"] == 30);
             let seat = bed.seat(Sort::Client)?;
             let _speaker = bed.up_with(seat, &seat.open(&OVERLAY).hold(300))?;
+            bed.is_up(seat)?;
             ensure!(bed.neighbor(seat.address)?["hold_time"] == 90);
             Ok(())
         }),

@@ -28,7 +28,7 @@ impl Watcher {
         let seat = bed.seat(sort)?;
         // Without a hold time it needs to send nothing.
         let mut speaker = bed.up_with(seat, &seat.open(&bed.families(sort)).hold(0))?;
-        bed.asks_for_all(&mut speaker)?;
+        speaker.asks_for_all()?;
         let shared = Shared::default();
         lock(&shared).heard = std::mem::take(&mut speaker.heard);
         let hers = Arc::clone(&shared);

@@ -273,6 +273,7 @@ impl Core {
             options: BTreeMap::new(),
             rejected: Vec::new(),
             faults: v1::Faults::default(),
+            bfd: None,
         }
     }
 

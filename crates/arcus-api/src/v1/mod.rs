@@ -24,6 +24,7 @@
 //!
 //! Whatever is refused comes back as a status of 400 and above with an [`ApiError`].
 
+mod bfd;
 mod drops;
 mod error;
 mod family;
@@ -37,6 +38,7 @@ mod target;
 mod tunnel;
 mod vrf;
 
+pub use bfd::{Bfd, BfdState};
 pub use drops::DropCounter;
 pub use error::ApiError;
 pub use family::{Family, UnknownFamily};

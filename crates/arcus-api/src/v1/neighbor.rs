@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Family;
+use super::{Bfd, Family};
 
 /// A BGP peer, configured or accepted from a configured prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +57,9 @@ pub struct Neighbor {
     /// What its malformed UPDATEs led to (RFC 7606), since the daemon started.
     #[serde(default)]
     pub faults: Faults,
+    /// The BFD session beside the BGP session, where the topology asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<Bfd>,
 }
 
 /// Routes that were not taken, for one reason.

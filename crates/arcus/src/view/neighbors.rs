@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use arcus_api::v1::{
-    Faults, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind,
-    Rejected, SessionState,
+    Bfd, BfdState, Faults, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily,
+    NeighborKind, Rejected, SessionState,
 };
 
 use super::{fields, text, time};
@@ -25,6 +25,7 @@ pub(crate) fn neighbors(neighbors: &[Neighbor], width: Width, paint: Paint) -> S
         .wide_text("Router id")
         .wide_text("Role")
         .wide_number("Hold")
+        .wide_text("BFD")
         .wide_text("Families")
         .wide_text("Targets asked for")
         .wide_number("Queued")
@@ -50,6 +51,11 @@ pub(crate) fn neighbors(neighbors: &[Neighbor], width: Width, paint: Paint) -> S
             or_dash(neighbor.router_id).into(),
             if neighbor.client { "client" } else { "-" }.into(),
             or_dash(neighbor.hold_time).into(),
+            match &neighbor.bfd {
+                None => "-".into(),
+                Some(Bfd { state: BfdState::Up, .. }) => Cell::good("up"),
+                Some(bfd) => Cell::bad(bfd_state(bfd.state)),
+            },
             joined(neighbor.families.iter().map(|family| family.family), ",").into(),
             joined(&neighbor.memberships, ",").into(),
             neighbor.queued_octets.into(),
@@ -85,6 +91,7 @@ pub(crate) fn neighbor(neighbor: &Neighbor, width: Width, paint: Paint) -> Strin
             ("flaps", neighbor.flaps.to_string()),
             ("last down", text(neighbor.last_down_reason.as_ref())),
             ("hold time", hold_time(neighbor.hold_time)),
+            ("BFD", neighbor.bfd.as_ref().map_or_else(String::new, |bfd| path(bfd, paint))),
             ("capabilities", joined(&neighbor.capabilities, ", ")),
             ("graceful restart", graceful_restart(&neighbor.graceful_restart)),
             ("targets asked for", joined(&neighbor.memberships, ", ")),
@@ -167,6 +174,39 @@ fn hold_time(seconds: Option<u16>) -> String {
     }
 }
 
+fn bfd_state(state: BfdState) -> &'static str {
+    match state {
+        BfdState::AdminDown => "admin-down",
+        BfdState::Down => "down",
+        BfdState::Init => "init",
+        BfdState::Up => "up",
+    }
+}
+
+/// The BFD session: how it is, what was agreed, how often the path was lost.
+fn path(bfd: &Bfd, paint: Paint) -> String {
+    let state = match bfd.state {
+        BfdState::Up => "up".to_owned(),
+        state => paint.bad(bfd_state(state)),
+    };
+    let because = |why: Option<&String>| why.map_or_else(String::new, |why| format!(" ({why})"));
+    let since = bfd.since_seconds.map(|since| format!(" for {}", time::span(since)));
+    let why = because(bfd.fault.as_ref().or(bfd.diagnostic.as_ref()));
+    let other = bfd.remote_state.filter(|_| bfd.state != BfdState::Up).map(|state| {
+        let why = because(bfd.remote_diagnostic.as_ref());
+        format!("the other side is {}{why}", bfd_state(state))
+    });
+    let parts = [
+        Some(format!("{state}{}{why}", since.unwrap_or_default())),
+        other,
+        Some(format!("sends each {} ms", bfd.transmit_interval_milliseconds)),
+        bfd.detection_milliseconds.map(|time| format!("{time} ms of silence end it")),
+        bfd.multihop.then(|| "multihop".to_owned()),
+        (bfd.failures > 0).then(|| format!("failed {} times", bfd.failures)),
+    ];
+    joined(parts.into_iter().flatten(), ", ")
+}
+
 fn graceful_restart(restart: &GracefulRestart) -> String {
     let GracefulRestart { state, restart_time, stale } = restart;
     match state {
@@ -223,6 +263,7 @@ mod tests {
             options: BTreeMap::new(),
             rejected: Vec::new(),
             faults: Faults::default(),
+            bfd: None,
         }
     }
 
@@ -253,6 +294,44 @@ Neighbor   Name  Kind        AS  State        Since     Received  Accepted  Told
 10.2.0.1   mx1   gateway  64999  active       -                0         0     0     0      2
 ";
         assert_eq!(neighbors(&[node(), gateway()], Width::Normal, Paint::Off), want);
+    }
+
+    #[test]
+    fn a_path_is_told_with_what_was_agreed_and_what_is_wrong() {
+        let up = Bfd {
+            state: BfdState::Up,
+            since_seconds: Some(61),
+            diagnostic: None,
+            remote_state: Some(BfdState::Up),
+            remote_diagnostic: None,
+            multihop: true,
+            transmit_interval_milliseconds: 300,
+            detection_milliseconds: Some(900),
+            failures: 0,
+            packets_received: 7,
+            packets_sent: 8,
+            fault: None,
+        };
+        assert_eq!(
+            path(&up, Paint::Off),
+            "up for 00:01:01, sends each 300 ms, 900 ms of silence end it, multihop"
+        );
+        let down = Bfd {
+            state: BfdState::Down,
+            diagnostic: Some("neighbor signaled down".to_owned()),
+            remote_state: Some(BfdState::AdminDown),
+            remote_diagnostic: Some("administratively down".to_owned()),
+            multihop: false,
+            transmit_interval_milliseconds: 1000,
+            detection_milliseconds: None,
+            failures: 2,
+            ..up
+        };
+        assert_eq!(
+            path(&down, Paint::Off),
+            "down for 00:01:01 (neighbor signaled down), the other side is admin-down \
+             (administratively down), sends each 1000 ms, failed 2 times"
+        );
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Bench {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table of what may happen")]
     fn run(&mut self, op: &Op) {
         match op {
             Op::Up(peer, manner) => {

@@ -1,7 +1,13 @@
 //! Path attributes of one route, apart from next hop and NLRI.
 
+mod aigp;
+mod attr_set;
 pub mod code;
+pub mod pmsi;
 mod read;
+mod tlv;
+pub mod tunnel;
+mod typed;
 mod write;
 
 use std::net::Ipv4Addr;
@@ -36,7 +42,7 @@ pub struct Aggregator {
 /// An attribute we do not read: kept octet for octet. Unknown non-transitive ones are dropped when
 /// reading, unknown transitive ones get the partial bit (RFC 4271 §5).
 ///
-/// AIGP (26), non-transitive but known, is kept from internal peers only (RFC 7311 §3.4).
+/// What the known ones among them say is asked by methods, such as [`PathAttributes::aigp`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RawAttribute {
     /// The optional, transitive and partial bits as they stand on the wire.

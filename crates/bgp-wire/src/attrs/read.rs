@@ -5,7 +5,11 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 
 use super::code::{self, flag};
-use super::{Aggregator, Entry, EntryFault, Origin, PathAttributes, RawAttribute, entry};
+use super::tunnel::{self, Checked};
+use super::{
+    Aggregator, Entry, EntryFault, Origin, PathAttributes, RawAttribute, aigp, attr_set, entry,
+    pmsi,
+};
 use crate::afi_safi::{Afi, AfiSafi, Safi};
 use crate::as_path::{AsPath, AsWidth};
 use crate::community::{Community, ExtendedCommunity, LargeCommunity};
@@ -127,7 +131,7 @@ impl<'m> Reader<'m, '_> {
         let sent = flags & (flag::OPTIONAL | flag::TRANSITIVE);
         let expected = code::known_flags(code);
         match code {
-            code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST | code::AIGP
+            code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST
                 if !self.negotiated.internal =>
             {
                 self.report(part, fault(FaultKind::External));
@@ -208,11 +212,37 @@ impl<'m> Reader<'m, '_> {
                 number(value)?;
                 return Ok(false);
             }
-            // RFC 6368 §5: the origin AS, then attributes.
-            code::ATTR_SET if value.len() < 4 => return Err(wrong_length(value)),
+            code::AIGP => {
+                aigp::check(value)?;
+                return Ok(false);
+            }
+            code::PMSI_TUNNEL => {
+                pmsi::check(value)?;
+                return Ok(false);
+            }
+            code::ATTR_SET => {
+                attr_set::check(value)?;
+                return Ok(false);
+            }
+            code::TUNNEL_ENCAPSULATION => return self.tunnels(value),
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Tunnel encapsulation; what has to be taken out of it is gone (RFC 9012 §13).
+    fn tunnels(&mut self, value: &'m [u8]) -> Result<bool, Fault<'m>> {
+        match tunnel::check(value)? {
+            Checked::Whole => Ok(false),
+            Checked::Without(value, fault) => {
+                let code = code::TUNNEL_ENCAPSULATION;
+                let fault = Fault { kind: FaultKind::TunnelLeftOut, ..fault };
+                self.report(Part::Attribute(code), fault);
+                let flags = flag::OPTIONAL | flag::TRANSITIVE;
+                self.found.attributes.others.push(RawAttribute { flags, code, value });
+                Ok(true)
+            }
+        }
     }
 
     /// Keeps an attribute that is passed on unread.

@@ -5,22 +5,25 @@ use std::collections::BTreeMap;
 
 use bgp_wire::{AfiSafi, Message, Negotiated, NextHop, Update, for_each_family, frame};
 
-/// The sorts of peers that octets are read differently from.
-pub(crate) fn peers() -> [Negotiated; 4] {
-    let internal = Negotiated::everything();
-    let external = Negotiated { internal: false, ..internal.clone() };
-    [
-        // Two octets externally only: where segments of confederations stand in a path, its AS4_PATH
-        // cannot say.
-        Negotiated { four_octet_as: false, ..external.clone() },
-        Negotiated {
-            add_path_receive: internal.families.clone(),
-            add_path_send: internal.families.clone(),
-            ..internal.clone()
-        },
-        internal,
-        external,
-    ]
+pub(crate) mod targets;
+
+/// A peer in our own AS.
+pub(crate) fn internal() -> Negotiated {
+    Negotiated::everything()
+}
+
+pub(crate) fn external() -> Negotiated {
+    Negotiated { internal: false, ..internal() }
+}
+
+/// Externally only: where segments of confederations stand in a path, its AS4_PATH cannot say.
+pub(crate) fn two_octet_as() -> Negotiated {
+    Negotiated { four_octet_as: false, ..external() }
+}
+
+pub(crate) fn add_path() -> Negotiated {
+    let families = internal().families;
+    Negotiated { add_path_receive: families.clone(), add_path_send: families, ..internal() }
 }
 
 /// Reads `octets` as one message of every sort of peer, and holds what could be read to the law.
@@ -28,14 +31,19 @@ pub(crate) fn peers() -> [Negotiated; 4] {
 /// # Panics
 /// If the law is broken.
 pub(crate) fn check(octets: &[u8]) {
-    for negotiated in &peers() {
-        match Message::decode(octets, negotiated) {
-            Ok(message) => check_message(message, negotiated),
-            Err(error) => {
-                assert!(error.offset <= octets.len(), "{error}");
-                let notification = error.notification_for(octets);
-                assert!(notification.data.len() <= octets.len(), "{error}, {notification}");
-            }
+    for negotiated in [two_octet_as(), add_path(), internal(), external()] {
+        check_from(octets, &negotiated);
+    }
+}
+
+/// [`check`] of one sort of peer.
+pub(crate) fn check_from(octets: &[u8], negotiated: &Negotiated) {
+    match Message::decode(octets, negotiated) {
+        Ok(message) => check_message(message, negotiated),
+        Err(error) => {
+            assert!(error.offset <= octets.len(), "{error}");
+            let notification = error.notification_for(octets);
+            assert!(notification.data.len() <= octets.len(), "{error}, {notification}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Values to try laws with. They aim at the lines where forms meet: two and four octets, short and
 //! extended lengths, whole and partial octets of a prefix.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp_wire::as_path::{AsPath, Segment};
+use bgp_wire::attrs::pmsi::PmsiTunnel;
+use bgp_wire::attrs::tunnel::{SubTlv, Tunnel};
 use bgp_wire::attrs::{Aggregator, Origin, PathAttributes, RawAttribute, code};
-use bgp_wire::community::{Community, ExtendedCommunity, LargeCommunity};
+use bgp_wire::community::{Community, ExtendedCommunity, LargeCommunity, TunnelType};
 use bgp_wire::nlri::{Esi, EvpnData, EvpnKey, MacAddress, VpnKey};
 use bgp_wire::{
     Evpn, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Label, Labels, NextHop,
@@ -229,26 +231,50 @@ pub(crate) fn as_path() -> impl Strategy<Value = AsPath> {
 fn raw_attributes() -> impl Strategy<Value = Vec<RawAttribute>> {
     // (flags, code, length of the value): what `PathAttributes` keeps.
     let known = prop_oneof![
-        Just((0xc0, code::PMSI_TUNNEL, 5..20)),
-        Just((0xc0, code::TUNNEL_ENCAPSULATION, 0..30)),
         Just((0xe0, code::IPV6_EXTENDED_COMMUNITIES, 20..21)),
-        Just((0x80, code::AIGP, 11..12)),
         Just((0xc0, code::OTC, 4..5)),
-        Just((0xc0, code::ATTR_SET, 4..20)),
+        Just((0xc0, code::ATTR_SET, 4..5)),
         Just((0xe0, 99, 254..258)),
         Just((0xe0, 255, 0..3)),
     ];
-    let attribute = known.prop_flat_map(|(flags, code, length)| {
+    let octets = known.prop_flat_map(|(flags, code, length)| {
         vec(any::<u8>(), length).prop_map(move |value| RawAttribute {
             flags,
             code,
             value: value.into(),
         })
     });
-    vec(attribute, 0..4).prop_map(|mut attributes| {
+    (vec(octets, 0..4), typed()).prop_map(|(mut attributes, typed)| {
+        attributes.extend(typed);
         attributes.sort_by_key(|attribute| attribute.code);
         attributes.dedup_by_key(|attribute| attribute.code);
         attributes
+    })
+}
+
+/// Attributes that have a form of their own.
+fn typed() -> impl Strategy<Value = Vec<RawAttribute>> {
+    let ip = || prop_oneof![v4_host().prop_map(IpAddr::from), v6_host().prop_map(IpAddr::from),];
+    let sub_tlv = (any::<u8>(), vec(any::<u8>(), 0..20))
+        .prop_filter("an endpoint of its own", |(code, _)| *code != SubTlv::EGRESS_ENDPOINT)
+        .prop_map(|(code, value)| SubTlv { code, value: value.into() });
+    let tunnel = (any::<u16>(), proptest::option::of(ip()), vec(sub_tlv, 0..4)).prop_map(
+        |(kind, endpoint, mut sub_tlvs)| {
+            sub_tlvs.push(SubTlv::egress_endpoint(endpoint));
+            Tunnel { kind: TunnelType(kind), sub_tlvs }
+        },
+    );
+    let pmsi = (ip(), label()).prop_map(|(ip, label)| PmsiTunnel::ingress_replication(ip, label));
+    let metric = proptest::option::of(0..u64::MAX);
+    (proptest::option::of(pmsi), vec(tunnel, 0..3), metric).prop_map(|(pmsi, tunnels, metric)| {
+        let mut attributes = PathAttributes::default();
+        attributes.set_pmsi_tunnel(pmsi.as_ref());
+        attributes.set_tunnels(&tunnels);
+        attributes.set_aigp(metric);
+        assert_eq!(attributes.pmsi_tunnel(), pmsi);
+        assert_eq!(attributes.tunnels(), tunnels);
+        assert_eq!(attributes.aigp(), metric);
+        attributes.others
     })
 }
 

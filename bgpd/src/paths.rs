@@ -1,0 +1,184 @@
+//! The paths to peers, as BFD sees them (RFC 5882).
+//!
+//! BGP does not wait for BFD: a session comes up whether the path is watched or not. A path that was up
+//! and is lost ends the session, unless an operator of either side has ended only the watching.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arcus_api::v1;
+use arcus_config::PeerSpec;
+use bfd::socket::{Counters, Driver, Handle, Hops, PathConfig, Speaker, Status};
+use bfd::{Diag, Role, State, Timing};
+use bgp_rib::PeerIx;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+
+use crate::peering::Identity;
+
+/// The path to a peer was up and is lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PathLost {
+    pub(crate) peer: PeerIx,
+    /// Numbers are given again: it is about the peer only that still has this address.
+    pub(crate) address: IpAddr,
+    /// The peer has said that BFD on its side outlives its BGP: then a loss says something about the
+    /// path even while its BGP restarts (RFC 5882 §4.3).
+    pub(crate) is_independent: bool,
+}
+
+/// Starts to watch paths.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    speaker: Speaker,
+    lost: mpsc::Sender<PathLost>,
+}
+
+impl Paths {
+    /// Losses go to `lost`. The driver wants a thread of its own.
+    pub(crate) fn new(lost: mpsc::Sender<PathLost>) -> (Self, Driver) {
+        let (speaker, driver) = Speaker::new();
+        (Self { speaker, lost }, driver)
+    }
+
+    pub(crate) fn watch(&self, peer: PeerIx, config: PathConfig) -> WatchedPath {
+        let handle = self.speaker.start(config.clone());
+        let told = tell(handle.watch(), peer, config.remote, self.lost.clone());
+        WatchedPath { teller: tokio::spawn(told).abort_handle(), config, handle }
+    }
+
+    /// For a peer that was too busy to hear it.
+    pub(crate) fn tell_again(&self, lost: PathLost, later: Duration) {
+        let again = self.lost.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(later).await;
+            // Closed only when the daemon ends.
+            again.send(lost).await.ok();
+        });
+    }
+}
+
+/// The path to one peer, watched until it is dropped.
+#[derive(Debug)]
+pub(crate) struct WatchedPath {
+    config: PathConfig,
+    handle: Handle,
+    teller: AbortHandle,
+}
+
+impl WatchedPath {
+    /// Takes another configuration if that needs no other session; says whether it did.
+    pub(crate) fn follow(&mut self, config: &PathConfig) -> bool {
+        let timing = config.timing;
+        if (PathConfig { timing, ..self.config.clone() }) != *config {
+            return false;
+        }
+        if self.config.timing != timing {
+            self.config.timing = timing;
+            self.handle.set_timing(timing);
+        }
+        true
+    }
+
+    pub(crate) fn state(&self) -> PathState {
+        PathState {
+            status: self.handle.status(),
+            hops: self.config.hops,
+            counters: Arc::clone(self.handle.counters()),
+        }
+    }
+}
+
+impl Drop for WatchedPath {
+    fn drop(&mut self) {
+        self.teller.abort();
+    }
+}
+
+/// Tells of each loss, also of one that is over before anybody looks.
+async fn tell(
+    mut status: watch::Receiver<Status>,
+    peer: PeerIx,
+    address: IpAddr,
+    lost: mpsc::Sender<PathLost>,
+) {
+    let mut known = 0;
+    loop {
+        let Ok(now) = status.wait_for(|status| status.failures != known).await.as_deref().cloned()
+        else {
+            return;
+        };
+        known = now.failures;
+        let event = PathLost { peer, address, is_independent: now.peer_is_independent };
+        if lost.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What the topology says of the path to a peer; `None` when it is not to be watched.
+pub(crate) fn wanted(identity: &Identity, spec: &PeerSpec, address: IpAddr) -> Option<PathConfig> {
+    let options = &spec.options;
+    let bfd = options.bfd.filter(|_| !spec.is_shut_down())?;
+    let interval = Duration::from_millis(bfd.interval.into());
+    Some(PathConfig {
+        local: options.source_address.unwrap_or(identity.address),
+        remote: address,
+        hops: if bfd.multihop { Hops::Multi } else { Hops::Single },
+        interface: options.source_interface.as_ref().map(ToString::to_string),
+        // The topology has the same bounds.
+        timing: Timing::new(interval, bfd.multiplier).unwrap_or_default(),
+        role: if bfd.passive { Role::Passive } else { Role::Active },
+    })
+}
+
+/// A path as it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct PathState {
+    status: Status,
+    hops: Hops,
+    counters: Arc<Counters>,
+}
+
+impl PathState {
+    pub(crate) fn is_up(&self) -> bool {
+        self.status.state == State::Up
+    }
+
+    pub(crate) const fn failures(&self) -> u64 {
+        self.status.failures
+    }
+
+    pub(crate) fn shown(&self) -> v1::Bfd {
+        let Self { status, hops, counters } = self;
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let said = |diag: Diag| (diag != Diag::NONE).then(|| diag.to_string());
+        v1::Bfd {
+            state: state(status.state),
+            since_seconds: SystemTime::now()
+                .duration_since(status.since)
+                .ok()
+                .map(|since| since.as_secs()),
+            diagnostic: said(status.diag),
+            remote_state: status.remote.map(|remote| state(remote.state)),
+            remote_diagnostic: status.remote.and_then(|remote| said(remote.diag)),
+            multihop: *hops == Hops::Multi,
+            transmit_interval_milliseconds: milliseconds(status.transmit_interval),
+            detection_milliseconds: status.detection_time.map(milliseconds),
+            failures: status.failures,
+            packets_received: counters.received(),
+            packets_sent: counters.sent(),
+            fault: status.fault.clone(),
+        }
+    }
+}
+
+const fn state(state: State) -> v1::BfdState {
+    match state {
+        State::AdminDown => v1::BfdState::AdminDown,
+        State::Down => v1::BfdState::Down,
+        State::Init => v1::BfdState::Init,
+        State::Up => v1::BfdState::Up,
+    }
+}

@@ -1,0 +1,11 @@
+//! A type and a body: the header is right, so that all of them are read.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/bgp-wire/tests/law/mod.rs"]
+#[allow(dead_code, reason = "each target uses its part of the law")]
+mod law;
+
+fuzz_target!(|octets: &[u8]| law::targets::message_bodies(octets));
