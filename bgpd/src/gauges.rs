@@ -112,14 +112,12 @@ pub(crate) struct NeighborGauges {
     updates_received: Family<NeighborLabel, Gauge>,
     updates_sent: Family<NeighborLabel, Gauge>,
     faulty_updates: Family<NeighborLabel, Gauge>,
-    attribute_discards: Family<NeighborLabel, Gauge>,
-    treated_as_withdrawn: Family<NeighborLabel, Gauge>,
-    session_resets: Family<NeighborLabel, Gauge>,
-    limit_warnings: Family<NeighborLabel, Gauge>,
-    rejected_routes: Family<ReasonLabel, Gauge>,
     /// Of those with a watched path only, as the next.
     path_up: Family<NeighborLabel, Gauge>,
     path_failures: Family<NeighborLabel, Gauge>,
+    limit_warnings: Family<NeighborLabel, Gauge>,
+    faults: Family<ReasonLabel, Gauge>,
+    rejected_routes: Family<ReasonLabel, Gauge>,
 }
 
 impl NeighborGauges {
@@ -138,21 +136,6 @@ impl NeighborGauges {
                 &gauges.faulty_updates,
             ),
             (
-                "attribute_discards",
-                "Attributes and routes dropped for a fault (RFC 7606)",
-                &gauges.attribute_discards,
-            ),
-            (
-                "treated_as_withdrawn",
-                "Faults that withdrew the routes of an UPDATE (RFC 7606)",
-                &gauges.treated_as_withdrawn,
-            ),
-            (
-                "session_resets",
-                "Faults of UPDATEs that ended the session (RFC 7606)",
-                &gauges.session_resets,
-            ),
-            (
                 "limit_warnings",
                 "How often it came near a prefix limit since the start",
                 &gauges.limit_warnings,
@@ -163,6 +146,8 @@ impl NeighborGauges {
         for (name, help, gauge) in all {
             registry.register(name, help, gauge.clone());
         }
+        let faults = "Malformed UPDATEs by the reaction to them (RFC 7606)";
+        registry.register("faults", faults, gauges.faults.clone());
         let rejected = "Routes that were not taken, by reason";
         registry.register("rejected_routes", rejected, gauges.rejected_routes.clone());
         Arc::new(gauges)
@@ -181,13 +166,11 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
-            attribute_discards,
-            treated_as_withdrawn,
-            session_resets,
-            limit_warnings,
-            rejected_routes,
             path_up,
             path_failures,
+            limit_warnings,
+            faults,
+            rejected_routes,
         } = self;
         let all = [
             established,
@@ -196,18 +179,16 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
-            attribute_discards,
-            treated_as_withdrawn,
-            session_resets,
             limit_warnings,
         ];
-        rejected_routes.clear();
         for gauge in all.into_iter().chain([path_up, path_failures]) {
+            gauge.clear();
+        }
+        for gauge in [faults, rejected_routes] {
             gauge.clear();
         }
         for neighbor in neighbors {
             let (received, sent) = (neighbor.counters.received(), neighbor.counters.sent());
-            let reactions = neighbor.counters.reactions();
             let values = [
                 u64::from(neighbor.is_established()),
                 neighbor.flaps,
@@ -215,9 +196,6 @@ impl NeighborGauges {
                 received.update,
                 sent.update,
                 neighbor.counters.faulty_updates(),
-                reactions.attribute_discard,
-                reactions.treat_as_withdraw,
-                reactions.session_reset,
                 neighbor.limit_warnings,
             ];
             let address = neighbor.address.to_string();
@@ -225,16 +203,23 @@ impl NeighborGauges {
                 let label = NeighborLabel { neighbor: address.clone() };
                 gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
             }
-            for (reason, routes) in rejected.get(&neighbor.number).into_iter().flatten() {
-                let (neighbor, reason) = (address.clone(), reason.name().to_owned());
-                let gauge = rejected_routes.get_or_create_owned(&ReasonLabel { neighbor, reason });
-                gauge.set(i64::try_from(*routes).unwrap_or(i64::MAX));
-            }
             if let Some(path) = &neighbor.path {
-                let label = NeighborLabel { neighbor: address };
+                let label = NeighborLabel { neighbor: address.clone() };
                 path_up.get_or_create(&label).set(i64::from(path.is_up()));
                 let failures = i64::try_from(path.failures()).unwrap_or(i64::MAX);
                 path_failures.get_or_create(&label).set(failures);
+            }
+            let publish = |gauge: &Family<ReasonLabel, Gauge>, reason: &str, value: u64| {
+                let (neighbor, reason) = (address.clone(), reason.to_owned());
+                let gauge = gauge.get_or_create_owned(&ReasonLabel { neighbor, reason });
+                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            let counted = neighbor.faults();
+            publish(faults, "attribute-discard", counted.attribute_discard);
+            publish(faults, "treat-as-withdraw", counted.treat_as_withdraw);
+            publish(faults, "session-reset", counted.session_reset);
+            for (reason, routes) in rejected.get(&neighbor.number).into_iter().flatten() {
+                publish(rejected_routes, reason.name(), *routes);
             }
         }
     }

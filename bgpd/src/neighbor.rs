@@ -111,6 +111,7 @@ impl NeighborState {
             queued_octets: self.queued_octets,
             flaps: self.flaps,
             last_down_reason: self.status.last_down.as_ref().map(|(reason, _)| reason.to_string()),
+            bfd: self.path.as_ref().map(PathState::shown),
             host_name: agreement.and_then(|agreement| agreement.peer.host_name()),
             software_version: agreement
                 .and_then(|agreement| agreement.peer.software_version())
@@ -118,12 +119,11 @@ impl NeighborState {
             options: options(&self.spec),
             rejected: rejected(shards),
             faults: self.faults(),
-            bfd: self.path.as_ref().map(PathState::shown),
         }
     }
 
     /// What malformed UPDATEs of it led to.
-    fn faults(&self) -> Faults {
+    pub(crate) fn faults(&self) -> Faults {
         let reactions = self.counters.reactions();
         Faults {
             attribute_discard: reactions.attribute_discard,

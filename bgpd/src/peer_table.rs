@@ -144,8 +144,8 @@ impl PeerTable {
         self.entries.iter().map(|(number, entry)| (*number, entry))
     }
 
-    pub(crate) fn into_peers(self) -> impl Iterator<Item = Peer> {
-        self.entries.into_values().map(|entry| entry.peer)
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_values()
     }
 }
 

@@ -40,13 +40,13 @@ impl Control {
                 let why = Cease::PrefixLimit { family, limit };
                 self.end(peer, Ending { why, text: "", then: Then::Wait(idle) });
             }
+            Output::NextHopWanted { next_hop, wanted } => {
+                self.outboxes.next_hops.want(next_hop, wanted);
+            }
             Output::LimitNear { peer, family, routes, limit } => {
                 let Some(entry) = self.peers.get_mut(peer) else { return };
                 entry.limit_warnings += 1;
                 warn!(peer = %entry.address, %family, routes, limit, "prefix limit is near");
-            }
-            Output::NextHopWanted { next_hop, wanted } => {
-                self.outboxes.next_hops.want(next_hop, wanted);
             }
             Output::RefreshWanted { peer, family } => {
                 if let Some(entry) = self.peers.get_mut(peer)

@@ -49,6 +49,8 @@ pub(crate) enum Reading {
 pub(crate) struct Connection {
     pub(crate) initiator: Initiator,
     pub(crate) since: Instant,
+    /// When the peer's OPEN was accepted.
+    pub(crate) confirmed: Option<Instant>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     /// Set when the session came up.
@@ -118,6 +120,7 @@ impl Connection {
         let mut connection = Box::new(Self {
             initiator,
             since: now(),
+            confirmed: None,
             local,
             remote,
             up: None,
@@ -189,6 +192,9 @@ impl Connection {
     pub(crate) fn step(&mut self, now: Instant, input: Input) {
         let mut actions = mem::take(&mut self.actions);
         self.session.step(now, input, &mut actions);
+        if self.confirmed.is_none() && self.session.agreement().is_some() {
+            self.confirmed = Some(now);
+        }
         for action in actions.drain(..) {
             match action {
                 Action::Send(message) => self.send(&message),

@@ -2,18 +2,18 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bgp_session::cease::Cease;
-use bgp_session::collision::{self, Initiator};
+use bgp_session::collision::Initiator;
 use bgp_session::{Backoff, DownReason, Input, backoff};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, instrument};
 
+use crate::attempts::{Attempts, Dialing};
 use crate::config::{Mode, PeerConfig};
 use crate::connection::{Connection, Reading, now, until};
 use crate::event::{Deliver, Gone};
@@ -27,14 +27,8 @@ use crate::writing::WriteEnd;
 /// Connections that say their last words at the same time; a peer that reconnects faster loses some.
 const PARTINGS: usize = 8;
 
-/// How long a connection that stands may wait for the peer's OPEN and still be preferred to another one
-/// that has it: the peer of an older one may be gone without a word.
-const SAME_START: Duration = Duration::from_secs(5);
-
 /// Base of the waits between attempts, at most: four times this is an hour.
 const LONGEST_RETRY: Duration = Duration::from_mins(15);
-
-type Dialing = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// Whether we want a session now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,60 +99,15 @@ pub(crate) async fn run(mut driver: Driver, mut deliver: impl Deliver) {
     }
 }
 
-/// The connections of a peer that has no session yet.
-#[derive(Default)]
-struct Attempts {
-    dialing: Option<Dialing>,
-    ours: Option<Box<Connection>>,
-    theirs: Option<Box<Connection>>,
-}
-
-impl Attempts {
-    /// The connection that a session has left behind, if any.
-    fn of(left: Option<Box<Connection>>) -> Self {
-        let mut attempts = Self::default();
-        match left {
-            Some(ours) if ours.initiator == Initiator::Us => attempts.ours = Some(ours),
-            theirs => attempts.theirs = theirs,
-        }
-        attempts
-    }
-
-    /// Lets the coming OPENs decide between two connections, in such a way that both sides keep the same
-    /// one and none comes up that will not stay.
-    ///
-    /// The side whose connection the identifiers speak for closes the other one before it confirms it,
-    /// and opens none any more once it has confirmed one. So the other side never sees both confirmed.
-    fn prefer(&mut self) {
-        let Self { dialing, ours, theirs } = self;
-        if let Some(theirs) = theirs {
-            if theirs.agreement().is_some() {
-                *dialing = None;
-            }
-            theirs.yields = ours.as_ref().is_some_and(|ours| now() < ours.since + SAME_START);
-        }
-        if let Some(ours) = ours {
-            ours.yields = theirs.as_ref().is_some_and(|theirs| theirs.agreement().is_some());
-        }
-    }
-
-    /// The connection whose session is up, with the other one as its rival.
-    fn take_live(&mut self) -> Option<Live> {
-        let is_up = |connection: &mut Box<Connection>| connection.up.is_some();
-        if let Some(up) = self.ours.take_if(is_up) {
-            return Some(Live { up, rival: self.theirs.take(), is_late: false });
-        }
-        let up = self.theirs.take_if(is_up)?;
-        Some(Live { up, rival: self.ours.take(), is_late: false })
-    }
-}
-
 impl Driver {
     /// Connects and accepts until a session is up; gives it, and a connection that may replace it.
     /// `None` at the end of the peer.
     async fn connect(&mut self, mut attempts: Attempts) -> Option<Live> {
         loop {
             if let Some(live) = attempts.take_live() {
+                for left in attempts.take_all() {
+                    self.lose(left);
+                }
                 return Some(live);
             }
             if self.wish == Wish::End {
@@ -167,7 +116,7 @@ impl Driver {
             }
             self.show(&attempts);
             let wait = self.next_attempt(&attempts);
-            let Attempts { dialing, ours, theirs } = &mut attempts;
+            let Attempts { dialing, ours, theirs, older } = &mut attempts;
             tokio::select! {
                 biased;
                 command = self.commands.recv() => {
@@ -182,23 +131,26 @@ impl Driver {
                 }
                 () = turn(ours) => {}
                 () = turn(theirs) => {}
+                () = turn(older) => {}
                 () = until(wait) => self.due(&mut attempts),
             }
-            let is_other = attempts.theirs.is_some() || attempts.dialing.is_some();
+            let is_other = attempts.number() > 1;
             self.bury(&mut attempts.ours, is_other);
-            let is_other = attempts.ours.is_some() || attempts.dialing.is_some();
+            let is_other = attempts.number() > 1;
             self.bury(&mut attempts.theirs, is_other);
-            self.collide(&mut attempts);
+            let is_other = attempts.number() > 1;
+            self.bury(&mut attempts.older, is_other);
+            while let Some(loser) = attempts.take_loser(self.config.session.speaker(), now()) {
+                self.lose(loser);
+            }
             attempts.prefer();
         }
     }
 
     /// When to do something although nothing happens.
     fn next_attempt(&self, attempts: &Attempts) -> Option<Instant> {
-        let is_trying =
-            attempts.dialing.is_some() || attempts.ours.is_some() || attempts.theirs.is_some();
         match self.wish {
-            Wish::Session if is_trying || self.config.mode == Mode::Passive => None,
+            Wish::Session if attempts.number() > 0 || self.config.mode == Mode::Passive => None,
             Wish::Session => self.retry,
             Wish::Later(at) => Some(at),
             Wish::Nothing | Wish::End => None,
@@ -230,7 +182,12 @@ impl Driver {
             Some(Command::Reconfigure(config)) => self.reconfigure(*config),
             Some(Command::Incoming(incoming)) => {
                 if let Some(incoming) = self.admit(incoming) {
-                    self.replace(&mut attempts.theirs, incoming);
+                    // The peer may have two for a moment; a third means that it has given one up.
+                    if let Some(oldest) = attempts.older.take() {
+                        self.lose(oldest);
+                    }
+                    attempts.older = attempts.theirs.take();
+                    attempts.theirs = self.start(incoming.stream, Initiator::Peer);
                 }
             }
             Some(Command::PathDown | Command::Refresh(_)) => {}
@@ -249,9 +206,8 @@ impl Driver {
 
     /// Puts a new connection of the peer in the place of an older one: the peer has given that up.
     pub(crate) fn replace(&mut self, place: &mut Option<Box<Connection>>, incoming: Incoming) {
-        if let Some(mut old) = place.take() {
-            old.step(now(), Input::Cease(Cease::Collision, String::new()));
-            self.part(old);
+        if let Some(old) = place.take() {
+            self.lose(old);
         }
         *place = self.start(incoming.stream, Initiator::Peer);
     }
@@ -284,8 +240,7 @@ impl Driver {
 
     /// Lets go of all attempts, with a word or without.
     fn abandon(&mut self, attempts: &mut Attempts, word: Option<(Cease, &str)>) {
-        attempts.dialing = None;
-        for mut connection in [attempts.ours.take(), attempts.theirs.take()].into_iter().flatten() {
+        for mut connection in attempts.take_all() {
             connection.step(
                 now(),
                 match word {
@@ -330,20 +285,11 @@ impl Driver {
         self.part(dead);
     }
 
-    /// RFC 4271 §6.8: as soon as both connections have the peer's OPEN, one of them goes.
-    fn collide(&mut self, attempts: &mut Attempts) {
-        let (Some(ours), Some(theirs)) = (&attempts.ours, &attempts.theirs) else { return };
-        let (Some(agreed), Some(_)) = (ours.agreement(), theirs.agreement()) else { return };
-        let us = self.config.session.speaker();
-        let loser = match collision::winner(us, agreed.peer.speaker()) {
-            Initiator::Us => attempts.theirs.take(),
-            Initiator::Peer => attempts.ours.take(),
-        };
-        if let Some(mut loser) = loser {
-            debug!(initiator = ?loser.initiator, "collision: connection closed");
-            loser.step(now(), Input::Cease(Cease::Collision, String::new()));
-            self.part(loser);
-        }
+    /// Closes a connection that has lost against another one (RFC 4271 §6.8).
+    fn lose(&mut self, mut loser: Box<Connection>) {
+        debug!(initiator = ?loser.initiator, "collision: connection closed");
+        loser.step(now(), Input::Cease(Cease::Collision, String::new()));
+        self.part(loser);
     }
 
     /// Leaves a connection that is down to its writer.
@@ -357,9 +303,7 @@ impl Driver {
 
     /// Publishes the state, where it has changed.
     fn show(&self, attempts: &Attempts) {
-        let connections = [&attempts.ours, &attempts.theirs];
-        let furthest = connections.into_iter().flatten().map(|c| PeerState::from(c.state())).max();
-        let state = furthest.unwrap_or(match self.wish {
+        let state = attempts.state().unwrap_or(match self.wish {
             _ if attempts.dialing.is_some() => PeerState::Connect,
             Wish::Session if self.config.mode != Mode::Active => PeerState::Active,
             _ => PeerState::Idle,

@@ -8,6 +8,7 @@
 //! - [`Writer`] comes with [`PeerEvent::Up`] and is good for that session only.
 //! - [`Listener`] accepts connections; the owner of the peers hands them over by [`Peer::accept`].
 
+mod attempts;
 mod config;
 mod connection;
 mod drive;

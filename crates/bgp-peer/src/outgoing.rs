@@ -11,6 +11,9 @@ use bytes::Bytes;
 use crate::queue::Queue;
 use crate::status::Counters;
 
+/// The type of an OPEN (RFC 4271 §4.1).
+const OPEN: u8 = 1;
+
 /// The type of an UPDATE (RFC 4271 §4.1).
 pub(crate) const UPDATE: u8 = 2;
 
@@ -167,9 +170,11 @@ impl Outgoing {
         }
     }
 
-    /// Drops all but the rest of a message of which the peer has the beginning.
+    /// Drops all but the rest of a message of which the peer has the beginning, and our OPEN: a peer
+    /// whose own was refused at once shall see whom it was refused by.
     pub(crate) fn keep_only_what_is_under_way(&mut self) {
-        self.said.truncate(usize::from(self.said_at > 0));
+        let mut begun = usize::from(self.said_at > 0);
+        self.said.retain(|(kind, _)| std::mem::take(&mut begun) > 0 || *kind == OPEN);
         self.batches.truncate(usize::from(self.is_within_a_batch()));
         if let Some(first) = self.batches.front_mut()
             && let Some(rest) = first.under_way()
@@ -265,6 +270,15 @@ mod tests {
             out.advance(left.map_or(0, |(length, _)| length), &queue, &counters);
             assert!(out.is_empty(), "after {written} octets");
         }
+    }
+
+    #[test]
+    fn our_open_goes_out_before_a_goodbye() {
+        let mut out = Outgoing::default();
+        out.say(OPEN, message(b'O').into());
+        out.say(4, message(b'K').into());
+        out.keep_only_what_is_under_way();
+        assert_eq!(pieces(&out), expected(&[(20, "O")]));
     }
 
     #[test]

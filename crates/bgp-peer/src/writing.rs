@@ -187,7 +187,11 @@ impl Writing {
     }
 
     /// Ends the message that is under way, says the last word, and gives the peer time to read it.
-    async fn part(self, mut marks: Marks, mut out: Outgoing, last: Option<Bytes>) -> WriteEnd {
+    async fn part(mut self, mut marks: Marks, mut out: Outgoing, last: Option<Bytes>) -> WriteEnd {
+        // Our OPEN may be on its way still.
+        while let Ok(lane) = self.lane.try_recv() {
+            self.hear(*lane, &mut out, &mut None);
+        }
         // Somebody may have begun a message that waits for its end.
         self.take(&mut marks, &mut out);
         out.keep_only_what_is_under_way();

@@ -54,6 +54,63 @@ async fn two_that_connect_at_once_have_one_session_from_the_beginning() {
     }
 }
 
+/// The peer opens two by itself. Of those that have its OPEN, the identifiers speak for the first or for
+/// the second (RFC 4271 §6.8).
+#[tokio::test]
+async fn of_two_connections_of_the_peer_one_stays_by_the_identifiers() {
+    for (id, first_stays) in [(HIGH, false), (Ipv4Addr::new(10, 0, 0, 0), true)] {
+        for is_first_heard_first in [true, false] {
+            let (listener, port) = listen();
+            let mut side = Side::start(config(LOW, 0, Mode::Passive));
+            side.serve(listener);
+            let mut first = ByHand::connect(port).await;
+            assert!(matches!(first.message().await, Some(Message::Open(_))));
+            let mut second = ByHand::connect(port).await;
+            assert!(matches!(second.message().await, Some(Message::Open(_))));
+            if !is_first_heard_first {
+                std::mem::swap(&mut first, &mut second);
+            }
+            let said = open(&SessionConfig { local_id: id, ..session(HIGH) });
+            first.send(&said).await;
+            assert_eq!(first.message().await, Some(Message::Keepalive));
+            second.send(&said).await;
+            let (mut stays, mut goes) = if first_stays { (first, second) } else { (second, first) };
+            let told = goes.notification().await;
+            assert_eq!((told.code, told.subcode), (6, 7), "{id}");
+            stays.send(&keepalive()).await;
+            side.up().await;
+            stays.send(&end_of_rib(AfiSafi::VPNV4)).await;
+            side.event().await;
+        }
+    }
+}
+
+/// What says nothing does not keep a session from coming up, and is closed when it has.
+#[tokio::test]
+async fn connections_that_the_peer_has_given_up_are_closed() {
+    let (listener, port) = listen();
+    let mut side = Side::start(config(LOW, 0, Mode::Passive));
+    side.serve(listener);
+    let mut hands = Vec::new();
+    for _ in 0..4 {
+        let mut hand = ByHand::connect(port).await;
+        assert!(matches!(hand.message().await, Some(Message::Open(_))));
+        hands.push(hand);
+    }
+    let mut last = hands.pop().unwrap();
+    last.send(&[open(&session(HIGH)), keepalive()].concat()).await;
+    side.up().await;
+    // One of those that are left may still take over, as one whose peer has restarted.
+    let mut rival = hands.pop().unwrap();
+    for mut hand in hands {
+        let told = hand.notification().await;
+        assert_eq!((told.code, told.subcode), (6, 7));
+    }
+    rival.send(&[open(&session(HIGH)), keepalive()].concat()).await;
+    side.down().await;
+    side.up().await;
+}
+
 /// Both connections have come to the OPEN before either is answered.
 #[tokio::test]
 async fn the_connection_of_the_higher_identifier_stays() {

@@ -14,7 +14,6 @@ use foldhash::fast::FixedState;
 use crate::chunked::{Chunked, NONE};
 use crate::decision::Rank;
 use crate::index::{Hash, Index};
-use crate::known;
 use crate::peer::{PeerIx, PeerKind};
 use crate::peer_set::SetIx;
 use crate::policy;
@@ -163,7 +162,7 @@ impl Buckets {
             source,
             no_export: has(Community::NO_EXPORT) || has(Community::NO_EXPORT_SUBCONFED),
             no_advertise: has(Community::NO_ADVERTISE),
-            only_to_customers: policy::has_roles(self.family) && known::otc(&attributes).is_some(),
+            only_to_customers: policy::has_roles(self.family) && attributes.otc().is_some(),
             next_hop,
             attributes,
             rank,

@@ -1,13 +1,11 @@
 //! Which path is best, and the step that decided (RFC 4271 §9.1.2.2, RFC 4456 §9).
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_wire::community::Community;
-use bgp_wire::{AfiSafi, Origin, PathAttributes, PathId};
-
-use crate::known;
+use bgp_wire::{AfiSafi, PathAttributes, PathId};
 
 /// LOCAL_PREF of a route that has none (RFC 4271 §5.1.5 leaves it to us).
 pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
@@ -115,13 +113,9 @@ impl fmt::Display for Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rank {
     /// Of the way to the next hop; 0 where that is not looked at.
-    pub(crate) cost: u32,
-    pub(crate) long_lived_stale: bool,
-    pub(crate) mobility: Mobility,
-    pub(crate) local_pref: u32,
-    pub(crate) aigp: Option<u64>,
-    pub(crate) as_path_length: u32,
-    pub(crate) origin: Origin,
+    cost: u32,
+    /// The steps before MED.
+    pub(crate) worth: Worth,
     /// Missing counts as 0, the best (RFC 4271 §9.1.2.2 c), or as asked for.
     pub(crate) med: u32,
     /// First AS of the path; 0 for a route that has not left our AS, and where MED is compared
@@ -146,16 +140,7 @@ impl Rank {
         let missing_med = if options.missing_med_is_worst { u32::MAX } else { 0 };
         Self {
             cost: 0,
-            long_lived_stale: attributes.communities.contains(&Community::LLGR_STALE),
-            mobility: if family == AfiSafi::EVPN {
-                Mobility::of(attributes)
-            } else {
-                Mobility::default()
-            },
-            aigp: if options.aigp { known::aigp(attributes) } else { None },
-            local_pref: attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
-            as_path_length: u32::try_from(attributes.as_path.length()).unwrap_or(u32::MAX),
-            origin: attributes.origin,
+            worth: Worth::of(attributes, family, options),
             med: attributes.med.unwrap_or(missing_med),
             neighbor_as: if options.always_compare_med { 0 } else { neighbor_as },
             external,
@@ -165,19 +150,86 @@ impl Rank {
     }
 }
 
-/// Where an address is now, as EVPN routes tell it; the highest counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Mobility {
-    pub(crate) default_gateway: bool,
-    pub(crate) sticky: bool,
-    /// Missing counts as 0 (RFC 7432 §7.7).
-    pub(crate) sequence: u32,
+impl Rank {
+    /// Of the way to the next hop; [`UNREACHABLE`] is none.
+    pub(crate) const fn cost(&self) -> u32 {
+        self.cost
+    }
+
+    pub(crate) const fn set_cost(&mut self, cost: u32) {
+        self.cost = cost;
+        self.worth.set(Worth::LOST, cost == UNREACHABLE);
+    }
 }
 
-impl Mobility {
-    fn of(attributes: &PathAttributes) -> Self {
-        let (sticky, sequence) = known::mac_mobility(attributes).unwrap_or_default();
-        Self { default_gateway: known::is_default_gateway(attributes), sticky, sequence }
+/// The steps before MED, put together so that the lowest is best and few paths need a second look.
+///
+/// - next hop not reached; long-lived stale; not of a default gateway; not sticky; complement of the mobility sequence number
+///   (32 bits). A missing number is 0 (RFC 7432 §7.7), and in other families than EVPN nothing counts
+/// - complement of LOCAL_PREF; without AIGP
+/// - AIGP
+/// - length of AS_PATH; ORIGIN (2 bits)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Worth([u64; 4]);
+
+impl Worth {
+    const LOST: u64 = 1 << 35;
+    const STALE: u64 = 1 << 34;
+    const NO_GATEWAY: u64 = 1 << 33;
+    const NOT_STICKY: u64 = 1 << 32;
+
+    fn of(attributes: &PathAttributes, family: AfiSafi, options: DecisionOptions) -> Self {
+        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+        let (mut is_gateway, mut sticky, mut sequence) = (false, false, 0);
+        if family == AfiSafi::EVPN {
+            let mobility = attributes.mac_mobility();
+            (sticky, sequence) = mobility.map_or((false, 0), |m| (m.sticky, m.sequence));
+            is_gateway = attributes.is_default_gateway();
+        }
+        let stale = attributes.communities.contains(&Community::LLGR_STALE);
+        let preference = attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF);
+        let aigp = if options.aigp { attributes.aigp() } else { None };
+        Self([
+            flag(stale, Self::STALE)
+                | flag(!is_gateway, Self::NO_GATEWAY)
+                | flag(!sticky, Self::NOT_STICKY)
+                | u64::from(!sequence),
+            u64::from(!preference) << 1 | u64::from(aigp.is_none()),
+            aigp.unwrap_or(0),
+            (attributes.as_path.length() as u64) << 2 | attributes.origin as u64,
+        ])
+    }
+
+    pub(crate) const fn is_long_lived_stale(self) -> bool {
+        self.0[0] & Self::STALE != 0
+    }
+
+    pub(crate) const fn set_long_lived_stale(&mut self) {
+        self.set(Self::STALE, true);
+    }
+
+    const fn set(&mut self, bit: u64, on: bool) {
+        self.0[0] = if on { self.0[0] | bit } else { self.0[0] & !bit };
+    }
+
+    /// The step that tells two apart, if one does.
+    fn step(self, other: Self) -> Option<Step> {
+        let [mobility, preference, aigp, path] =
+            std::array::from_fn(|word| self.0[word] ^ other.0[word]);
+        [
+            (Step::Reachable, mobility & Self::LOST),
+            (Step::LongLivedStale, mobility & Self::STALE),
+            (Step::DefaultGateway, mobility & Self::NO_GATEWAY),
+            (Step::StickyMac, mobility & Self::NOT_STICKY),
+            (Step::MacMobility, mobility),
+            (Step::LocalPref, preference >> 1),
+            (Step::Aigp, preference | aigp),
+            (Step::AsPathLength, path >> 2),
+            (Step::Origin, path),
+        ]
+        .into_iter()
+        .find(|(_, differs)| *differs != 0)
+        .map(|(step, _)| step)
     }
 }
 
@@ -187,17 +239,9 @@ pub(crate) struct Candidate {
     pub(crate) rank: Rank,
     pub(crate) address: IpAddr,
     pub(crate) path_id: PathId,
-    before_med: BeforeMed,
 }
 
-/// The steps before MED in two numbers; lowest is best.
-type BeforeMed = (u64, u128);
-
 impl Candidate {
-    pub(crate) fn new(rank: Rank, address: IpAddr, path_id: PathId) -> Self {
-        Self { before_med: before_med(&rank), rank, address, path_id }
-    }
-
     /// Steps after MED; lowest is best.
     fn after_med(&self) -> (Reverse<bool>, u32, Ipv4Addr, u32, IpAddr, PathId) {
         let Rank { external, cost, router_id, cluster_list_length, .. } = self.rank;
@@ -205,22 +249,20 @@ impl Candidate {
     }
 }
 
-fn before_med(rank: &Rank) -> BeforeMed {
-    let Rank { cost, long_lived_stale, mobility, local_pref, aigp, as_path_length, origin, .. } =
-        *rank;
-    let Mobility { default_gateway, sticky, sequence } = mobility;
-    let flags = [cost == UNREACHABLE, long_lived_stale, !default_gateway, !sticky];
-    let flags = flags.into_iter().fold(0, |flags, flag| flags << 1 | u64::from(flag));
-    // No message holds a longer AS_PATH than 16 bits count.
-    let length = as_path_length.min(u16::MAX.into());
-    let worth = u128::from(!local_pref) << 65 | u128::from(aigp.is_none()) << 64;
-    let worth = worth | u128::from(aigp.unwrap_or(0));
-    (flags << 32 | u64::from(!sequence), worth << 18 | u128::from(length) << 2 | origin as u128)
-}
-
 /// The index of the best candidate; `None` of none. The outcome does not depend on their order:
 /// MED, which does not order all paths, takes out losers before the later steps are looked at.
 pub(crate) fn best(candidates: &[Candidate]) -> Option<usize> {
+    let (mut best, mut level) = (candidates.first().map(|first| (0, &first.rank.worth))?, false);
+    for (nth, candidate) in candidates.iter().enumerate().skip(1) {
+        match candidate.rank.worth.cmp(best.1) {
+            Ordering::Less => (best, level) = ((nth, &candidate.rank.worth), false),
+            Ordering::Equal => level = true,
+            Ordering::Greater => {}
+        }
+    }
+    if !level {
+        return Some(best.0);
+    }
     undecided_by_med(candidates).min_by_key(|nth| candidates[*nth].after_med())
 }
 
@@ -237,8 +279,8 @@ pub(crate) fn multipath(candidates: &[Candidate]) -> Vec<usize> {
 
 /// The candidates that no step up to MED takes out.
 fn undecided_by_med(candidates: &[Candidate]) -> impl Iterator<Item = usize> + '_ {
-    let front = candidates.iter().map(|candidate| candidate.before_med).min();
-    let level = move |candidate: &Candidate| Some(candidate.before_med) == front;
+    let front = candidates.iter().map(|candidate| candidate.rank.worth).min();
+    let level = move |candidate: &Candidate| Some(candidate.rank.worth) == front;
     let meds_differ =
         candidates.first().is_some_and(|a| candidates.iter().any(|b| b.rank.med != a.rank.med));
     candidates
@@ -262,17 +304,10 @@ fn beats_by_med(a: &Candidate, b: &Candidate) -> bool {
 pub(crate) fn step_between(a: &Candidate, b: &Candidate) -> Step {
     let (x, y) = (&a.rank, &b.rank);
     let same_neighbor = x.neighbor_as == y.neighbor_as;
-    let (m, n) = (&x.mobility, &y.mobility);
+    if let Some(step) = x.worth.step(y.worth) {
+        return step;
+    }
     [
-        (Step::Reachable, (x.cost == UNREACHABLE) != (y.cost == UNREACHABLE)),
-        (Step::LongLivedStale, x.long_lived_stale != y.long_lived_stale),
-        (Step::DefaultGateway, m.default_gateway != n.default_gateway),
-        (Step::StickyMac, m.sticky != n.sticky),
-        (Step::MacMobility, m.sequence != n.sequence),
-        (Step::LocalPref, x.local_pref != y.local_pref),
-        (Step::Aigp, x.aigp != y.aigp),
-        (Step::AsPathLength, x.as_path_length != y.as_path_length),
-        (Step::Origin, x.origin != y.origin),
         (Step::Med, same_neighbor && x.med != y.med),
         (Step::External, x.external != y.external),
         (Step::NextHopCost, x.cost != y.cost),
@@ -287,66 +322,86 @@ pub(crate) fn step_between(a: &Candidate, b: &Candidate) -> Step {
 
 #[cfg(test)]
 mod tests {
+    use bgp_wire::as_path::Segment;
+    use bgp_wire::attrs::RawAttribute;
+    use bgp_wire::{AsPath, ExtendedCommunity, Origin};
+
     use super::*;
 
     fn candidate(change: impl Fn(&mut Candidate)) -> Candidate {
-        let attributes = PathAttributes::default();
-        let from = Ipv4Addr::new(10, 0, 0, 5);
-        let rank = Rank::of(&attributes, AfiSafi::EVPN, DecisionOptions::default(), false, from);
-        let mut candidate = Candidate::new(Rank { cost: 9, ..rank }, from.into(), PathId(1));
-        change(&mut candidate);
-        again(candidate)
+        with(|_| {}, change)
     }
 
-    /// What the rank says now.
-    fn again(candidate: Candidate) -> Candidate {
-        Candidate::new(candidate.rank, candidate.address, candidate.path_id)
+    fn with(says: impl Fn(&mut PathAttributes), change: impl Fn(&mut Candidate)) -> Candidate {
+        let mut attributes = PathAttributes { med: Some(4), ..PathAttributes::default() };
+        says(&mut attributes);
+        let address = Ipv4Addr::new(10, 0, 0, 5);
+        let rank = Rank::of(&attributes, AfiSafi::EVPN, DecisionOptions::default(), false, address);
+        let mut candidate = Candidate { rank, address: address.into(), path_id: PathId(1) };
+        change(&mut candidate);
+        candidate
+    }
+
+    fn community(octets: [u8; 8]) -> impl Fn(&mut PathAttributes) {
+        move |attributes| attributes.extended_communities.push(ExtendedCommunity(octets))
+    }
+
+    fn aigp(metric: u64) -> impl Fn(&mut PathAttributes) {
+        move |attributes| {
+            let value = [&[1, 0, 11][..], &metric.to_be_bytes()].concat().into();
+            attributes.others.push(RawAttribute { flags: 0x80, code: 26, value });
+        }
     }
 
     #[test]
     fn each_step_decides_when_those_before_are_level() {
         let low = Ipv4Addr::new(10, 0, 0, 1);
-        let moved = |c: &mut Candidate| c.rank.mobility.sequence = 1;
-        let cases = [
-            (Step::DefaultGateway, candidate(|c| c.rank.mobility.default_gateway = true)),
-            (Step::StickyMac, candidate(|c| c.rank.mobility.sticky = true)),
-            (Step::MacMobility, candidate(moved)),
-            (Step::Aigp, candidate(|c| c.rank.aigp = Some(u64::MAX))),
-            (Step::LocalPref, candidate(|c| c.rank.local_pref = 101)),
-            (Step::Med, candidate(|c| c.rank.med = 4)),
-            (Step::External, candidate(|c| c.rank.external = true)),
-            (Step::NextHopCost, candidate(|c| c.rank.cost = 8)),
-            (Step::RouterId, candidate(|c| c.rank.router_id = low)),
-            (Step::PeerAddress, candidate(|c| c.address = low.into())),
-            (Step::PathId, candidate(|c| c.path_id = PathId(0))),
-        ];
-        let other = candidate(|c| c.rank.med = 5);
-        for (step, better) in cases {
-            let med = |candidate: Candidate, med| {
-                again(Candidate { rank: Rank { med, ..candidate.rank }, ..candidate })
-            };
-            let better = med(better, better.rank.med.max(4));
-            let other = med(other, if step == Step::Med { 5 } else { 4 });
-            assert_eq!(best(&[other, better]), Some(1), "{step}");
-            assert_eq!(best(&[better, other]), Some(0), "{step}");
-            assert_eq!(step_between(&better, &other), step);
-        }
-        let longer = candidate(|c| c.rank.as_path_length = 1);
-        let worse_origin = candidate(|c| c.rank.origin = Origin::Egp);
-        let clustered = candidate(|c| c.rank.cluster_list_length = 2);
+        let says = |says: &dyn Fn(&mut PathAttributes)| with(says, |_| {});
         let plain = candidate(|_| {});
-        let stale = candidate(|c| c.rank.long_lived_stale = true);
-        let lost = candidate(|c| c.rank.cost = UNREACHABLE);
-        for (step, worse) in [
-            (Step::Reachable, lost),
-            (Step::LongLivedStale, stale),
-            (Step::AsPathLength, longer),
-            (Step::Origin, worse_origin),
-            (Step::ClusterListLength, clustered),
-        ] {
-            assert_eq!(best(&[worse, plain]), Some(1), "{step}");
-            assert_eq!(step_between(&worse, &plain), step);
+        let path = || AsPath(vec![Segment::Set(vec![1])]);
+        let cases = [
+            (Step::Reachable, plain, candidate(|c| c.rank.set_cost(UNREACHABLE))),
+            (Step::LongLivedStale, plain, says(&|a| a.communities = vec![Community::LLGR_STALE])),
+            (Step::DefaultGateway, says(&community([3, 13, 0, 0, 0, 0, 0, 0])), plain),
+            (Step::StickyMac, says(&community([6, 0, 1, 0, 0, 0, 0, 0])), plain),
+            (
+                Step::MacMobility,
+                says(&community([6, 0, 0, 0, 1, 0, 0, 0])),
+                says(&community([6, 0, 0, 0, 0, 255, 255, 255])),
+            ),
+            (Step::LocalPref, says(&|a| a.local_pref = Some(101)), plain),
+            (Step::Aigp, says(&aigp(u64::MAX)), plain),
+            (Step::Aigp, says(&aigp(1 << 40)), says(&aigp(1 << 41))),
+            (Step::AsPathLength, plain, says(&|a| a.as_path = path())),
+            (Step::Origin, plain, says(&|a| a.origin = Origin::Egp)),
+            (Step::Med, candidate(|c| c.rank.med = 3), plain),
+            (Step::External, candidate(|c| c.rank.external = true), plain),
+            (Step::NextHopCost, plain, candidate(|c| c.rank.set_cost(9))),
+            (Step::RouterId, candidate(|c| c.rank.router_id = low), plain),
+            (Step::ClusterListLength, plain, candidate(|c| c.rank.cluster_list_length = 2)),
+            (Step::PeerAddress, candidate(|c| c.address = low.into()), plain),
+            (Step::PathId, candidate(|c| c.path_id = PathId(0)), plain),
+        ];
+        for (step, better, worse) in cases {
+            assert_eq!(best(&[worse, better]), Some(1), "{step}");
+            assert_eq!(best(&[better, worse]), Some(0), "{step}");
+            assert_eq!(step_between(&better, &worse), step);
         }
+        // What decides earlier decides alone.
+        for pair in cases[2..7].windows(2) {
+            let [(earlier, better, _), (later, worse, _)] = pair else { unreachable!() };
+            assert_eq!(best(&[*worse, *better]), Some(1), "{earlier} before {later}");
+        }
+    }
+
+    #[test]
+    fn traffic_is_spread_over_what_only_identity_tells_apart() {
+        let id = |last| move |c: &mut Candidate| c.rank.router_id = Ipv4Addr::new(10, 0, 0, last);
+        let worse = candidate(|c| c.rank.med = 9);
+        assert_eq!(multipath(&[candidate(id(7)), worse, candidate(id(3))]), [0, 2]);
+        let external = candidate(|c| c.rank.external = true);
+        assert_eq!(multipath(&[candidate(id(7)), external]), [1]);
+        assert_eq!(multipath(&[]), [0usize; 0]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl UpdateGroup {
             }),
             Manner::Outside(outside) => Cow::Owned(outside.attributes(attributes, ourselves.asn)),
         };
-        if bucket.rank.long_lived_stale && !self.long_lived {
+        if bucket.rank.worth.is_long_lived_stale() && !self.long_lived {
             // Only internal peers come here (RFC 9494 §4.6).
             let attributes = attributes.to_mut();
             attributes.local_pref = Some(0);

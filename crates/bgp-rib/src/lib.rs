@@ -25,7 +25,6 @@ mod family;
 mod group;
 mod index;
 mod interest;
-mod known;
 mod many;
 mod memberships;
 mod outside;

@@ -5,7 +5,8 @@
 //! among the paths of its destination and stays as long as the path. What is owed is owed by number;
 //! what exactly is said of a number is read from the table when it is packed.
 //!
-//! All of this is empty, and costs nothing, while there is no such peer.
+//! All of this is empty, and costs nothing, while there is no such peer: what is on the path of every
+//! route is out of line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU8;
@@ -33,6 +34,8 @@ pub(crate) struct Many {
     numbers: HashMap<u32, Vec<u32>, FixedState>,
     /// The numbers that are owed, of an owed destination; all, where there is no entry.
     owed: BTreeMap<(u32, PeerIx), BTreeSet<u32>>,
+    /// What they are told of destinations that are about to change.
+    before: BTreeMap<u32, Box<[Told]>>,
 }
 
 /// The paths that one peer is told, with the attributes they have.
@@ -45,7 +48,7 @@ pub(crate) struct Told {
 impl Many {
     pub(crate) fn new(seed: u64) -> Self {
         let numbers = HashMap::with_hasher(FixedState::with_seed(seed));
-        Self { peers: Vec::new(), numbers, owed: BTreeMap::new() }
+        Self { peers: Vec::new(), numbers, owed: BTreeMap::new(), before: BTreeMap::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -110,8 +113,16 @@ impl Many {
 }
 
 impl<F: TableFamily> Table<F> {
+    /// A destination is about to change: see [`Self::settle_many`].
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn remember_many(&mut self, world: &World, destination: u32) {
+        let told = self.told_many(world, destination);
+        self.many.before.insert(destination, told);
+    }
+
     /// What each peer that is told several paths is told of a destination now.
-    pub(crate) fn told_many(&self, world: &World, destination: u32) -> Box<[Told]> {
+    fn told_many(&self, world: &World, destination: u32) -> Box<[Told]> {
         let told = |(peer, _): &(PeerIx, _)| Told { peer: *peer, paths: Vec::new() };
         let mut all: Box<[Told]> = self.many.peers.iter().map(told).collect();
         self.choose_many(world, destination, &mut all);
@@ -157,13 +168,10 @@ impl<F: TableFamily> Table<F> {
 
     /// Something about a destination has changed: owes the difference. `touched` is the path that is
     /// new, different or gone.
-    pub(crate) fn settle_many(
-        &mut self,
-        world: &World,
-        destination: u32,
-        before: &[Told],
-        touched: u32,
-    ) {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn settle_many(&mut self, world: &World, destination: u32, touched: u32) {
+        let before = self.many.before.remove(&destination).unwrap_or_default();
         let after = self.told_many(world, destination);
         for (then, now) in before.iter().zip(&after) {
             let gone = |(path, _): &&(u32, _)| !now.paths.iter().any(|(other, _)| other == path);
@@ -238,6 +246,8 @@ impl<F: TableFamily> Table<F> {
 
     /// Finds out what is to be said of a destination to those of `to` that are told several paths.
     /// Returns the others.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn sort_in_many(
         &mut self,
         world: &World,

@@ -3,10 +3,8 @@
 use bgp_wire::as_path::Segment;
 use bgp_wire::{AfiSafi, AsPath, PathAttributes};
 
-use bgp_wire::attrs::code::AIGP;
 use bgp_wire::capability::Role;
 
-use crate::known;
 use crate::peer::PeerView;
 use crate::peer_policy::{LocalAs, RemovePrivate};
 use crate::policy;
@@ -57,10 +55,10 @@ impl Outside {
         }
         out.extended_communities.retain(|community| community.is_transitive());
         if !self.aigp {
-            out.others.retain(|other| other.code != AIGP);
+            out.set_aigp(None);
         }
-        if self.only_to_customers && known::otc(&out).is_none() {
-            known::set_otc(&mut out, self.local_as.map_or(own_as, |local| local.asn));
+        if self.only_to_customers && out.otc().is_none() {
+            out.set_otc(Some(self.local_as.map_or(own_as, |local| local.asn)));
         }
         self.change_path(&mut out.as_path, own_as);
         out

@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use bgp_wire::attrs::RawAttribute;
 use bgp_wire::attrs::code::AIGP;
 use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
 
 use crate::bucket::{Bucket, Source};
 use crate::decision::UNREACHABLE;
-use crate::known;
 use crate::peer::{PeerIx, PeerKind, PeerView};
 use crate::shard::ShardConfig;
 
@@ -144,7 +142,7 @@ pub(crate) fn has_roles(family: AfiSafi) -> bool {
 
 /// Whether we, who are `role` to the AS that announces, should not have been told.
 fn is_leak(role: Role, asn: u32, attributes: &PathAttributes) -> bool {
-    let Some(otc) = known::otc(attributes) else { return false };
+    let Some(otc) = attributes.otc() else { return false };
     match role {
         Role::Provider | Role::RouteServer => true,
         Role::Peer => otc != asn,
@@ -184,16 +182,15 @@ fn changed(
     if let PeerKind::External { asn } = peer.kind {
         if has_roles(family)
             && policy.role.is_some_and(is_below_or_beside)
-            && known::otc(&attributes).is_none()
+            && attributes.otc().is_none()
         {
-            known::set_otc(Arc::make_mut(&mut attributes), asn);
+            Arc::make_mut(&mut attributes).set_otc(Some(asn));
         }
         if let Some(local) = policy.local_as.filter(|local| !local.no_prepend) {
             Arc::make_mut(&mut attributes).as_path.prepend(local.asn);
         }
-        let is_aigp = |other: &RawAttribute| other.code == AIGP;
-        if !policy.aigp && attributes.others.iter().any(is_aigp) {
-            Arc::make_mut(&mut attributes).others.retain(|other| !is_aigp(other));
+        if !policy.aigp && attributes.others.iter().any(|other| other.code == AIGP) {
+            Arc::make_mut(&mut attributes).set_aigp(None);
         }
     }
     attributes
@@ -262,7 +259,7 @@ pub(crate) fn permits(peer: &PeerView, mut targets: impl Iterator<Item = RouteTa
 /// Whether routes of `bucket` may go to the peer at all, interest left out: split horizon, the rules
 /// of reflection (RFC 4456 §6), AS loops, well-known communities (RFC 1997, RFC 9494 §4.3).
 pub(crate) fn may_go(config: &ShardConfig, bucket: &Bucket, to: PeerIx, view: &PeerView) -> bool {
-    if bucket.peer == to || bucket.no_advertise || bucket.rank.cost == UNREACHABLE {
+    if bucket.peer == to || bucket.no_advertise || bucket.rank.cost() == UNREACHABLE {
         return false;
     }
     match view.kind {
@@ -270,7 +267,7 @@ pub(crate) fn may_go(config: &ShardConfig, bucket: &Bucket, to: PeerIx, view: &P
             let policy = &*view.policy;
             let is_leak = bucket.only_to_customers && policy.role.is_some_and(is_below_or_beside);
             let is_loop = !policy.as_override && bucket.attributes.as_path.contains(asn);
-            let is_stale = bucket.rank.long_lived_stale && !policy.long_lived;
+            let is_stale = bucket.rank.worth.is_long_lived_stale() && !policy.long_lived;
             !(bucket.no_export || is_leak || is_loop || is_stale)
         }
         PeerKind::NonClient if bucket.source == Source::NonClient => false,

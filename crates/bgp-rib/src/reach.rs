@@ -84,7 +84,7 @@ impl<F: TableFamily> Table<F> {
         for bucket in 0..self.buckets.end() {
             let known = self.buckets.at(bucket);
             let is_meant = known.len > 0 && known.next_hop.address() == Some(next_hop);
-            if is_meant && known.rank.cost != cost {
+            if is_meant && known.rank.cost() != cost {
                 self.set_cost(world, bucket, cost);
             }
         }
@@ -102,7 +102,7 @@ impl<F: TableFamily> Table<F> {
         let told = self.audience(world, bucket);
         self.owing.sets.hold(told);
         let known = self.buckets.at_mut(bucket);
-        known.rank.cost = cost;
+        known.rank.set_cost(cost);
         // Of no epoch: who is told follows from the cost, too.
         known.audience_epoch = 0;
         for (destination, before) in before {

@@ -399,7 +399,7 @@ impl Shard {
         let mut rank =
             Rank::of(&attributes, F::AFI_SAFI, config.decision, external, view.router_id);
         if config.decision.track_next_hops && F::AFI_SAFI != AfiSafi::RTC {
-            rank.cost = self.world.next_hops.cost(next_hop);
+            rank.set_cost(self.world.next_hops.cost(next_hop));
         }
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });

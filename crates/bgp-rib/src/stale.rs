@@ -6,7 +6,6 @@ use bgp_wire::community::Community;
 
 use crate::bucket::{Bucket, Said};
 use crate::chunked::NONE;
-use crate::decision::Rank;
 use crate::family::TableFamily;
 use crate::peer::{PeerIx, PeerView};
 use crate::policy;
@@ -78,13 +77,14 @@ impl<F: TableFamily> Table<F> {
                 }
                 continue;
             }
-            if stale.is_empty() || bucket.rank.long_lived_stale {
+            if stale.is_empty() || bucket.rank.worth.is_long_lived_stale() {
                 continue;
             }
             let Bucket { source, next_hop, rank, .. } = *bucket;
             let mut attributes = Arc::clone(&bucket.attributes);
             Arc::make_mut(&mut attributes).communities.push(Community::LLGR_STALE);
-            let rank = Rank { long_lived_stale: true, ..rank };
+            let mut rank = rank;
+            rank.worth.set_long_lived_stale();
             self.move_paths(world, stale, Said { peer, source, next_hop, attributes, rank });
         }
     }

@@ -14,7 +14,7 @@ use crate::decision::{self, Candidate};
 use crate::family::TableFamily;
 use crate::group::UpdateGroup;
 use crate::index::{Hash, Index};
-use crate::many::{Many, Told};
+use crate::many::Many;
 use crate::owing::{Link, Links, Owing};
 use crate::peer::PeerIx;
 use crate::peer_set::{PeerSet, SetIx};
@@ -397,7 +397,7 @@ impl<F: TableFamily> Table<F> {
         let bucket = self.buckets.at(path.bucket);
         let unspecified = std::net::Ipv4Addr::UNSPECIFIED.into();
         let address = world.peer(bucket.peer).map_or(unspecified, |peer| peer.view.address);
-        Candidate::new(bucket.rank, address, path.id)
+        Candidate { rank: bucket.rank, address, path_id: path.id }
     }
 
     /// Gives back the place of a destination without paths about which nobody has to be told.
@@ -458,14 +458,16 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// What was told of a destination, before something about it changes.
-    pub(crate) fn before(&self, world: &World, destination: u32) -> Before {
+    pub(crate) fn before(&mut self, world: &World, destination: u32) -> Before {
         if Self::CHOSEN_PER_PEER {
             return Before::PerPeer(self.choices(world, destination));
         }
         let head = self.destinations.at(destination).head;
         let bucket = if head == NONE { NONE } else { self.paths.at(head).bucket };
-        let many = (!self.many.is_empty()).then(|| Box::new(self.told_many(world, destination)));
-        Before::Best { path: head, bucket, many }
+        if !self.many.is_empty() {
+            self.remember_many(world, destination);
+        }
+        Before::Best { path: head, bucket }
     }
 
     /// Something about a destination has changed: decides anew, and owes it to all to whom that
@@ -479,9 +481,9 @@ impl<F: TableFamily> Table<F> {
     ) {
         self.decide(world, destination);
         match before {
-            Before::Best { path, bucket, many } => {
-                if let Some(many) = many {
-                    self.settle_many(world, destination, many, touched);
+            Before::Best { path, bucket } => {
+                if !self.many.is_empty() {
+                    self.settle_many(world, destination, touched);
                 }
                 let head = self.destinations.at(destination).head;
                 let now = if head == NONE { NONE } else { self.paths.at(head).bucket };
@@ -593,6 +595,10 @@ impl<F: TableFamily> Table<F> {
 
 /// See [`Table::before`].
 pub(crate) enum Before {
-    Best { path: u32, bucket: BucketIx, many: Option<Box<Box<[Told]>>> },
+    /// What those are told that are told several paths is remembered apart.
+    Best {
+        path: u32,
+        bucket: BucketIx,
+    },
     PerPeer(Vec<crate::memberships::Choice>),
 }

@@ -268,12 +268,12 @@ impl Core {
             queued_octets: 0,
             flaps: peer.flaps,
             last_down_reason: peer.last_down_reason.clone(),
+            bfd: None,
             host_name: None,
             software_version: None,
             options: BTreeMap::new(),
             rejected: Vec::new(),
             faults: v1::Faults::default(),
-            bfd: None,
         }
     }
 

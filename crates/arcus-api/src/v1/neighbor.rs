@@ -42,6 +42,9 @@ pub struct Neighbor {
     pub flaps: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_down_reason: Option<String>,
+    /// The BFD session beside the BGP session, where the topology asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<Bfd>,
     /// What it calls itself in its OPEN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_name: Option<String>,
@@ -57,9 +60,6 @@ pub struct Neighbor {
     /// What its malformed UPDATEs led to (RFC 7606), since the daemon started.
     #[serde(default)]
     pub faults: Faults,
-    /// The BFD session beside the BGP session, where the topology asks for one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bfd: Option<Bfd>,
 }
 
 /// Routes that were not taken, for one reason.

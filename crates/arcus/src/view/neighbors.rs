@@ -258,12 +258,12 @@ mod tests {
             queued_octets: 0,
             flaps: 0,
             last_down_reason: None,
+            bfd: None,
             host_name: None,
             software_version: None,
             options: BTreeMap::new(),
             rejected: Vec::new(),
             faults: Faults::default(),
-            bfd: None,
         }
     }
 

@@ -87,7 +87,6 @@ impl Bench {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "a table of what may happen")]
     fn run(&mut self, op: &Op) {
         match op {
             Op::Up(peer, manner) => {
@@ -151,17 +150,7 @@ impl Bench {
                 self.all(&Input::RtcTimeout { peer: PeerIx(*peer) });
                 self.oracle.attach(*peer);
             }
-            Op::Refresh(peer, family) => {
-                let family = script::FAMILIES[*family];
-                // It asks because it has forgotten.
-                let marks = self.oracle.view(*peer).is_some_and(|view| view.enhanced_refresh);
-                if let Some(receiver) =
-                    self.queues.receivers.get_mut(&PeerIx(*peer)).filter(|_| !marks)
-                {
-                    receiver.knows.retain(|((of, _), _), _| *of != family);
-                }
-                self.all(&Input::RouteRefresh { peer: PeerIx(*peer), family });
-            }
+            Op::Refresh(peer, family) => self.refresh(*peer, script::FAMILIES[*family]),
             Op::Sweep(peer, family) => {
                 let family = script::FAMILIES[*family];
                 self.all(&Input::StaleSweep { peer: PeerIx(*peer), family });
@@ -192,6 +181,15 @@ impl Bench {
             Op::Flush => self.flush(),
             Op::Check => self.check(),
         }
+    }
+
+    fn refresh(&mut self, peer: u16, family: AfiSafi) {
+        let marks = self.oracle.view(peer).is_some_and(|view| view.enhanced_refresh);
+        if let Some(receiver) = self.queues.receivers.get_mut(&PeerIx(peer)).filter(|_| !marks) {
+            // It asks because it has forgotten.
+            receiver.knows.retain(|((of, _), _), _| *of != family);
+        }
+        self.all(&Input::RouteRefresh { peer: PeerIx(peer), family });
     }
 
     fn unblock(&mut self, peer: PeerIx) {

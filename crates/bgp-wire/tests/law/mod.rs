@@ -69,7 +69,7 @@ fn without_faults(update: Update) -> Update {
 }
 
 /// The messages that our own `octets` consist of.
-fn split(mut octets: &[u8], negotiated: &Negotiated) -> Vec<Message> {
+pub(crate) fn split(mut octets: &[u8], negotiated: &Negotiated) -> Vec<Message> {
     let mut messages = Vec::new();
     while let Some(length) =
         frame::length(octets, negotiated.max_message()).expect("our own header")
@@ -84,7 +84,7 @@ fn split(mut octets: &[u8], negotiated: &Negotiated) -> Vec<Message> {
 
 /// What updates say, however it is spread over messages.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+pub(crate) struct Said {
     withdrawn: BTreeMap<AfiSafi, Vec<String>>,
     announced: BTreeMap<(NextHop, AfiSafi), Vec<String>>,
     attributes: Vec<String>,
@@ -93,7 +93,7 @@ struct Said {
 }
 
 impl Said {
-    fn by(updates: impl IntoIterator<Item = Update>) -> Self {
+    pub(crate) fn by(updates: impl IntoIterator<Item = Update>) -> Self {
         let mut said = Self::default();
         for update in updates {
             for list in &update.withdrawn {
