@@ -1,11 +1,15 @@
 //! Targets that a topology leaves out: chosen once, recorded, and read by everyone.
 
+#[expect(dead_code, reason = "what is read here lies beside a record")]
+mod support;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use arcus_config::{Allocation, ConfigError, allocate, read};
+use support::written;
 
 const BASE: &str = r#"
 [federation]
@@ -40,9 +44,7 @@ struct Folder {
 
 impl Folder {
     fn with(text: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let topology = folder.path().join("lab.toml");
-        fs::write(&topology, text).expect("the topology");
+        let (folder, topology) = written(text);
         Self { topology, folder }
     }
 

@@ -1,11 +1,14 @@
 //! Neighbors: every option, templates, and what control nodes make of them.
 
-use std::{fs, net::IpAddr};
+mod support;
+
+use std::net::IpAddr;
 
 use arcus_config::{
     AfiSafi, Bfd, Change, Effect, HoldTime, NextHop, PeerAs, PeerRole, PeerSpec, Remote,
-    RemovePrivateAs, Role, Topology, plan, read,
+    RemovePrivateAs, Role, Topology, plan,
 };
+use support::read_text;
 
 const LAB: &str = r#"
 [federation]
@@ -81,10 +84,7 @@ export-rewrite = { "64512:2" = "64999:2", "64512:3" = "64999:3" }
 "#;
 
 fn topology(text: &str) -> Topology {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab.toml");
-    fs::write(&path, [LAB, text].concat()).expect("the file");
-    read(&path).map_err(|error| error.to_string()).expect("it is right")
+    read_text(&[LAB, text].concat()).map_err(|error| error.to_string()).expect("it is right")
 }
 
 /// The entry of a neighbor in the peer table of a control node.
@@ -247,10 +247,7 @@ asn = 64512
 #[test]
 fn a_cloud_may_have_one_cluster_id() {
     let shared = LAB.replace("graceful-restart-time = 60", "cluster-id = \"10.1.0.10\"");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("lab.toml");
-    fs::write(&path, shared).expect("the file");
-    let topology = read(&path).map_err(|error| error.to_string()).expect("it is right");
+    let topology = read_text(&shared).map_err(|error| error.to_string()).expect("it is right");
     let ids = ["lab-1", "lab-2", "other-1"]
         .map(|name| topology.control_node(name).expect("it is there").1.cluster_id.to_string());
     assert_eq!(ids, ["10.1.0.10", "10.1.0.10", "10.2.0.11"]);

@@ -1,17 +1,14 @@
 //! What an operator reads before an edit is applied.
 
-use std::fs;
+mod support;
 
-use arcus_config::{Change, Effect, Topology, plan, read};
+use arcus_config::{Change, Effect, Topology, plan};
+use support::read_text;
 
 const LEONARDO: &str = include_str!("../../topology-examples/leonardo.toml");
 
-/// Reads a text as the only file of a folder of its own.
 fn topology(text: &str) -> Topology {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("leonardo.toml");
-    fs::write(&path, text).expect("the file");
-    read(&path).map_err(|error| error.to_string()).expect("it is right")
+    read_text(text).map_err(|error| error.to_string()).expect("it is right")
 }
 
 /// The plan from leonardo.toml to what edits make of it, as (text, what stands there instead).

@@ -1,11 +1,12 @@
 //! Every key with a value and without one, and files that nobody wrote on purpose.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+mod support;
 
-use arcus_config::{
-    AfiSafi, Bfd, ConfigError, Decision, Encapsulation, HoldTime, NodeLimits, Topology, read,
-};
+use std::net::IpAddr;
+
+use arcus_config::{AfiSafi, Bfd, Decision, Encapsulation, HoldTime, NodeLimits, Topology};
 use proptest::{collection::vec, prelude::*};
+use support::read_text;
 
 const EVERY_KEY: &str = r#"
 [federation]
@@ -76,14 +77,6 @@ max-prefixes = 1_000_000
 bfd = { interval = 50, multiplier = 5, multihop = true, passive = true }
 transit = true
 "#;
-
-/// Reads a text as the only file of a folder of its own.
-fn read_text(text: &str) -> Result<Topology, ConfigError> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path: PathBuf = folder.path().join("t.toml");
-    fs::write(&path, text).expect("the file");
-    read(&path)
-}
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::support::{Fake, Federation, PORT, eventually};
 use bgp_peer::{Secret, Security};
 use bgp_session::{DownReason, SessionConfig};
-use bgp_wire::AfiSafi;
-use bgp_wire::capability::{GracefulRestart, LongLived};
+use bgp_wire::capability::{AddPath, GracefulRestart, LongLived};
 use bgp_wire::community::Community;
+use bgp_wire::{AfiSafi, RouteTarget};
 use socket2::{Domain, Socket, Type};
 
 const ROUTE: &str = "10.1.1.1:1:10.0.100.4/32";
@@ -271,6 +271,71 @@ long-lived-time = 3
     let state = federation.neighbor("os", 81).await["graceful_restart"]["state"].clone();
     assert_eq!(state, "long-lived");
     node.until("its time is over", |fake| fake.told.is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_a_neighbor_is_told_follows_an_edited_topology() {
+    let more = r#"
+[neighbor.border]
+control-nodes = ["os"]
+address = "NET.81"
+passive = true
+asn = 64999
+export-targets = ["64512:100"]
+export-rewrite = { "64512:100" = "64512:1" }
+"#;
+    let federation = Federation::start_also(more, &[]);
+    let (mut node, mut border) = (federation.agent(17, 0), router(&federation, 81, 64_999, 64_512));
+    node.up().await;
+    border.up().await;
+    node.wants(&[]).await;
+    node.says(ROUTE, 16, &[100]).await;
+    let has = |fake: &Fake, number| {
+        let told = fake.told.get(ROUTE).map(|told| &told.attributes);
+        told.is_some_and(|told| told.route_targets().eq([RouteTarget::as2(64_512, number)]))
+    };
+    border.until("it is rewritten", |fake| has(fake, 1)).await;
+    let edit = |old: &str, new: &str| {
+        let text = std::fs::read_to_string(federation.file()).unwrap();
+        std::fs::write(federation.file(), text.replace(old, new)).unwrap();
+    };
+    let reload = || federation.ask("os", "POST /v1/reload");
+    edit("= \"64512:1\" }", "= \"64512:2\" }");
+    assert_eq!(reload().await.0, 200);
+    border.until("it is rewritten in another way", |fake| has(fake, 2)).await;
+    edit("export-targets = [\"64512:100\"]", "export-targets = [\"64512:700\"]");
+    assert_eq!(reload().await.0, 200);
+    border.until("it is not its any longer", |fake| fake.told.is_empty()).await;
+    assert!(border.downs.is_empty(), "no session was reset");
+}
+
+#[tokio::test]
+async fn a_collector_is_told_every_path() {
+    let more = r#"
+[neighbor.collector]
+control-nodes = ["os"]
+address = "NET.81"
+passive = true
+asn = 64512
+client = true
+add-path-send = 4
+"#;
+    let federation = Federation::start_also(more, &[]);
+    let session = SessionConfig {
+        families: vec![AfiSafi::VPNV4],
+        add_path: vec![AddPath { family: AfiSafi::VPNV4, receive: true, send: false }],
+        ..SessionConfig::internal(64_512, federation.address(81))
+    };
+    let mut collector = federation.fake(session, 81, 1, 1024);
+    collector.up().await;
+    let mut nodes = [federation.agent(17, 0), federation.agent(18, 0)];
+    for (count, node) in nodes.iter_mut().enumerate() {
+        node.up().await;
+        node.wants(&[]).await;
+        node.says(ROUTE, 16, &[100]).await;
+        let known = |fake: &Fake| fake.next_hops.len() == count + 1;
+        collector.until("a path more", known).await;
+    }
 }
 
 #[tokio::test]

@@ -259,6 +259,7 @@ encapsulations = ["mpls-over-gre"]
             writer: None,
             negotiated: Negotiated::nothing(),
             told: BTreeMap::new(),
+            next_hops: BTreeSet::new(),
             memberships: BTreeSet::new(),
             ended: Vec::new(),
             downs: Vec::new(),
@@ -303,6 +304,8 @@ pub(crate) struct Fake {
     writer: Option<Writer>,
     negotiated: Negotiated,
     pub(crate) told: BTreeMap<String, Told>,
+    /// Of all paths that it was ever told.
+    pub(crate) next_hops: BTreeSet<NextHop>,
     pub(crate) memberships: BTreeSet<RtMembership>,
     pub(crate) ended: Vec<AfiSafi>,
     pub(crate) downs: Vec<Down>,
@@ -357,6 +360,7 @@ impl Fake {
         }
         for (next_hop, list) in update.announced {
             let attributes = (*update.attributes).clone();
+            self.next_hops.insert(next_hop);
             match list {
                 bgp_wire::Routes::VpnV4(list) => {
                     for route in list {
