@@ -23,7 +23,8 @@ pub(crate) struct Case<'a> {
 }
 
 /// Beginnings of the names of cases that are on their way; `PENDING=1` tries them, too.
-const PENDING: [&str; 7] = [
+const PENDING: [&str; 8] = [
+    "neighbors: an IPv4 route by an IPv6 next hop",
     "refresh: enhanced: ",
     "open: four-octet AS of three octets",
     "attributes: a confederation",
