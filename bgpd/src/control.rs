@@ -129,8 +129,10 @@ impl Control {
         }
         // Without a NOTIFICATION: peers keep our routes while we restart (RFC 4724 §4).
         let mut ending = tokio::task::JoinSet::new();
-        for peer in self.peers.into_peers() {
-            ending.spawn(peer.restart());
+        let mut paths = Vec::new();
+        for entry in self.peers.into_entries() {
+            ending.spawn(entry.peer.restart());
+            paths.extend(entry.path);
         }
         // Sessions tell of their ends; nobody else listens any more.
         let drain = async { while inboxes.sessions.recv().await.is_some() {} };
@@ -138,6 +140,8 @@ impl Control {
             () = async { while ending.join_next().await.is_some() {} } => {}
             () = drain => {}
         }
+        // Not before the sessions: some take the end of BFD for a lost path, and would keep nothing.
+        drop(paths);
         Ok(())
     }
 
@@ -186,6 +190,7 @@ impl Control {
             refreshing,
             ended: BTreeSet::new(),
             flaps: 0,
+            limit_warnings: 0,
             last_seen: Instant::now(),
             away_until: Instant::now(),
             unsaid: None,

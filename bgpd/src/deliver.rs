@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Retained, Writer};
 use bgp_rib::{Input, PeerIx, ShardMap};
+use bgp_session::DownReason;
 use bgp_wire::{AfiSafi, RouteRefresh, Update};
 use tokio::sync::{mpsc, watch};
 
@@ -183,6 +184,11 @@ impl ToShards {
     }
 
     async fn down(&mut self, mut down: Down) -> Result<(), Gone> {
+        // The daemon goes, and all sessions with it. Those that go last must not hear of the routes of
+        // those that went first: their peers keep what they have over our restart.
+        if down.reason == DownReason::Restarting {
+            return Ok(());
+        }
         if let Some(retained) = &mut down.retained {
             self.bound(retained);
         }
@@ -226,5 +232,46 @@ impl ToShards {
 
     async fn tell(&self, kind: SessionEventKind) -> Result<(), Gone> {
         self.control.send(SessionEvent { peer: self.peer, kind }).await.map_err(|_| Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use arcus_config::PeerRole;
+
+    use super::*;
+    use crate::peering::Others;
+    use crate::peering::tests::spec;
+
+    #[tokio::test]
+    async fn the_end_of_the_daemon_takes_no_routes_from_the_tables() {
+        let us = Ipv4Addr::new(192, 0, 2, 9);
+        let identity =
+            Identity { asn: 64_512, address: us.into(), router_id: us, cluster_id: us, shards: 1 };
+        let (shard, mut inputs) = mpsc::channel(4);
+        let (control, mut events) = mpsc::channel(4);
+        let others = Others { peers: Vec::new(), ases: BTreeSet::new() };
+        let (_terms, newest) =
+            watch::channel(Terms::new(Arc::new(spec(PeerRole::Sibling)), &others));
+        let mut deliver = ToShards {
+            peer: PeerIx(7),
+            identity,
+            terms: newest,
+            shards: Arc::new([shard]),
+            control,
+            map: ShardMap::new(1),
+            retained: None,
+            refreshing: Refreshing::default(),
+            ended: BTreeSet::new(),
+            marks_refreshes: false,
+            first_refresh: true,
+        };
+        for (reason, tells) in [(DownReason::Closed, true), (DownReason::Restarting, false)] {
+            let down = Down { reason, retained: None };
+            deliver.deliver(PeerEvent::Down(down)).await.expect("somebody listens");
+            assert_eq!((inputs.try_recv().is_ok(), events.try_recv().is_ok()), (tells, tells));
+        }
     }
 }

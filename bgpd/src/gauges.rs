@@ -1,8 +1,10 @@
 //! Metrics of a control node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bgp_rib::{Answer, Query, Shard};
+use bgp_rib::policy::Reject;
+use bgp_rib::{Answer, PeerIx, Query, Shard};
 use bgp_wire::AfiSafi;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -95,6 +97,12 @@ struct NeighborLabel {
     neighbor: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    neighbor: String,
+    reason: String,
+}
+
 /// Gauges of the neighbors, set anew each time somebody reads them.
 #[derive(Debug, Default)]
 pub(crate) struct NeighborGauges {
@@ -104,12 +112,12 @@ pub(crate) struct NeighborGauges {
     updates_received: Family<NeighborLabel, Gauge>,
     updates_sent: Family<NeighborLabel, Gauge>,
     faulty_updates: Family<NeighborLabel, Gauge>,
-    attribute_discards: Family<NeighborLabel, Gauge>,
-    treated_as_withdrawn: Family<NeighborLabel, Gauge>,
-    session_resets: Family<NeighborLabel, Gauge>,
     /// Of those with a watched path only, as the next.
     path_up: Family<NeighborLabel, Gauge>,
     path_failures: Family<NeighborLabel, Gauge>,
+    limit_warnings: Family<NeighborLabel, Gauge>,
+    faults: Family<ReasonLabel, Gauge>,
+    rejected_routes: Family<ReasonLabel, Gauge>,
 }
 
 impl NeighborGauges {
@@ -128,19 +136,9 @@ impl NeighborGauges {
                 &gauges.faulty_updates,
             ),
             (
-                "attribute_discards",
-                "Attributes and routes dropped for a fault (RFC 7606)",
-                &gauges.attribute_discards,
-            ),
-            (
-                "treated_as_withdrawn",
-                "Faults that withdrew the routes of an UPDATE (RFC 7606)",
-                &gauges.treated_as_withdrawn,
-            ),
-            (
-                "session_resets",
-                "Faults of UPDATEs that ended the session (RFC 7606)",
-                &gauges.session_resets,
+                "limit_warnings",
+                "How often it came near a prefix limit since the start",
+                &gauges.limit_warnings,
             ),
             ("bfd_up", "1 while BFD says that the path carries packets", &gauges.path_up),
             ("bfd_failures", "Paths lost since the start, as BFD saw it", &gauges.path_failures),
@@ -148,10 +146,19 @@ impl NeighborGauges {
         for (name, help, gauge) in all {
             registry.register(name, help, gauge.clone());
         }
+        let faults = "Malformed UPDATEs by the reaction to them (RFC 7606)";
+        registry.register("faults", faults, gauges.faults.clone());
+        let rejected = "Routes that were not taken, by reason";
+        registry.register("rejected_routes", rejected, gauges.rejected_routes.clone());
         Arc::new(gauges)
     }
 
-    pub(crate) fn publish(&self, neighbors: &[NeighborState]) {
+    /// `rejected` is what shards have not taken, by peer.
+    pub(crate) fn publish(
+        &self,
+        neighbors: &[NeighborState],
+        rejected: &BTreeMap<PeerIx, BTreeMap<Reject, u64>>,
+    ) {
         let Self {
             established,
             flaps,
@@ -159,11 +166,11 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
-            attribute_discards,
-            treated_as_withdrawn,
-            session_resets,
             path_up,
             path_failures,
+            limit_warnings,
+            faults,
+            rejected_routes,
         } = self;
         let all = [
             established,
@@ -172,16 +179,16 @@ impl NeighborGauges {
             updates_received,
             updates_sent,
             faulty_updates,
-            attribute_discards,
-            treated_as_withdrawn,
-            session_resets,
+            limit_warnings,
         ];
         for gauge in all.into_iter().chain([path_up, path_failures]) {
             gauge.clear();
         }
+        for gauge in [faults, rejected_routes] {
+            gauge.clear();
+        }
         for neighbor in neighbors {
             let (received, sent) = (neighbor.counters.received(), neighbor.counters.sent());
-            let reactions = neighbor.counters.reactions();
             let values = [
                 u64::from(neighbor.is_established()),
                 neighbor.flaps,
@@ -189,19 +196,30 @@ impl NeighborGauges {
                 received.update,
                 sent.update,
                 neighbor.counters.faulty_updates(),
-                reactions.attribute_discard,
-                reactions.treat_as_withdraw,
-                reactions.session_reset,
+                neighbor.limit_warnings,
             ];
+            let address = neighbor.address.to_string();
             for (gauge, value) in all.into_iter().zip(values) {
-                let label = NeighborLabel { neighbor: neighbor.address.to_string() };
+                let label = NeighborLabel { neighbor: address.clone() };
                 gauge.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
             }
             if let Some(path) = &neighbor.path {
-                let label = NeighborLabel { neighbor: neighbor.address.to_string() };
+                let label = NeighborLabel { neighbor: address.clone() };
                 path_up.get_or_create(&label).set(i64::from(path.is_up()));
                 let failures = i64::try_from(path.failures()).unwrap_or(i64::MAX);
                 path_failures.get_or_create(&label).set(failures);
+            }
+            let publish = |gauge: &Family<ReasonLabel, Gauge>, reason: &str, value: u64| {
+                let (neighbor, reason) = (address.clone(), reason.to_owned());
+                let gauge = gauge.get_or_create_owned(&ReasonLabel { neighbor, reason });
+                gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            let counted = neighbor.faults();
+            publish(faults, "attribute-discard", counted.attribute_discard);
+            publish(faults, "treat-as-withdraw", counted.treat_as_withdraw);
+            publish(faults, "session-reset", counted.session_reset);
+            for (reason, routes) in rejected.get(&neighbor.number).into_iter().flatten() {
+                publish(rejected_routes, reason.name(), *routes);
             }
         }
     }

@@ -115,8 +115,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let (commands, command_inbox) = mpsc::channel(CONTROL_INBOX);
     let (lost, lost_inbox) = mpsc::channel(CONTROL_INBOX);
     let (paths, driver) = Paths::new(lost);
-    let ending = shutdown.clone();
-    supervisor.spawn_thread("bfd", move || watch_paths(driver, ending.cancelled()))?;
+    supervisor.spawn_thread("bfd", move || watch_paths(driver))?;
     let (ways, way_inbox) = mpsc::channel(CONTROL_INBOX);
     let next_hops = NextHops::default();
     if running.decision().track_next_hops {
@@ -178,10 +177,11 @@ async fn serve(
     outcome
 }
 
-/// On a thread of its own: whatever else the daemon does, packets go out in time.
-fn watch_paths(driver: Driver, ending: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// On a thread of its own: whatever else the daemon does, packets go out in time. Ends after the control
+/// task, when nobody wants a path watched any more.
+fn watch_paths(driver: Driver) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(driver.run(ending));
+    runtime.block_on(driver.run(std::future::pending()));
     Ok(())
 }
 

@@ -1,16 +1,18 @@
 //! A neighbor as the API shows it: the control task's half, and the shards' half.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use arcus_api::v1::{
-    Family, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind,
-    SessionState,
+    Family, Faults, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind,
+    Rejected, SessionState,
 };
 use arcus_config::{PeerRole, PeerSpec};
 use bgp_peer::{Counters, PeerState, Status};
 use bgp_rib::PeerIx;
+use bgp_rib::policy::Reject;
 use bgp_rib::query::PeerInfo;
 use bgp_wire::AfiSafi;
 
@@ -26,6 +28,8 @@ pub(crate) struct NeighborState {
     pub(crate) flaps: u64,
     ended: Vec<AfiSafi>,
     stale: bool,
+    long_lived: bool,
+    pub(crate) limit_warnings: u64,
     pub(crate) queued_octets: u64,
     pub(crate) counters: Arc<Counters>,
     pub(crate) path: Option<PathState>,
@@ -41,6 +45,8 @@ impl NeighborState {
             flaps: entry.flaps,
             ended: entry.ended.iter().copied().collect(),
             stale: !entry.stale.is_empty(),
+            long_lived: entry.is_long_lived(),
+            limit_warnings: entry.limit_warnings,
             queued_octets: entry.queue.as_ref().map_or(0, |queue| queue.queued_octets() as u64),
             counters: Arc::clone(entry.peer.counters()),
             path: entry.path.as_ref().map(WatchedPath::state),
@@ -91,6 +97,7 @@ impl NeighborState {
             memberships,
             graceful_restart: GracefulRestart {
                 state: match (restart, self.stale || stale > 0) {
+                    _ if self.long_lived => GracefulRestartState::LongLived,
                     (_, true) => GracefulRestartState::Helping,
                     (Some(_), false) => GracefulRestartState::Ready,
                     (None, false) => GracefulRestartState::Off,
@@ -105,6 +112,23 @@ impl NeighborState {
             flaps: self.flaps,
             last_down_reason: self.status.last_down.as_ref().map(|(reason, _)| reason.to_string()),
             bfd: self.path.as_ref().map(PathState::shown),
+            host_name: agreement.and_then(|agreement| agreement.peer.host_name()),
+            software_version: agreement
+                .and_then(|agreement| agreement.peer.software_version())
+                .map(str::to_owned),
+            options: options(&self.spec),
+            rejected: rejected(shards),
+            faults: self.faults(),
+        }
+    }
+
+    /// What malformed UPDATEs of it led to.
+    pub(crate) fn faults(&self) -> Faults {
+        let reactions = self.counters.reactions();
+        Faults {
+            attribute_discard: reactions.attribute_discard,
+            treat_as_withdraw: reactions.treat_as_withdraw,
+            session_reset: reactions.session_reset,
         }
     }
 
@@ -126,6 +150,22 @@ impl NeighborState {
             prefix_limit: u64::from(self.spec.max_prefixes.unwrap_or_default()),
         })
     }
+}
+
+/// What the topology says of a peer, by key.
+fn options(spec: &PeerSpec) -> BTreeMap<String, String> {
+    let text = |(key, value): (&str, String)| (key.to_owned(), value);
+    spec.options.written().into_iter().map(text).collect()
+}
+
+/// Routes that were not taken, by reason, in all shards.
+pub(crate) fn rejected(shards: &[PeerInfo]) -> Vec<Rejected> {
+    let mut sums: BTreeMap<Reject, u64> = BTreeMap::new();
+    for (reason, routes) in shards.iter().flat_map(|shard| &shard.rejected) {
+        *sums.entry(*reason).or_default() += routes;
+    }
+    let all = sums.into_iter().filter(|(_, routes)| *routes > 0);
+    all.map(|(reason, routes)| Rejected { reason: reason.to_string(), routes }).collect()
 }
 
 /// The name of a family in the API; `None` for one that has no table.
@@ -151,7 +191,10 @@ fn capabilities(agreement: &bgp_session::Agreement) -> Vec<String> {
         (agreement.route_refresh, "route-refresh"),
         (agreement.enhanced_route_refresh, "enhanced-route-refresh"),
         (negotiated.extended_messages, "extended-messages"),
+        (!negotiated.extended_next_hop.is_empty(), "extended-next-hop"),
         (agreement.restart.is_some(), "graceful-restart"),
+        (!agreement.long_lived.is_empty(), "long-lived-graceful-restart"),
+        (agreement.role.is_some(), "role"),
         (!negotiated.add_path_receive.is_empty(), "add-path-receive"),
         (!negotiated.add_path_send.is_empty(), "add-path-send"),
     ]

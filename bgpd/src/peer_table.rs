@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     /// Families whose End-of-RIB has come in this session.
     pub(crate) ended: BTreeSet<AfiSafi>,
     pub(crate) flaps: u64,
+    /// How often it came near a prefix limit.
+    pub(crate) limit_warnings: u64,
     pub(crate) last_seen: Instant,
     /// Sent away until then: it may not come back under another number before.
     pub(crate) away_until: Instant,
@@ -142,8 +144,8 @@ impl PeerTable {
         self.entries.iter().map(|(number, entry)| (*number, entry))
     }
 
-    pub(crate) fn into_peers(self) -> impl Iterator<Item = Peer> {
-        self.entries.into_values().map(|entry| entry.peer)
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_values()
     }
 }
 
@@ -151,6 +153,11 @@ impl Entry {
     /// Whether nothing depends on our remembering it: no session, no route kept, not sent away.
     pub(crate) fn may_be_forgotten(&self) -> bool {
         self.session.is_none() && self.stale.is_empty() && self.away_until <= Instant::now()
+    }
+
+    /// Whether routes of it are kept beyond its restart time.
+    pub(crate) fn is_long_lived(&self) -> bool {
+        self.long_lived.values().any(|kept| matches!(kept, LongLived::Until(_)))
     }
 
     pub(crate) fn spec(&self) -> Arc<PeerSpec> {

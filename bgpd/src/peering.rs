@@ -107,14 +107,14 @@ fn refused_ases(spec: &PeerSpec, others: &BTreeSet<u32>) -> BTreeSet<u32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::SocketAddr;
 
     use arcus_config::{GatewayTargets, PeerAs, PeerOptions, Remote};
 
     use super::*;
 
-    pub(super) fn spec(role: PeerRole) -> PeerSpec {
+    pub(crate) fn spec(role: PeerRole) -> PeerSpec {
         PeerSpec {
             name: "peer".to_owned(),
             role,

@@ -43,6 +43,11 @@ impl Control {
             Output::NextHopWanted { next_hop, wanted } => {
                 self.outboxes.next_hops.want(next_hop, wanted);
             }
+            Output::LimitNear { peer, family, routes, limit } => {
+                let Some(entry) = self.peers.get_mut(peer) else { return };
+                entry.limit_warnings += 1;
+                warn!(peer = %entry.address, %family, routes, limit, "prefix limit is near");
+            }
             Output::RefreshWanted { peer, family } => {
                 if let Some(entry) = self.peers.get_mut(peer)
                     && entry.peer.refresh(family).is_err()

@@ -6,7 +6,7 @@ mod routes;
 mod status;
 mod targets;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use bgp_rib::policy::Reject;
 use bgp_rib::{Answer, PeerIx, Query};
 use daemon::http::ApiError;
 use tokio::sync::{mpsc, oneshot};
@@ -49,9 +50,9 @@ pub(crate) fn router(api: Api, metrics: Router) -> Router {
 }
 
 async fn refresh_gauges(State(api): State<Api>, request: Request, next: Next) -> Response {
-    // A control task that is too busy to answer leaves the gauges as they were.
-    if let Ok(neighbors) = api.neighbors().await {
-        api.gauges.publish(&neighbors);
+    // Who is too busy to answer leaves the gauges as they were.
+    if let (Ok(neighbors), Ok(rejected)) = (api.neighbors().await, api.rejected().await) {
+        api.gauges.publish(&neighbors, &rejected);
     }
     next.run(request).await
 }
@@ -70,6 +71,18 @@ impl Api {
 
     async fn neighbors(&self) -> Result<Vec<NeighborState>, ApiError> {
         self.command(Command::Neighbors).await
+    }
+
+    /// Routes that were not taken, by peer and reason.
+    async fn rejected(&self) -> Result<BTreeMap<PeerIx, BTreeMap<Reject, u64>>, ApiError> {
+        let mut sums: BTreeMap<PeerIx, BTreeMap<Reject, u64>> = BTreeMap::new();
+        for answer in self.ask_all(&Query::Rejected).await? {
+            let Answer::Rejected(shard) = answer else { continue };
+            for (peer, reason, routes) in shard {
+                *sums.entry(peer).or_default().entry(reason).or_default() += routes;
+            }
+        }
+        Ok(sums)
     }
 
     /// Addresses of the peers by number.

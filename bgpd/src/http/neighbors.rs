@@ -21,6 +21,7 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<Neighbor>>, 
     for neighbor in api.neighbors().await? {
         neighbors.push(complete(&api, neighbor).await?);
     }
+    neighbors.sort_by_key(|neighbor| neighbor.address);
     Ok(Json(neighbors))
 }
 

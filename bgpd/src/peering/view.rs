@@ -145,5 +145,9 @@ fn interest(speaks_rtc: bool, permitted: Option<BTreeSet<RouteTarget>>) -> Inter
 /// have one route distinguisher. So each shard lets pass what all together may hold.
 fn limits(spec: &PeerSpec) -> Vec<Limit> {
     let Some(routes) = spec.max_prefixes else { return Vec::new() };
-    spec.families.iter().map(|family| Limit { family: *family, routes }).collect()
+    let percent = spec.options.max_prefixes_warning.map(u64::from);
+    // Rounded up, so that the least that is warned of is one route.
+    let warning = percent.map(|percent| (u64::from(routes) * percent).div_ceil(100));
+    let warning = warning.and_then(|warning| u32::try_from(warning).ok());
+    spec.families.iter().map(|family| Limit { family: *family, routes, warning }).collect()
 }

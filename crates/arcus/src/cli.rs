@@ -85,7 +85,15 @@ pub(crate) enum Command {
     Status,
 
     /// BGP neighbors, or one in detail.
-    Neighbors { address: Option<IpAddr> },
+    #[command(after_help = "\
+Examples:
+  arcus neighbors                       all of them, by address
+  arcus neighbors 10.2.0.1              one, by its address
+  arcus neighbors mx1                   one, by its name in the topology")]
+    Neighbors {
+        #[arg(value_name = "ADDRESS|NAME")]
+        neighbor: Option<String>,
+    },
 
     /// Routes of a control node.
     #[command(after_help = "\
@@ -305,7 +313,6 @@ mod tests {
         for line in [
             "arcus",
             "arcus routes l3vpn",
-            "arcus neighbors os-ctl-1",
             "arcus --socket /x --node y status",
             "arcus port add --network database --netns db-1 --ip 10.0.100.4/24",
             "arcus port add --network n --netns db-1 --ip 10.0.0.4 --service leonardo:80",

@@ -28,13 +28,12 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<ExitCode> {
     let at = &cli.at;
     match cli.command {
         Command::Status => status(at, printer).await?,
-        Command::Neighbors { address: None } => {
+        Command::Neighbors { neighbor: None } => {
             let neighbors: Vec<Neighbor> = client(at)?.get("/v1/neighbors").await?;
             printer.show(&neighbors[..], view::neighbors)?;
         }
-        Command::Neighbors { address: Some(address) } => {
-            let neighbor: Neighbor = client(at)?.get(&format!("/v1/neighbors/{address}")).await?;
-            printer.show(&neighbor, view::neighbor)?;
+        Command::Neighbors { neighbor: Some(which) } => {
+            neighbor(&client(at)?, &which, printer).await?;
         }
         Command::Routes(args) => routes(&client(at)?, args, printer).await?,
         Command::Route { family, nlri } => route(&client(at)?, family, &nlri, printer).await?,
@@ -116,6 +115,22 @@ async fn status(at: &At, printer: &mut Printer) -> Result<()> {
             printer.show(only, |status, _, paint| view::status(status, now(), paint))
         }
         all => printer.show(all, |all, width, paint| view::statuses(all, now(), width, paint)),
+    }
+}
+
+/// One neighbor by its address or name. Several have one name where they come from prefixes: then a line
+/// each.
+async fn neighbor(client: &Client, which: &str, printer: &mut Printer) -> Result<()> {
+    if which.parse::<IpAddr>().is_ok() {
+        let neighbor: Neighbor = client.get(&format!("/v1/neighbors/{which}")).await?;
+        return printer.show(&neighbor, view::neighbor);
+    }
+    let mut neighbors: Vec<Neighbor> = client.get("/v1/neighbors").await?;
+    neighbors.retain(|neighbor| neighbor.name.as_deref() == Some(which));
+    match &neighbors[..] {
+        [] => bail!("no neighbor is called `{which}`; `arcus neighbors` lists them"),
+        [only] => printer.show(only, view::neighbor),
+        several => printer.show(several, view::neighbors),
     }
 }
 

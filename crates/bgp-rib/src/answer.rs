@@ -39,6 +39,14 @@ pub(crate) fn answer(world: &World, tables: &Tables, query: &Query) -> Answer {
         }),
         Query::Targets => Some(Answer::Targets(targets(world, tables))),
         Query::Peer(peer) => Some(Answer::Peer(peer_info(world, tables, *peer))),
+        Query::Rejected => Some(Answer::Rejected(
+            world
+                .known()
+                .flat_map(|(peer, known)| {
+                    known.rejected.iter().map(move |(why, n)| (peer, *why, *n))
+                })
+                .collect(),
+        )),
         Query::Summary => Some(Answer::Summary(
             FAMILIES
                 .iter()

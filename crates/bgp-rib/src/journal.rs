@@ -206,7 +206,7 @@ fields!(PeerPolicy {
     default_local_pref,
     max_as_path,
 });
-fields!(Limit { family, routes });
+fields!(Limit { family, routes, warning });
 fields!(Negotiated {
     internal,
     four_octet_as,

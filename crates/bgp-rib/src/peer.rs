@@ -92,6 +92,8 @@ pub enum UnicastNextHop {
 pub struct Limit {
     pub family: AfiSafi,
     pub routes: u32,
+    /// So many yield [`crate::Output::LimitNear`], before more than `routes` are too many.
+    pub warning: Option<u32>,
 }
 
 /// All that a shard needs to know of an established peer. A changed peer is a new value

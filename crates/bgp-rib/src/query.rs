@@ -21,6 +21,8 @@ pub enum Query {
     Targets,
     /// Counters of one peer.
     Peer(PeerIx),
+    /// Routes that were not taken, of every peer.
+    Rejected,
     /// Sizes of the tables.
     Summary,
 }
@@ -57,6 +59,7 @@ pub enum Answer {
     Destination(Option<RouteInfo>),
     Targets(Vec<TargetInfo>),
     Peer(Option<PeerInfo>),
+    Rejected(Vec<(PeerIx, crate::policy::Reject, u64)>),
     Summary(Vec<FamilyInfo>),
     /// The text is not a key of that family, or there is no table for the family.
     NoSuchKey,

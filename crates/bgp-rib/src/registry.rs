@@ -61,6 +61,12 @@ impl World {
         Self { config, peers, interest, epoch: 1, blocked: 0, listeners, originated, next_hops }
     }
 
+    /// Every peer that is up, or whose routes are kept.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (PeerIx, &Peer)> {
+        let numbered = (0..).map(PeerIx).zip(&self.peers);
+        numbered.filter_map(|(number, peer)| Some((number, peer.as_ref()?)))
+    }
+
     pub(crate) fn peer(&self, peer: PeerIx) -> Option<&Peer> {
         self.peers.get(peer.at())?.as_ref()
     }

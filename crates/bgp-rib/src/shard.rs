@@ -81,6 +81,8 @@ pub enum Output {
     Gone { peer: PeerIx },
     /// More routes than [`PeerView::limits`] allows. Said once per session and family.
     LimitExceeded { peer: PeerIx, family: AfiSafi, limit: u32 },
+    /// [`crate::Limit::warning`] was reached: said again only after there were clearly fewer.
+    LimitNear { peer: PeerIx, family: AfiSafi, routes: u32, limit: u32 },
     /// The import policy of the peer lets pass what was refused before, so it should be asked for
     /// its routes again (RFC 2918).
     RefreshWanted { peer: PeerIx, family: AfiSafi },
@@ -442,6 +444,16 @@ impl Shard {
             return;
         };
         let sender = F::of(&mut self.tables).sender_mut(peer);
+        if let Some(warning) = limit.warning {
+            if sender.paths >= warning && !sender.warned {
+                sender.warned = true;
+                let (family, routes, limit) = (limit.family, sender.paths, limit.routes);
+                self.outputs.push(Output::LimitNear { peer, family, routes, limit });
+            } else if sender.paths < warning - warning / 10 {
+                // A tenth below, or a peer that wavers would be news all the time.
+                sender.warned = false;
+            }
+        }
         if sender.paths > limit.routes && !sender.limit_told {
             sender.limit_told = true;
             let (family, limit) = (limit.family, limit.routes);

@@ -62,10 +62,12 @@ pub(crate) struct Sender {
     pub(crate) paths: u32,
     pub(crate) stale: u32,
     pub(crate) limit_told: bool,
+    /// Told that it is near its limit, and not much below it since.
+    pub(crate) warned: bool,
 }
 
 impl Sender {
-    const NEW: Self = Self { buckets: NONE, paths: 0, stale: 0, limit_told: false };
+    const NEW: Self = Self { buckets: NONE, paths: 0, stale: 0, limit_told: false, warned: false };
 }
 
 /// A membership path has come (`true`) or gone.

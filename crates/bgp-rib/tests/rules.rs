@@ -368,7 +368,7 @@ fn routes_of_a_restarting_peer_stay_until_it_has_said_all_again() {
 #[test]
 fn more_routes_than_allowed_are_reported_once() {
     let mut shard = shard();
-    let limits = vec![Limit { family: AfiSafi::VPNV4, routes: 2 }];
+    let limits = vec![Limit { family: AfiSafi::VPNV4, routes: 2, warning: None }];
     up(&mut shard, OTHER, PeerView { limits, ..view(OTHER, PeerKind::Client) });
     for number in 0..4 {
         announce::<VpnV4>(&mut shard, OTHER, with_target(1), vpn(number), label(16));
@@ -379,6 +379,26 @@ fn more_routes_than_allowed_are_reported_once() {
         [Output::LimitExceeded { peer: OTHER, family, limit: 2 }],
         "the third exceeds it, the fourth is no news"
     );
+}
+
+#[test]
+fn a_peer_that_comes_near_its_limit_is_reported_each_time_it_does() {
+    let mut shard = shard();
+    let family = AfiSafi::VPNV4;
+    let limits = vec![Limit { family, routes: 10, warning: Some(3) }];
+    up(&mut shard, OTHER, PeerView { limits, ..view(OTHER, PeerKind::Client) });
+    let near = |routes| [Output::LimitNear { peer: OTHER, family, routes, limit: 10 }];
+    for number in 0..5 {
+        announce::<VpnV4>(&mut shard, OTHER, with_target(1), vpn(number), label(16));
+    }
+    assert_eq!(shard.take_outputs(), near(3), "the third, and the others are no news");
+    for number in 1..5 {
+        withdraw::<VpnV4>(&mut shard, OTHER, vpn(number));
+    }
+    for number in 1..4 {
+        announce::<VpnV4>(&mut shard, OTHER, with_target(1), vpn(number), label(16));
+    }
+    assert_eq!(shard.take_outputs(), near(3), "again, after there were fewer");
 }
 
 #[test]

@@ -269,6 +269,11 @@ impl Core {
             flaps: peer.flaps,
             last_down_reason: peer.last_down_reason.clone(),
             bfd: None,
+            host_name: None,
+            software_version: None,
+            options: BTreeMap::new(),
+            rejected: Vec::new(),
+            faults: v1::Faults::default(),
         }
     }
 

@@ -43,7 +43,8 @@ pub use drops::DropCounter;
 pub use error::ApiError;
 pub use family::{Family, UnknownFamily};
 pub use neighbor::{
-    GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind, SessionState,
+    Faults, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind,
+    Rejected, SessionState,
 };
 pub use port::{Floating, PortRequest, PortState, PortStatus, Protocol, ServiceEndpoint};
 pub use port_id::{BadPortId, PortId};

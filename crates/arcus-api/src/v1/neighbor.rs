@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use super::{Bfd, Family};
 /// A BGP peer, configured or accepted from a configured prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Neighbor {
-    /// As in the topology file; a node has none.
+    /// As in the topology file; a node has none. Of neighbors from prefixes several may have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub address: IpAddr,
@@ -44,6 +45,41 @@ pub struct Neighbor {
     /// The BFD session beside the BGP session, where the topology asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bfd: Option<Bfd>,
+    /// What it calls itself in its OPEN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<String>,
+    /// Its software, in the words of its OPEN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software_version: Option<String>,
+    /// The options that the topology gives it, by key, as they are written there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// Routes that it announced and that were not taken, by reason, since the session came up first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
+    /// What its malformed UPDATEs led to (RFC 7606), since the daemon started.
+    #[serde(default)]
+    pub faults: Faults,
+}
+
+/// Routes that were not taken, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rejected {
+    /// `as-loop`, `cluster-loop`, `transit`, `import-targets`, ..
+    pub reason: String,
+    /// How often such a route was announced.
+    pub routes: u64,
+}
+
+/// Malformed UPDATEs by the reaction to them (RFC 7606 §2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Faults {
+    /// A part was dropped, and the routes were taken.
+    pub attribute_discard: u64,
+    /// The routes were taken as withdrawn.
+    pub treat_as_withdraw: u64,
+    /// The session was ended.
+    pub session_reset: u64,
 }
 
 /// What a peer is in the topology.
@@ -109,4 +145,7 @@ pub enum GracefulRestartState {
     Ready,
     /// It is away or has not sent End-of-RIB yet; its routes are kept.
     Helping,
+    /// It has been away for longer than its restart time; its routes are kept as the last choice (RFC
+    /// 9494).
+    LongLived,
 }

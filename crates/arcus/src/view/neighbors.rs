@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
+
 use arcus_api::v1::{
-    Bfd, BfdState, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind,
-    SessionState,
+    Bfd, BfdState, Faults, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily,
+    NeighborKind, Rejected, SessionState,
 };
 
 use super::{fields, text, time};
@@ -83,6 +85,8 @@ pub(crate) fn neighbor(neighbor: &Neighbor, width: Width, paint: Paint) -> Strin
             ("kind", format!("{}{role}", kind(neighbor.kind))),
             ("AS", neighbor.asn.to_string()),
             ("router id", text(neighbor.router_id)),
+            ("host name", text(neighbor.host_name.as_ref())),
+            ("software", text(neighbor.software_version.as_ref())),
             ("state", state),
             ("flaps", neighbor.flaps.to_string()),
             ("last down", text(neighbor.last_down_reason.as_ref())),
@@ -92,6 +96,9 @@ pub(crate) fn neighbor(neighbor: &Neighbor, width: Width, paint: Paint) -> Strin
             ("graceful restart", graceful_restart(&neighbor.graceful_restart)),
             ("targets asked for", joined(&neighbor.memberships, ", ")),
             ("owed", owed),
+            ("not taken", rejected(&neighbor.rejected)),
+            ("malformed", faults(neighbor.faults)),
+            ("options", options(&neighbor.options)),
         ],
     );
     let mut table = Table::new(width)
@@ -113,6 +120,30 @@ pub(crate) fn neighbor(neighbor: &Neighbor, width: Width, paint: Paint) -> Strin
     }
     let families = table.render(paint, "no families");
     format!("{}\n{fields}\n{families}", paint.strong(&title))
+}
+
+/// Nothing at all where there is nothing to say, so that the line is left out.
+fn listed(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+fn rejected(rejected: &[Rejected]) -> String {
+    listed(rejected.iter().map(|Rejected { reason, routes }| format!("{routes} {reason}")))
+}
+
+fn faults(faults: Faults) -> String {
+    let Faults { attribute_discard, treat_as_withdraw, session_reset } = faults;
+    let kinds = [
+        (attribute_discard, "attribute-discard"),
+        (treat_as_withdraw, "treat-as-withdraw"),
+        (session_reset, "session-reset"),
+    ];
+    let seen = kinds.into_iter().filter(|(count, _)| *count > 0);
+    listed(seen.map(|(count, what)| format!("{count} {what}")))
+}
+
+fn options(options: &BTreeMap<String, String>) -> String {
+    listed(options.iter().map(|(key, value)| format!("{key} {value}")))
 }
 
 fn kind(kind: NeighborKind) -> &'static str {
@@ -184,6 +215,9 @@ fn graceful_restart(restart: &GracefulRestart) -> String {
         GracefulRestartState::Helping => {
             format!("restarting: {stale} stale routes are kept, at most {restart_time} s")
         }
+        GracefulRestartState::LongLived => {
+            format!("long away: {stale} stale routes are kept as the last choice")
+        }
     }
 }
 
@@ -225,6 +259,11 @@ mod tests {
             flaps: 0,
             last_down_reason: None,
             bfd: None,
+            host_name: None,
+            software_version: None,
+            options: BTreeMap::new(),
+            rejected: Vec::new(),
+            faults: Faults::default(),
         }
     }
 
@@ -315,6 +354,28 @@ vpnv4          3         3    40      -  received
 rtc            2         2    40      -  received
 ";
         assert_eq!(neighbor(&node(), Width::Normal, Paint::Off), want);
+    }
+
+    #[test]
+    fn what_a_neighbor_is_told_and_refused_is_said() {
+        let key = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let rejected = |reason: &str, routes| Rejected { reason: reason.to_owned(), routes };
+        let router = Neighbor {
+            software_version: Some("FRRouting/10.3".to_owned()),
+            options: BTreeMap::from([key("local-as", "64600"), key("role", "peer")]),
+            rejected: vec![rejected("as-loop", 3), rejected("transit", 1)],
+            faults: Faults { treat_as_withdraw: 2, ..Faults::default() },
+            ..gateway()
+        };
+        let text = neighbor(&router, Width::Normal, Paint::Off);
+        for line in [
+            "  software           FRRouting/10.3\n",
+            "  not taken          3 as-loop, 1 transit\n",
+            "  malformed          2 treat-as-withdraw\n",
+            "  options            local-as 64600, role peer\n",
+        ] {
+            assert!(text.contains(line), "{line}{text}");
+        }
     }
 
     #[test]

@@ -281,7 +281,13 @@ impl Running {
         if before != State::Up {
             return End::No;
         }
-        tracing::info!(%peer, state = %session.state(), diag = %session.diag(), "bfd session down");
+        tracing::info!(
+            %peer,
+            state = %session.state(),
+            diag = %session.diag(),
+            remote_diag = session.remote().map(|remote| remote.diag.to_string()),
+            "bfd session down"
+        );
         let by_peer = session.remote().is_some_and(|remote| remote.state == State::AdminDown);
         let by_us = session.state() == State::AdminDown;
         if by_us || by_peer { End::ByOperator } else { End::Failure }

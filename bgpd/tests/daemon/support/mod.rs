@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bgp_peer::{Down, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, Writer, spawn};
+use bgp_peer::{Down, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, Security, Writer, spawn};
 use bgp_session::SessionConfig;
 use bgp_wire::capability::GracefulRestart;
 use bgp_wire::community::Community;
@@ -38,6 +39,7 @@ static NETWORKS: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Federation {
     dir: TempDir,
     net: [u8; 3],
+    more: String,
     daemons: BTreeMap<&'static str, Child>,
 }
 
@@ -48,14 +50,30 @@ impl Federation {
         Self::start_with("", &["public"])
     }
 
+    /// With more in the topology; `NET` stands for the first three octets of addresses, and `DIR` for a
+    /// folder of the test, in which these files are.
+    pub(crate) fn start_also(more: &str, files: &[(&str, &str)]) -> Self {
+        Self::start_whole("", &["public"], more, files)
+    }
+
     /// `nodes` is more about the nodes of `openstack`; `gateway` has these networks.
     pub(crate) fn start_with(nodes: &str, gateway: &[&str]) -> Self {
+        Self::start_whole(nodes, gateway, "", &[])
+    }
+
+    fn start_whole(nodes: &str, gateway: &[&str], more: &str, files: &[(&str, &str)]) -> Self {
         // Tests that run at the same time, in this process or others, shall not meet.
         let number = std::process::id() * 16 + NETWORKS.fetch_add(1, Ordering::SeqCst);
         let [_, high, middle, low] = number.to_be_bytes();
         let net = [127, 64 | (middle & 0x3f), low ^ high.rotate_left(4)];
         let dir = TempDir::new().unwrap();
-        let mut federation = Self { dir, net, daemons: BTreeMap::new() };
+        let mut federation = Self { dir, net, more: String::new(), daemons: BTreeMap::new() };
+        for (name, text) in files {
+            let path = federation.dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        federation.more = federation.filled(more);
         federation.write(nodes, gateway);
         for node in ["os", "k8s"] {
             let daemon = Command::new(env!("CARGO_BIN_EXE_arcus-bgpd"))
@@ -126,7 +144,24 @@ tunnel-addresses = ["{a}.{b}.{c}.65"]
 encapsulations = ["mpls-over-gre"]
 "#
         );
-        std::fs::write(self.file(), text).unwrap();
+        std::fs::write(self.file(), text + &self.more).unwrap();
+    }
+
+    /// Adds to the topology, without telling anybody.
+    pub(crate) fn append(&self, more: &str) {
+        let text = std::fs::read_to_string(self.file()).unwrap();
+        std::fs::write(self.file(), text + &self.filled(more)).unwrap();
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let [a, b, c] = self.net;
+        let dir = self.dir.path().display().to_string();
+        text.replace("NET", &format!("{a}.{b}.{c}")).replace("DIR", &dir)
+    }
+
+    /// What a control node has logged.
+    pub(crate) fn log(&self, node: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(node)).unwrap_or_default()
     }
 
     /// The last octet tells them apart: 1 and 2 are control nodes, 17 to 30 nodes of `openstack`, 33
@@ -194,16 +229,30 @@ encapsulations = ["mpls-over-gre"]
 
     /// `room` is how many events it holds before it stops reading.
     pub(crate) fn fake(&self, session: SessionConfig, last: u8, control: u8, room: usize) -> Fake {
+        self.secured(session, last, control, room, Security::OPEN)
+    }
+
+    pub(crate) fn secured(
+        &self,
+        session: SessionConfig,
+        last: u8,
+        control: u8,
+        room: usize,
+        security: Security,
+    ) -> Fake {
         let config = PeerConfig {
             mode: Mode::Active,
             port: PORT,
             local: Some(self.address(last).into()),
+            security,
             ..PeerConfig::new(session, IpAddr::from(self.address(control)))
         };
         let (sender, events) = mpsc::channel(room);
         let external = config.session.local_asn != config.session.peer_asn;
         Fake {
             as_path: if external { vec![config.session.local_asn] } else { Vec::new() },
+            local_pref: (!external).then_some(100),
+            med: None,
             address: self.address(last),
             peer: spawn(config, sender),
             events,
@@ -246,7 +295,10 @@ pub(crate) struct Told {
 pub(crate) struct Fake {
     pub(crate) peer: Peer,
     pub(crate) address: Ipv4Addr,
-    as_path: Vec<u32>,
+    /// Of what it says.
+    pub(crate) as_path: Vec<u32>,
+    pub(crate) local_pref: Option<u32>,
+    pub(crate) med: Option<u32>,
     events: mpsc::Receiver<PeerEvent>,
     writer: Option<Writer>,
     negotiated: Negotiated,
@@ -360,7 +412,8 @@ impl Fake {
             numbers => AsPath(vec![bgp_wire::as_path::Segment::Sequence(numbers.to_vec())]),
         };
         let attributes = PathAttributes {
-            local_pref: self.as_path.is_empty().then_some(100),
+            local_pref: self.local_pref,
+            med: self.med,
             as_path,
             communities,
             extended_communities: targets

@@ -1,18 +1,14 @@
-//! Two control nodes of two clouds, their nodes and a gateway: real daemons over loopback.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by it, also in its helpers")]
-
-mod support;
+//! Two control nodes of two clouds, their nodes and a gateway.
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::support::{Federation, PORT, eventually};
 use bgp_session::{DownReason, SessionConfig};
 use bgp_wire::community::Community;
 use bgp_wire::{AfiSafi, Label, NextHop, PathId, Route, RouteTarget, RtMembership, VpnV4};
 use socket2::{Domain, Socket, Type};
-use support::{Federation, PORT, eventually};
 
 const DB: &str = "10.1.1.1:1:10.0.100.4/32";
 const OTHER_DB: &str = "10.1.1.1:1:10.0.100.5/32";
@@ -198,7 +194,8 @@ async fn a_node_that_says_more_than_it_may_is_stopped_and_its_routes_go() {
     let third = "10.1.1.1:1:10.0.100.3/32";
     vm_node.says(third, 17, &[100]).await;
     let new = Label::mpls(17).unwrap();
-    let is_new = |fake: &support::Fake| fake.told.get(third).is_some_and(|told| told.label == new);
+    let is_new =
+        |fake: &crate::support::Fake| fake.told.get(third).is_some_and(|told| told.label == new);
     pod_node.until("it may go on talking", is_new).await;
     vm_node.says("10.1.1.1:1:10.0.100.4/32", 16, &[100]).await;
     vm_node.until("it is told why", |fake| !fake.downs.is_empty()).await;
