@@ -308,6 +308,46 @@ fn of_attributes_that_are_there_twice_the_first_counts() {
     assert_eq!(outcome(&octets, INTERNAL), Discarded(attribute(1), K::Duplicate));
 }
 
+/// RFC 4760 §3: beside MP_REACH the classic next hop is ignored, if it can be read at all.
+#[test]
+fn a_next_hop_that_no_route_needs_is_ignored() {
+    let zero = &[0x40, 3, 4, 0, 0, 0, 0][..];
+    assert_eq!(outcome(&update(&[], &[MP_REACH, ORIGIN, AS_PATH, zero], &[]), INTERNAL), Taken);
+    let short = &[0x40, 3, 3, 0, 0, 0][..];
+    assert_eq!(
+        outcome(&update(&[], &[MP_REACH, ORIGIN, AS_PATH, short], &[]), INTERNAL),
+        Withdrawn(attribute(3), K::Length(3))
+    );
+}
+
+/// RFC 4271 §6.3: a prefix that means nothing here is ignored, and the others are taken.
+#[test]
+fn prefixes_of_multicast_addresses_are_left_out() {
+    let attributes = [ORIGIN, AS_PATH, NEXT_HOP];
+    let nlri = [&[8, 224][..], NLRI, &[32, 239, 1, 1, 1]].concat();
+    let read = decode(&update(&[], &attributes, &nlri), EXTERNAL).expect("taken");
+    let Some((_, Routes::Ipv4(list))) = read.announced.first() else { panic!("IPv4") };
+    assert_eq!(
+        list.iter().map(|route| route.key.to_string()).collect::<Vec<_>>(),
+        ["192.0.2.0/24"]
+    );
+    let kinds: Vec<_> = read.faults.iter().map(|fault| (fault.part, fault.kind)).collect();
+    assert_eq!(kinds, [(Part::Nlri, K::Multicast), (Part::Nlri, K::Multicast)]);
+    let read = decode(&update(&[], &attributes, &[8, 224]), EXTERNAL).expect("taken");
+    assert_eq!((read.announced.len(), read.withdrawn.len()), (0, 0));
+
+    let reach = [
+        &[0x80, 14, 25, 0, 2, 1, 16, 0x20, 0x01, 0x0d, 0xb8][..],
+        &[0; 11],
+        &[1, 0, 0, 16, 0xff, 0x02],
+    ];
+    let read = decode(&update(&[], &[&reach.concat(), ORIGIN, AS_PATH], &[]), INTERNAL);
+    let read = read.expect("taken");
+    let Some((_, Routes::Ipv6(list))) = read.announced.first() else { panic!("IPv6") };
+    assert_eq!(list.iter().map(|route| route.key.to_string()).collect::<Vec<_>>(), ["::/0"]);
+    assert_eq!(read.faults.len(), 1);
+}
+
 #[test]
 fn multiprotocol_attributes_that_are_there_twice_reset() {
     let octets = update(&[], &[MP_REACH, ORIGIN, AS_PATH, MP_REACH], &[]);

@@ -24,8 +24,11 @@ use crate::read::{Fault, array, be_u16, fault_of, octet, take};
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) attributes: PathAttributes,
-    /// The classic attribute, and where it stands.
+    /// The classic attribute.
     pub(crate) next_hop: Option<Ipv4Addr>,
+    /// It is no address of a host: that counts only where the classic field has routes, since beside
+    /// MP_REACH the attribute is to be ignored (RFC 4760 §3).
+    pub(crate) next_hop_fault: Option<WireError>,
     pub(crate) reach: Option<(NextHop, Routes)>,
     pub(crate) unreach: Option<(AfiSafi, Withdrawals)>,
     /// There is an MP_REACH with routes in it, taken or not.
@@ -166,10 +169,12 @@ impl<'m> Reader<'m, '_> {
             }
             code::NEXT_HOP => {
                 let next_hop = Ipv4Addr::from(number(value)?);
-                if !NextHop::V4(next_hop).is_host() {
-                    return Err(Fault { at: value, kind: FaultKind::NextHopAddress });
-                }
                 self.found.next_hop = Some(next_hop);
+                if !NextHop::V4(next_hop).is_host() {
+                    let fault = Fault { at: value, kind: FaultKind::NextHopAddress };
+                    let fault = fault.locate(self.message, Part::Attribute(code));
+                    self.found.next_hop_fault = Some(fault);
+                }
             }
             code::MULTI_EXIT_DISC => attributes.med = Some(number(value)?),
             code::LOCAL_PREF => attributes.local_pref = Some(number(value)?),
