@@ -148,9 +148,11 @@ fn paths_out<'a>() -> Vec<Case<'a>> {
     cases
 }
 
-/// A path that this neighbor tells, and the one that a client is told, if any.
+/// A neighbor, a path that it tells, and the one that a client is told, if any.
+type Heard = (&'static str, &'static [u32], Option<&'static [u32]>);
+
 fn paths_in<'a>() -> Vec<Case<'a>> {
-    let all: [(&str, &[u32], Option<&[u32]>); 12] = [
+    let all: [Heard; 12] = [
         ("plain", &[PEER, 1], Some(&[PEER, 1])),
         ("plain", &[PEER, HOME], None),
         ("plain", &[1], None),
