@@ -34,14 +34,14 @@ use anyhow::{Context, anyhow, bail};
 use bfd::socket::Driver;
 use bgp_rib::{Output, Shard, ShardConfig};
 use clap::Parser;
-use daemon::signals::{Signal, Signals};
-use daemon::{Claim, Notifier, Supervisor, logging, metrics};
+use daemon::{Alive, Claim, Supervisor, live, logging, metrics};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
 use crate::args::Args;
 use crate::control::{Command, Control, Inboxes, Outboxes};
+use crate::deliver::Room;
 use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
 use crate::listening::Listening;
@@ -121,7 +121,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if running.decision().track_next_hops {
         supervisor.spawn("next-hops", next_hops::watch(next_hops.clone(), ways));
     }
-    let outboxes = Outboxes { sessions, shards: Arc::clone(&shards), removed, paths, next_hops };
+    let room = Room::new(shards.len());
+    let outboxes =
+        Outboxes { sessions, shards: Arc::clone(&shards), room, removed, paths, next_hops };
     let control = Control::new(running, listening, outboxes);
     let inboxes = Inboxes {
         commands: command_inbox,
@@ -139,42 +141,20 @@ async fn run(args: Args) -> anyhow::Result<()> {
     supervisor.spawn("http", daemon::http::serve(api_listeners, router, shutdown));
     info!(%node, %listen, asn = identity.asn, shards = identity.shards, "running");
 
-    let outcome = serve(&commands, &mut supervisor).await;
-    drop(commands);
+    let outcome = live(&ControlTask(commands), &mut supervisor).await;
     supervisor.stop(GRACE).await;
     outcome
 }
 
-/// Signals, the watchdog, and the rule that a part which ends unexpectedly ends the daemon.
-async fn serve(
-    commands: &mpsc::Sender<Command>,
-    supervisor: &mut Supervisor,
-) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
-    let notifier = Notifier::from_env();
-    let mut watchdog = notifier.watchdog();
-    notifier.ready("running");
-    let outcome = loop {
-        tokio::select! {
-            () = watchdog.due() => notifier.alive(),
-            signal = signals.next() => match signal {
-                Signal::Reload => {
-                    notifier.reloading();
-                    let (reply, answer) = oneshot::channel();
-                    commands.send(Command::Reload(reply)).await?;
-                    let status = match answer.await? {
-                        Ok(_) => "reloaded".to_owned(),
-                        Err(error) => format!("the topology was refused: {error}"),
-                    };
-                    notifier.ready(&status);
-                }
-                Signal::Shutdown => break Ok(()),
-            },
-            ended = supervisor.unexpected_end() => break Err(ended.into()),
-        }
-    };
-    notifier.stopping();
-    outcome
+/// The control task, as far as signals reach it.
+struct ControlTask(mpsc::Sender<Command>);
+
+impl Alive for ControlTask {
+    async fn reload(&self) -> anyhow::Result<Result<(), String>> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Command::Reload(reply)).await?;
+        Ok(answer.await?.map(drop))
+    }
 }
 
 /// On a thread of its own: whatever else the daemon does, packets go out in time. Ends after the control

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arcus_api::v1::{Reloaded, TopologyStatus};
-use arcus_config::{Change, Cloud, Decision, PeerSpec, Topology};
+use arcus_config::{Change, Cloud, Decision, PeerSpec, Remote, Topology};
 use bgp_peer::PeerConfig;
 use bgp_rib::DecisionOptions;
 
@@ -123,11 +123,9 @@ impl Running {
         self.topology.control_node(&self.node).map(|(cloud, _)| cloud)
     }
 
-    /// Whether nodes may connect to this control node.
+    /// Whether peers that have no entry of their own may connect to this control node.
     pub(crate) fn has_nodes(&self) -> bool {
-        self.topology
-            .control_node(&self.node)
-            .is_some_and(|(cloud, _)| !cloud.nodes.prefixes.is_empty())
+        self.others.peers.iter().any(|peer| matches!(peer.remote, Remote::Prefixes(_)))
     }
 
     /// Reads the file again and makes it the running one.

@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn every_key_is_in_the_reference() {
+        let reference = include_str!("../../docs/topology.md");
+        let missing: Vec<&&str> = PeerOptions::KEYS
+            .iter()
+            .filter(|key| !reference.contains(&format!("| `{key}`")))
+            .filter(|key| !reference.contains(&format!("`, `{key}`")))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
     fn a_change_has_its_cost() {
         let old = PeerOptions { max_prefixes: Some(5), ..PeerOptions::default() };
         let new = PeerOptions { transit: Some(true), ..PeerOptions::default() };

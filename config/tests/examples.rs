@@ -24,7 +24,7 @@ fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
 
 #[test]
 fn every_example_is_right() {
-    for name in ["minimal.toml", "leonardo.toml", "split/federation.toml"] {
+    for name in ["minimal.toml", "leonardo.toml", "split/federation.toml", "routers.toml"] {
         assert!(!example(name).networks.is_empty(), "{name}");
     }
 }

@@ -6,12 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use arcus_vrouter_agent::agent::{self, Settings};
 use arcus_vrouter_agent::args::Args;
-use arcus_vrouter_agent::http::Api;
 use arcus_vrouter_agent::node::Node;
 use arcus_vrouter_agent::{running, uplink};
 use clap::Parser;
-use daemon::signals::{Signal, Signals};
-use daemon::{Claim, Notifier, Supervisor, logging};
+use daemon::{Claim, Supervisor, live, logging};
 use dataplane_ebpf::{EbpfPlane, Options};
 use tracing::{error, info};
 
@@ -65,40 +63,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     let mut supervisor = Supervisor::new();
     let api = agent::start(settings, plane, &mut supervisor).await?;
-    let outcome = serve(&api, &mut supervisor).await;
+    let outcome = live(&api, &mut supervisor).await;
     supervisor.stop(GRACE).await;
-    outcome
-}
-
-/// Signals, the watchdog, and the rule that a part which ends unexpectedly ends the daemon.
-async fn serve(api: &Api, supervisor: &mut Supervisor) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
-    let notifier = Notifier::from_env();
-    let mut watchdog = notifier.watchdog();
-    notifier.ready("running");
-    let outcome = loop {
-        tokio::select! {
-            () = watchdog.due() => {
-                if api.has_pulse().await {
-                    notifier.alive();
-                } else {
-                    error!("the owner task does not answer");
-                }
-            }
-            signal = signals.next() => match signal {
-                Signal::Reload => {
-                    notifier.reloading();
-                    let status = match api.reload().await {
-                        Ok(_) => "reloaded".to_owned(),
-                        Err(error) => format!("the topology was refused: {error}"),
-                    };
-                    notifier.ready(&status);
-                }
-                Signal::Shutdown => break Ok(()),
-            },
-            ended = supervisor.unexpected_end() => break Err(ended.into()),
-        }
-    };
-    notifier.stopping();
     outcome
 }

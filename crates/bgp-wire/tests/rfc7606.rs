@@ -186,6 +186,7 @@ fn each_attribute_has_its_reaction() {
         ("RFC 9234 §5 of 3 octets", &[0xc0, 35, 3, 0, 0, 0], withdrawn(35, K::Length(3))),
         ("RFC 7311 §3.4 AIGP", &[0x80, 26, 11, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1], (Taken, Taken)),
         ("RFC 7311 §3.2 no AIGP TLV", &[0x80, 26, 4, 9, 0, 4, 7], (Taken, Taken)),
+        ("§4 no AIGP", &[0x80, 26, 0], discarded(26, K::Length(0))),
         ("RFC 7311 §3.2 as transitive", &[0xc0, 26, 0], discarded(26, K::Flags(0xc0))),
         (
             "RFC 7311 §3.2 a metric of 4 octets",
@@ -589,6 +590,19 @@ fn unknown_attributes_are_passed_on_if_transitive_and_marked_partial() {
     let got: Vec<_> =
         read.attributes.others.iter().map(|a| (a.flags, a.code, a.value.len())).collect();
     assert_eq!(got, [(0xc0, 22, 5), (0xe0, 99, 1)]);
+}
+
+/// RFC 8092 §3.
+#[test]
+fn large_communities_that_are_there_twice_are_taken_off() {
+    let one = [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+    let two = [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2];
+    let attribute = [&[0xc0, 32, 36][..], &one, &two, &one].concat();
+    let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &attribute], NLRI);
+    let read = decode(&octets, INTERNAL).expect("taken");
+    let texts = read.attributes.large_communities.iter().map(ToString::to_string);
+    assert_eq!(texts.collect::<Vec<_>>(), ["1:2:3", "1:2:2"]);
+    assert_eq!(read.faults, []);
 }
 
 /// RFC 6793 §4.2.3, and §6 for what is malformed.

@@ -4,12 +4,20 @@
 //! Knows no BGP and no data plane. A daemon's `main` puts the parts together:
 //!
 //! ```no_run
-//! use daemon::{Claim, Notifier, Supervisor, http, logging, metrics, signals::{Signal, Signals}};
+//! use daemon::{Alive, Claim, Supervisor, http, live, logging, metrics};
+//!
+//! struct Topology;
+//!
+//! impl Alive for Topology {
+//!     async fn reload(&self) -> anyhow::Result<Result<(), String>> {
+//!         Ok(Err("there is none".to_owned()))
+//!     }
+//! }
 //!
 //! # async fn run() -> anyhow::Result<()> {
 //! logging::init(logging::Format::Auto)?;
 //! let claim = Claim::take("/run/arcus".as_ref(), "os-ctl-1")?;
-//! let (mut registry, mut signals) = (metrics::registry("arcus-bgpd"), Signals::new()?);
+//! let mut registry = metrics::registry("arcus-bgpd");
 //! // .. register metrics, then freeze them:
 //! let routes = axum::Router::new().merge(metrics::router(registry));
 //! let listeners = http::Listeners::bind(claim.socket(), None).await?;
@@ -18,20 +26,7 @@
 //! let shutdown = supervisor.shutdown();
 //! supervisor.spawn("http", http::serve(listeners, routes, shutdown.clone()));
 //!
-//! let notifier = Notifier::from_env();
-//! notifier.ready("2 neighbors");
-//! let mut watchdog = notifier.watchdog();
-//! let outcome = loop {
-//!     tokio::select! {
-//!         () = watchdog.due() => notifier.alive(),
-//!         signal = signals.next() => match signal {
-//!             Signal::Reload => { notifier.reloading(); /* .. */ notifier.ready("reloaded") }
-//!             Signal::Shutdown => break Ok(()),
-//!         },
-//!         ended = supervisor.unexpected_end() => break Err(ended),
-//!     }
-//! };
-//! notifier.stopping();
+//! let outcome = live(&Topology, &mut supervisor).await;
 //! supervisor.stop(std::time::Duration::from_secs(5)).await;
 //! outcome?;
 //! # Ok(()) }
@@ -43,11 +38,13 @@ pub mod metrics;
 pub mod signals;
 
 mod claim;
+mod life;
 mod supervisor;
 mod systemd;
 mod version;
 
 pub use claim::{Claim, ClaimError};
+pub use life::{Alive, live};
 pub use supervisor::{Ended, Supervisor};
 pub use systemd::{Notifier, Watchdog};
 pub use version::version;

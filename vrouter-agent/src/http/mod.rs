@@ -100,14 +100,6 @@ impl Api {
         answer.await.map_err(|_| stopping())?.map_err(ApiError::refused)
     }
 
-    /// Whether the owner still takes its work up: for the watchdog. Waits for its turn.
-    pub async fn has_pulse(&self) -> bool {
-        let (reply, answer) = oneshot::channel();
-        let look = Request::Look(Box::new(move |owner| drop(reply.send(Owner::status(owner)))));
-        let turn = async { self.owner.send(look).await.is_ok() && answer.await.is_ok() };
-        tokio::time::timeout(PULSE, turn).await.unwrap_or(false)
-    }
-
     /// Asks for something about ports.
     pub(crate) async fn ask(
         &self,
@@ -167,6 +159,20 @@ fn stopping() -> ApiError {
 
 async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
     api.look(Owner::status).await.map(Json)
+}
+
+impl daemon::Alive for Api {
+    async fn reload(&self) -> anyhow::Result<Result<(), String>> {
+        Ok(Self::reload(self).await.map(drop).map_err(|error| error.to_string()))
+    }
+
+    /// Whether the owner still takes its work up: for the watchdog. Waits for its turn.
+    async fn has_pulse(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let look = Request::Look(Box::new(move |owner| drop(reply.send(Owner::status(owner)))));
+        let turn = async { self.owner.send(look).await.is_ok() && answer.await.is_ok() };
+        tokio::time::timeout(PULSE, turn).await.unwrap_or(false)
+    }
 }
 
 async fn reload(State(api): State<Api>) -> Result<Json<Reloaded>, ApiError> {

@@ -1,5 +1,6 @@
 //! Path attributes on the wire, read; every fault gets the reaction of RFC 7606.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
@@ -199,8 +200,8 @@ impl<'m> Reader<'m, '_> {
                 attributes.extended_communities = communities.collect();
             }
             code::LARGE_COMMUNITIES => {
-                attributes.large_communities =
-                    tuples(value)?.iter().map(LargeCommunity::from_octets).collect();
+                let communities = tuples(value)?.iter().map(LargeCommunity::from_octets);
+                attributes.large_communities = without_repetitions(communities);
             }
             // RFC 6793 §4.1, §6: between speakers of four octets they mean nothing.
             code::AS4_PATH | code::AS4_AGGREGATOR if self.width == AsWidth::Four => {}
@@ -359,6 +360,16 @@ impl<'m> Reader<'m, '_> {
         }
         attributes.others.sort_by_key(|attribute| attribute.code);
     }
+}
+
+/// What is there twice is silently taken off (RFC 8092 §3).
+fn without_repetitions(communities: impl Iterator<Item = LargeCommunity>) -> Vec<LargeCommunity> {
+    let mut communities: Vec<_> = communities.collect();
+    if communities.len() > 1 {
+        let mut seen = BTreeSet::new();
+        communities.retain(|community| seen.insert(*community));
+    }
+    communities
 }
 
 fn wrong_length(value: &[u8]) -> Fault<'_> {
