@@ -43,6 +43,17 @@ pub(crate) struct UpdateGroup {
     pub(crate) many: bool,
 }
 
+/// Whether routes of the family are told the peer with our address as their next hop.
+pub(crate) fn puts_ours(view: &PeerView, family: AfiSafi) -> bool {
+    let fits = match family {
+        AfiSafi::IPV4_UNICAST => view.local_address.is_ipv4(),
+        AfiSafi::IPV6_UNICAST => view.local_address.is_ipv6(),
+        _ => false,
+    };
+    let to_outside = view.unicast_next_hop == UnicastNextHop::OurselvesToExternal;
+    fits && (view.policy.next_hop_self || view.kind.is_external() && to_outside)
+}
+
 /// Of the speaker itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ourselves {
@@ -54,21 +65,12 @@ impl UpdateGroup {
     /// The group of a peer in one family.
     pub(crate) fn of(view: &PeerView, family: AfiSafi) -> Self {
         let memberships = family == AfiSafi::RTC;
+        let ours = memberships || puts_ours(view, family);
         let manner = match view.kind {
             PeerKind::External { asn } => Manner::Outside(Outside::of(view, family, asn)),
             PeerKind::Client if memberships => Manner::MembershipsToClient,
             PeerKind::Client | PeerKind::NonClient => Manner::Inside,
         };
-        let fits = match family {
-            AfiSafi::IPV4_UNICAST => view.local_address.is_ipv4(),
-            AfiSafi::IPV6_UNICAST => view.local_address.is_ipv6(),
-            _ => false,
-        };
-        let ours = memberships
-            || fits
-                && (view.policy.next_hop_self
-                    || view.kind.is_external()
-                        && view.unicast_next_hop == UnicastNextHop::OurselvesToExternal);
         Self {
             form: update::Form::of(&view.negotiated, family),
             manner,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use bgp_wire::attrs::code::AIGP;
 use bgp_wire::capability::Role;
-use bgp_wire::{AfiSafi, NextHop, PathAttributes, RouteTarget};
+use bgp_wire::{Afi, AfiSafi, NextHop, PathAttributes, RouteTarget};
 
 use crate::bucket::{Bucket, Source};
 use crate::decision::UNREACHABLE;
+use crate::group::puts_ours;
 use crate::peer::{PeerIx, PeerKind, PeerView};
 use crate::shard::ShardConfig;
 
@@ -256,10 +257,24 @@ pub(crate) fn permits(peer: &PeerView, mut targets: impl Iterator<Item = RouteTa
         .is_none_or(|permitted| targets.any(|target| permitted.contains(&target)))
 }
 
+/// Whether this is a next hop of IPv6 for routes of IPv4.
+pub(crate) fn is_mixed(family: AfiSafi, next_hop: NextHop) -> bool {
+    let is_v6 = matches!(next_hop, NextHop::V6(_) | NextHop::V6WithLinkLocal(..));
+    is_v6 && family.afi == Afi::IPV4 && family != AfiSafi::RTC
+}
+
+/// Whether the peer can be told IPv4 routes with an IPv6 next hop (RFC 8950 §4).
+fn takes_mixed(view: &PeerView, family: AfiSafi) -> bool {
+    view.negotiated.extended_next_hop.contains(&(family, Afi::IPV6)) || puts_ours(view, family)
+}
+
 /// Whether routes of `bucket` may go to the peer at all, interest left out: split horizon, the rules
 /// of reflection (RFC 4456 §6), AS loops, well-known communities (RFC 1997, RFC 9494 §4.3).
 pub(crate) fn may_go(config: &ShardConfig, bucket: &Bucket, to: PeerIx, view: &PeerView) -> bool {
     if bucket.peer == to || bucket.no_advertise || bucket.rank.cost() == UNREACHABLE {
+        return false;
+    }
+    if bucket.mixed.is_some_and(|family| !takes_mixed(view, family)) {
         return false;
     }
     match view.kind {

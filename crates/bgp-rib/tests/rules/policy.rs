@@ -8,7 +8,10 @@ use bgp_rib::{Answer, Input, Mark, Output, PeerIx, PeerKind, PeerPolicy, PeerVie
 use bgp_wire::as_path::Segment;
 use bgp_wire::capability::Role;
 use bgp_wire::community::Community;
-use bgp_wire::{AfiSafi, AsPath, Ipv4Unicast, PathAttributes, VpnV4};
+use bgp_wire::{
+    Afi, AfiSafi, AsPath, Family as _, Ipv4Unicast, NextHop, PathAttributes, PathId, Route, Update,
+    VpnV4,
+};
 
 use crate::support::*;
 
@@ -163,4 +166,31 @@ fn an_answer_is_between_its_marks_and_what_the_peer_does_not_repeat_goes() {
     assert_eq!(flush(&mut shard).by(AGENT), [""; 0], "nothing has changed yet");
     shard.handle(Input::RefreshMark { peer: OTHER, family, begin: false });
     assert_eq!(flush(&mut shard).by(AGENT), ["-vpnv4"], "both others, in one message");
+}
+
+#[test]
+fn a_next_hop_of_the_other_family_goes_to_those_that_can_take_it() {
+    let mut shard = shard();
+    let mut able = view(AGENT, PeerKind::Client);
+    able.negotiated.extended_next_hop = vec![(AfiSafi::VPNV4, Afi::IPV6)];
+    up(&mut shard, AGENT, able);
+    let unable = view(OTHER, PeerKind::Client);
+    up(&mut shard, OTHER, PeerView { router_id: [10, 0, 0, 77].into(), ..unable });
+    let third = PeerIx(9);
+    up(&mut shard, third, view(third, PeerKind::Client));
+    let by = |next_hop: &str| Update {
+        announced: vec![(
+            NextHop::V6(next_hop.parse().unwrap()),
+            VpnV4::into_routes(vec![Route { path_id: PathId(0), key: vpn(1), data: label(16) }]),
+        )],
+        attributes: Arc::new(with_target(1)),
+        ..update()
+    };
+    shard.handle(Input::Updates { peer: third, updates: vec![by("2001:db8::1")] });
+    let heard = flush(&mut shard);
+    assert_eq!((heard.by(AGENT), heard.by(OTHER)), (vec!["+vpnv4".to_owned()], vec![]));
+    announce::<VpnV4>(&mut shard, third, with_target(1), vpn(1), label(16));
+    assert_eq!(flush(&mut shard).by(OTHER), ["+vpnv4"]);
+    shard.handle(Input::Updates { peer: third, updates: vec![by("2001:db8::2")] });
+    assert_eq!(flush(&mut shard).by(OTHER), ["-vpnv4"], "it must not keep the older one");
 }
