@@ -54,7 +54,6 @@ FUZZ ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 fuzz: ## fuzz every decoder and whole sessions, with a nightly compiler; FUZZ_SECONDS=60 FUZZ=nlri_evpn
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	cargo +nightly fuzz build --fuzz-dir fuzz
 	@for target in $(FUZZ); do \
 	  mkdir -p fuzz/target/found/$$target; \
 	  cargo +nightly fuzz run --fuzz-dir fuzz $$target fuzz/target/found/$$target fuzz/corpus/$$target -- \
@@ -102,10 +101,11 @@ bench-against: setup ## what is here beside another COMMIT of it, in turn: which
 	cargo build --release -p arcus-bgpd -p arcus-bench
 	target/release/arcus-bench run --before target/before-build/release/arcus-bgpd --json target/bench-against.json $(BENCH)
 
-# No times: exact counts, checked content, and costs far beyond any aim.
+# No times: exact counts, checked content, costs far beyond any aim, and what an idle session takes.
 bench-smoke: setup ## the benchmark, small and once: fails on wrong counts and content, and on gross cost
 	cargo build --release -p arcus-bgpd -p arcus-bench
 	target/release/arcus-bench run --runs 1 --scale 0.05 --within 3 --json target/bench-smoke.json --only $(SMOKE)
+	target/release/arcus-bench run --runs 1 --full --within 3 --only idle
 
 # With frame pointers, so that perf sees who called whom; in a directory of its own, since all is built anew.
 flame: setup ## where the time goes: docs/flame.svg from perf, over the load of vpnv4-1m

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use crate::convergence::{Convergence, Standing};
-use crate::deliver::{Refreshing, SessionEvent, ToShards};
+use crate::deliver::{Refreshing, Room, SessionEvent, ToShards};
 use crate::lanes::Lanes;
 use crate::listening::Listening;
 use crate::neighbor::NeighborState;
@@ -55,6 +55,7 @@ pub(crate) struct Inboxes {
 pub(crate) struct Outboxes {
     pub(crate) sessions: mpsc::Sender<SessionEvent>,
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
+    pub(crate) room: Room,
     pub(crate) removed: mpsc::Sender<PeerIx>,
     pub(crate) paths: Paths,
     pub(crate) next_hops: NextHops,
@@ -168,6 +169,7 @@ impl Control {
             identity,
             terms: newest,
             shards: Arc::clone(&self.outboxes.shards),
+            room: self.outboxes.room.clone(),
             control: self.outboxes.sessions.clone(),
             map: ShardMap::new(identity.shards),
             retained: None,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Retained, Writer};
 use bgp_rib::{Input, PeerIx, ShardMap};
 use bgp_session::DownReason;
-use bgp_wire::{AfiSafi, RouteRefresh, Update};
-use tokio::sync::{mpsc, watch};
+use bgp_wire::{AfiSafi, RouteRefresh, Update, Withdrawals};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::peering::{Identity, Terms, view};
 use crate::shard_thread::ShardInput;
@@ -36,6 +36,33 @@ pub(crate) enum SessionEventKind {
     Down(Down),
 }
 
+/// Routes and messages that may wait for a shard: what it does in some tens of milliseconds, so that
+/// memory holds tables and not what is on its way into them.
+const ROOM: u32 = 64 * 1024;
+
+/// The room before each shard.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<[Arc<Semaphore>]>);
+
+impl Room {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| Arc::new(Semaphore::new(ROOM as usize))).collect())
+    }
+
+    /// Waits for room for `updates`, which they have until the permit is dropped. `None` never comes,
+    /// unless the shard does not exist.
+    async fn take(&self, shard: usize, updates: &[Update]) -> Option<OwnedSemaphorePermit> {
+        let room = Arc::clone(self.0.get(shard)?);
+        let routes = updates.iter().map(|update| {
+            let announced: usize = update.announced.iter().map(|(_, routes)| routes.len()).sum();
+            let withdrawn: usize = update.withdrawn.iter().map(Withdrawals::len).sum();
+            1 + announced + withdrawn
+        });
+        let weight = u32::try_from(routes.sum::<usize>()).unwrap_or(ROOM).min(ROOM);
+        room.acquire_many_owned(weight).await.ok()
+    }
+}
+
 /// Where the events of one peer go.
 pub(crate) struct ToShards {
     pub(crate) peer: PeerIx,
@@ -43,6 +70,7 @@ pub(crate) struct ToShards {
     /// The entry of the topology; the newest counts when a session comes up.
     pub(crate) terms: watch::Receiver<Terms>,
     pub(crate) shards: Arc<[mpsc::Sender<ShardInput>]>,
+    pub(crate) room: Room,
     pub(crate) control: mpsc::Sender<SessionEvent>,
     pub(crate) map: ShardMap,
     /// Kept from the session before.
@@ -156,10 +184,9 @@ impl ToShards {
     }
 
     async fn updates(&mut self, updates: Vec<Update>) -> Result<(), Gone> {
-        let peer = self.peer;
         let ends: Vec<_> = updates.iter().filter_map(|update| update.end_of_rib).collect();
         if self.shards.len() == 1 {
-            self.send(0, Input::Updates { peer, updates }).await?;
+            self.send_updates(0, updates).await?;
         } else {
             let mut parts: Vec<Vec<Update>> = vec![Vec::new(); self.shards.len()];
             for update in updates {
@@ -171,7 +198,7 @@ impl ToShards {
             }
             for (shard, updates) in parts.into_iter().enumerate() {
                 if !updates.is_empty() {
-                    self.send(shard, Input::Updates { peer, updates }).await?;
+                    self.send_updates(shard, updates).await?;
                 }
             }
         }
@@ -218,6 +245,14 @@ impl ToShards {
         }
     }
 
+    /// Waits until the shard has worked off enough of what it has.
+    async fn send_updates(&self, shard: usize, updates: Vec<Update>) -> Result<(), Gone> {
+        let peer = self.peer;
+        let Some(inbox) = self.shards.get(shard) else { return Ok(()) };
+        let room = self.room.take(shard, &updates).await.ok_or(Gone)?;
+        inbox.send(ShardInput::Updates { peer, updates, room }).await.map_err(|_| Gone)
+    }
+
     async fn all(&self, input: impl Fn() -> Input) -> Result<(), Gone> {
         for shard in 0..self.shards.len() {
             self.send(shard, input()).await?;
@@ -260,6 +295,7 @@ mod tests {
             identity,
             terms: newest,
             shards: Arc::new([shard]),
+            room: Room::new(1),
             control,
             map: ShardMap::new(1),
             retained: None,

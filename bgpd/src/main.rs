@@ -41,6 +41,7 @@ use tracing::{error, info};
 
 use crate::args::Args;
 use crate::control::{Command, Control, Inboxes, Outboxes};
+use crate::deliver::Room;
 use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
 use crate::listening::Listening;
@@ -120,7 +121,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
     if running.decision().track_next_hops {
         supervisor.spawn("next-hops", next_hops::watch(next_hops.clone(), ways));
     }
-    let outboxes = Outboxes { sessions, shards: Arc::clone(&shards), removed, paths, next_hops };
+    let room = Room::new(shards.len());
+    let outboxes =
+        Outboxes { sessions, shards: Arc::clone(&shards), room, removed, paths, next_hops };
     let control = Control::new(running, listening, outboxes);
     let inboxes = Inboxes {
         commands: command_inbox,

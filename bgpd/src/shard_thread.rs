@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use bgp_peer::{Push, PushError, Writer};
 use bgp_rib::{Answer, Batch, Full, Input, Mark, Output, PeerIx, PeerView, Query, Shard, Sink};
-use bgp_wire::{AfiSafi, RouteRefresh};
+use bgp_wire::{AfiSafi, RouteRefresh, Update};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::gauges::ShardGauges;
 use crate::journal::Journal;
@@ -38,6 +38,12 @@ const EVENTS_RETRY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) enum ShardInput {
     Rib(Input),
+    /// [`Input::Updates`], and the room that they take until they are worked off.
+    Updates {
+        peer: PeerIx,
+        updates: Vec<Update>,
+        room: OwnedSemaphorePermit,
+    },
     /// A session is up, and this is its queue.
     Up {
         peer: PeerIx,
@@ -114,8 +120,13 @@ impl ShardThread {
     }
 
     fn handle(&mut self, input: ShardInput, writers: &mut Writers) -> anyhow::Result<()> {
+        let mut taken = None;
         let input = match input {
             ShardInput::Rib(input) => input,
+            ShardInput::Updates { peer, updates, room } => {
+                taken = Some(room);
+                Input::Updates { peer, updates }
+            }
             ShardInput::Up { peer, session, view, writer } => {
                 writers.add(peer, session, writer);
                 Input::PeerUp { peer, view }
@@ -145,6 +156,7 @@ impl ShardThread {
             journal.record(&input)?;
         }
         self.shard.handle(input);
+        drop(taken);
         Ok(())
     }
 

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bgp_rib::PeerIx;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Control;
 use crate::paths::{PathLost, wanted};
-use crate::timers::Timer;
 
 /// How soon a session is told again that its path is lost, when it was too busy to hear it.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -42,8 +41,9 @@ impl Control {
         }
         // Its BGP may just restart, and its BFD with it; what it forwards may not have noticed.
         if lost.is_independent && entry.session.is_none() && !entry.stale.is_empty() {
-            info!(peer = %entry.address, "routes kept over a restart go, the path is lost");
-            self.timers.set(Instant::now(), lost.peer, entry.epoch, Timer::Stale);
+            // Nor are they the last choice of anybody (RFC 9494).
+            entry.long_lived.clear();
+            self.restart_is_over(lost.peer, Instant::now());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sessions in network namespaces: paths that are cut, routers between, FRR on the other side.
+//! Sessions in network namespaces: paths that are cut, routers between, FRR and BIRD on the other side.
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use bfd::socket::{Handle, Hops, PathConfig, Speaker, Status};
 use bfd::{Diag, Role, State, Timing};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use testbed::{Bed, Fabric, FrrRouter, Namespace, Signal};
+use testbed::{Bed, Fabric, FrrRouter, Namespace, Signal, UPLINK};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -307,4 +307,57 @@ async fn a_passive_session_waits_for_frr_over_ipv6_link_local_addresses() -> Res
     frr_says(&bed, &frr, &[("status", "up".into())]).await?;
     ensure!(here.status().failures == 0);
     Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn bird_and_we_agree_and_miss_each_other() -> Result<()> {
+    let bed = Bed::new("arcus-bfd")?;
+    let fabric = bed.fabric().await?;
+    let one = Inside::start(&fabric.node(&bed, "one", ONE).await?)?;
+    let other = fabric.node(&bed, "other", OTHER).await?;
+    let (file, socket) = (bed.run_dir().join("bird.conf"), bed.run_dir().join("bird.ctl"));
+    let (file, socket) = (file.display().to_string(), socket.display().to_string());
+    let timing = "{ min rx interval 100 ms; min tx interval 200 ms; multiplier 4; }";
+    std::fs::write(
+        &file,
+        format!(
+            "router id {OTHER};\nprotocol device {{}}\nprotocol bfd {{\n interface \"*\" {timing};\n \
+             multihop {timing};\n neighbor {ONE} dev \"{UPLINK}\" local {OTHER};\n \
+             neighbor {ONE} local {OTHER} multihop on;\n}}\n"
+        ),
+    )?;
+    let mut bird =
+        bed.start(&other, "bird", "/usr/sbin/bird", ["-f", "-c", &file, "-s", &socket])?;
+    for hops in [Hops::Single, Hops::Multi] {
+        let here = one.speaker.start(PathConfig { hops, ..path(ONE, OTHER, 150)? });
+        let theirs = Duration::from_millis(800);
+        until(&bed, &here, "agreed", |status| {
+            let ours = status.transmit_interval == Duration::from_millis(150);
+            status.state == State::Up && ours && status.detection_time == Some(theirs)
+        })
+        .await?;
+        bed.wait_for("BIRD agrees", SOON, async || {
+            let table = other.run(&["birdc", "-s", &socket, "show bfd sessions"]).await?;
+            // Address, interface, state, since, interval and detection time in seconds.
+            let agreed = table.lines().any(|line| {
+                let words: Vec<_> = line.split_whitespace().collect();
+                words.first() == Some(&"10.0.0.1")
+                    && words.get(2) == Some(&"Up")
+                    && words.ends_with(&["0.200", "0.450"])
+            });
+            ensure!(agreed, "{table}");
+            Ok(())
+        })
+        .await?;
+        bird.signal(Signal::STOP)?;
+        let start = Instant::now();
+        let status = until(&bed, &here, "missed", |status| status.state != State::Up).await?;
+        ensure!(status.diag == Diag::DETECTION_TIME_EXPIRED, "{status:?}");
+        ensure!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        bird.signal(Signal::CONT)?;
+        until(&bed, &here, "up again", |status| status.state == State::Up).await?;
+    }
+    bird.kill().await?;
+    one.stop()
 }

@@ -13,9 +13,10 @@ use proptest::prelude::*;
 use socket2::SockRef;
 use support::{HIGH, LOW, batch, config, encode, end_of_rib, keepalive, open, session, soon};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ enum Act {
     Close(How),
     /// The other side connects a second time and leaves the first as it is.
     Second,
+    /// The other side takes a connection of the peer, if there is one.
+    Accept,
     Command(u8),
     /// Something for the other side to read, which it never does.
     Push(u8),
@@ -76,6 +79,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(message, at, with, cut)| Act::Nearly { message, at, with, cut }),
         2 => how.prop_map(Act::Close),
         1 => Just(Act::Second),
+        2 => Just(Act::Accept),
         2 => any::<u8>().prop_map(Act::Command),
         2 => any::<u8>().prop_map(Act::Push),
         4 => Just(Act::Wait),
@@ -101,6 +105,8 @@ async fn watch(mut events: mpsc::Receiver<PeerEvent>, writers: mpsc::Sender<Writ
 struct World {
     listener: Listener,
     port: u16,
+    /// Where the peer connects to, if it does.
+    other: TcpListener,
     peer: Peer,
     hands: Vec<TcpStream>,
     writers: mpsc::Receiver<Writer>,
@@ -109,15 +115,17 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    async fn new(mode: Mode) -> Self {
         let (listener, port) = support::listen();
+        let other = TcpListener::bind((support::LOOPBACK, 0)).await.unwrap();
         let (sender, events) = mpsc::channel(4);
         let (up, writers) = mpsc::channel(64);
-        let mut config = config(LOW, 0, Mode::Passive);
+        let mut config = config(LOW, other.local_addr().unwrap().port(), mode);
+        config.connect_retry = Some(Duration::from_millis(2));
         std::sync::Arc::make_mut(&mut config.session).enhanced_route_refresh = true;
         let peer = spawn(config, sender);
         let watching = tokio::spawn(watch(events, up));
-        Self { listener, port, peer, hands: Vec::new(), writers, writer: None, watching }
+        Self { listener, port, other, peer, hands: Vec::new(), writers, writer: None, watching }
     }
 
     async fn connect(&mut self) {
@@ -165,6 +173,10 @@ impl World {
                 self.connect().await;
             }
             Act::Second => self.connect().await,
+            Act::Accept => {
+                let accepted = timeout(Duration::from_millis(5), self.other.accept()).await;
+                self.hands.extend(accepted.ok().map(|accepted| accepted.unwrap().0));
+            }
             Act::Command(which) => self.command(which),
             Act::Push(which) => self.push(which),
             Act::Wait => {
@@ -183,7 +195,7 @@ impl World {
             2 => peer.cease(Cease::OutOfResources, "", Then::StayDown),
             3 => peer.path_down(),
             4 => peer.refresh(AfiSafi::VPNV4),
-            5 => peer.reconfigure(config(LOW, 0, Mode::Passive)),
+            5 => peer.reconfigure(config(LOW, self.port, Mode::Both)),
             _ => peer.start(),
         }
         .is_ok();
@@ -207,9 +219,9 @@ impl World {
 
     /// The peer is removed, or its process restarts.
     async fn end(self, restart: bool) -> String {
-        let Self { peer, watching, hands, .. } = self;
+        let Self { peer, watching, hands, listener, other, .. } = self;
         // Whoever is still connected goes, else last words are waited for.
-        drop(hands);
+        drop((hands, listener, other));
         if restart {
             soon("the end of the peer", peer.restart()).await;
         } else {
@@ -241,10 +253,11 @@ proptest! {
         right in 0usize..=2,
         acts in prop::collection::vec(act(), 0..24),
         restart in any::<bool>(),
+        mode in prop_oneof![Just(Mode::Passive), Just(Mode::Both)],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let seen = runtime.block_on(async {
-            let mut world = World::new();
+            let mut world = World::new(mode).await;
             world.connect().await;
             for message in 0..right {
                 world.happens(Act::Right(message)).await;
@@ -262,7 +275,7 @@ proptest! {
 /// The test above is worth something: sessions do come up in it.
 #[tokio::test]
 async fn what_is_thrown_brings_sessions_up() {
-    let mut world = World::new();
+    let mut world = World::new(Mode::Passive).await;
     world.connect().await;
     for act in [Act::Right(0), Act::Right(1), Act::Wait, Act::Right(2), Act::Close(How::Reset)] {
         world.happens(act).await;

@@ -18,8 +18,8 @@ use crate::query::{
     RoutesAnswer, RoutesQuery, TargetInfo,
 };
 use crate::registry::World;
-use crate::shard::{Tables, with_table};
 use crate::table::Table;
+use crate::tables::{FAMILIES, Tables, with_table};
 
 /// Destinations looked at for one page: some milliseconds.
 const LOOK_AT: u32 = 50_000;
@@ -57,26 +57,15 @@ pub(crate) fn answer(world: &World, tables: &Tables, query: &Query) -> Answer {
     answer.unwrap_or(Answer::NoSuchKey)
 }
 
-const FAMILIES: [AfiSafi; 8] = [
-    AfiSafi::IPV4_UNICAST,
-    AfiSafi::IPV6_UNICAST,
-    AfiSafi::IPV4_LABELED,
-    AfiSafi::IPV6_LABELED,
-    AfiSafi::VPNV4,
-    AfiSafi::VPNV6,
-    AfiSafi::EVPN,
-    AfiSafi::RTC,
-];
-
 fn targets(world: &World, tables: &Tables) -> Vec<TargetInfo> {
     let mut found: BTreeMap<RouteTarget, Vec<(AfiSafi, u32)>> =
         world.interest.targets().map(|target| (target, Vec::new())).collect();
     for family in FAMILIES {
-        with_table!(tables, family, table => {
+        with_table!(tables, *family, table => {
             for target in table.buckets.targets.targets() {
                 let buckets = table.buckets.targets.buckets(target);
                 let best = buckets.iter().map(|bucket| table.buckets.at(*bucket).best).sum();
-                found.entry(target).or_default().push((family, best));
+                found.entry(target).or_default().push((*family, best));
             }
         });
     }

@@ -37,6 +37,7 @@ mod registry;
 mod round;
 mod stale;
 mod table;
+mod tables;
 mod target_index;
 mod walk;
 

@@ -11,7 +11,8 @@ use crate::group::UpdateGroup;
 use crate::interest::Delta;
 use crate::peer::{MembershipsOut, PeerIx, PeerView};
 use crate::registry::Peer;
-use crate::shard::{Output, Shard, family_of, for_each_table, for_each_target_table};
+use crate::shard::{Output, Shard};
+use crate::tables::{family_of, for_each_table, for_each_target_table};
 
 impl Shard {
     pub(crate) fn peer_up(&mut self, peer: PeerIx, view: &Arc<PeerView>) {

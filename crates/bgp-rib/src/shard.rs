@@ -3,10 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use bgp_wire::{
-    AfiSafi, Evpn, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, NextHop, PathAttributes,
-    Route, Rtc, Update, VpnV4, VpnV6, Withdrawal, for_each_family,
-};
+use bgp_wire::{AfiSafi, NextHop, PathAttributes, Route, Update, Withdrawal, for_each_family};
 
 use crate::arena::{Batch, Full, Mark, Sink};
 use crate::bucket::{Said, Source, as_sent_inside};
@@ -19,6 +16,7 @@ use crate::query::{Answer, Query};
 use crate::registry::World;
 use crate::round::Round;
 use crate::table::Table;
+use crate::tables::{Held, Tables, family_of, for_each_table};
 
 /// What a shard is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,134 +89,6 @@ pub enum Output {
     NextHopWanted { next_hop: IpAddr, wanted: bool },
 }
 
-/// One table per family.
-#[derive(Debug)]
-pub(crate) struct Tables {
-    pub(crate) ipv4: Table<Ipv4Unicast>,
-    pub(crate) ipv6: Table<Ipv6Unicast>,
-    pub(crate) ipv4_labeled: Table<Ipv4Labeled>,
-    pub(crate) ipv6_labeled: Table<Ipv6Labeled>,
-    pub(crate) vpnv4: Table<VpnV4>,
-    pub(crate) vpnv6: Table<VpnV6>,
-    pub(crate) evpn: Table<Evpn>,
-    pub(crate) rtc: Table<Rtc>,
-}
-
-/// Runs `$body` with `$table` bound to each table in turn.
-macro_rules! for_each_table {
-    ($tables:expr, $table:ident => $body:expr) => {{
-        {
-            let $table = &mut $tables.rtc;
-            $body;
-        }
-        {
-            let $table = &mut $tables.ipv4;
-            $body;
-        }
-        {
-            let $table = &mut $tables.ipv6;
-            $body;
-        }
-        {
-            let $table = &mut $tables.ipv4_labeled;
-            $body;
-        }
-        {
-            let $table = &mut $tables.ipv6_labeled;
-            $body;
-        }
-        {
-            let $table = &mut $tables.vpnv4;
-            $body;
-        }
-        {
-            let $table = &mut $tables.vpnv6;
-            $body;
-        }
-        {
-            let $table = &mut $tables.evpn;
-            $body;
-        }
-    }};
-}
-
-/// Runs `$body` with `$table` bound to the tables whose routes have targets, in turn.
-macro_rules! for_each_target_table {
-    ($tables:expr, $table:ident => $body:expr) => {{
-        {
-            let $table = &mut $tables.vpnv4;
-            $body;
-        }
-        {
-            let $table = &mut $tables.vpnv6;
-            $body;
-        }
-        {
-            let $table = &mut $tables.evpn;
-            $body;
-        }
-    }};
-}
-
-/// Runs `$body` with `$table` bound to the table of a family, if there is one.
-macro_rules! with_table {
-    ($tables:expr, $family:expr, $table:ident => $body:expr) => {
-        match $family {
-            AfiSafi::IPV4_UNICAST => {
-                let $table = &$tables.ipv4;
-                Some($body)
-            }
-            AfiSafi::IPV6_UNICAST => {
-                let $table = &$tables.ipv6;
-                Some($body)
-            }
-            AfiSafi::IPV4_LABELED => {
-                let $table = &$tables.ipv4_labeled;
-                Some($body)
-            }
-            AfiSafi::IPV6_LABELED => {
-                let $table = &$tables.ipv6_labeled;
-                Some($body)
-            }
-            AfiSafi::VPNV4 => {
-                let $table = &$tables.vpnv4;
-                Some($body)
-            }
-            AfiSafi::VPNV6 => {
-                let $table = &$tables.vpnv6;
-                Some($body)
-            }
-            AfiSafi::EVPN => {
-                let $table = &$tables.evpn;
-                Some($body)
-            }
-            AfiSafi::RTC => {
-                let $table = &$tables.rtc;
-                Some($body)
-            }
-            _ => None,
-        }
-    };
-}
-pub(crate) use {for_each_table, for_each_target_table, with_table};
-
-/// Which table holds a family.
-pub(crate) trait Held: TableFamily {
-    fn of(tables: &mut Tables) -> &mut Table<Self>;
-}
-
-macro_rules! held {
-    ($($family:ident in $table:ident),*) => {
-        $(impl Held for $family {
-            fn of(tables: &mut Tables) -> &mut Table<Self> {
-                &mut tables.$table
-            }
-        })*
-    };
-}
-held!(Ipv4Unicast in ipv4, Ipv6Unicast in ipv6, Ipv4Labeled in ipv4_labeled,
-    Ipv6Labeled in ipv6_labeled, VpnV4 in vpnv4, VpnV6 in vpnv6, Evpn in evpn, Rtc in rtc);
-
 /// One shard of the tables.
 #[derive(Debug)]
 pub struct Shard {
@@ -256,16 +126,7 @@ impl Shard {
         let seed = config.hash_seed;
         Self {
             world: World::new(config),
-            tables: Tables {
-                ipv4: Table::new(seed),
-                ipv6: Table::new(seed),
-                ipv4_labeled: Table::new(seed),
-                ipv6_labeled: Table::new(seed),
-                vpnv4: Table::new(seed),
-                vpnv6: Table::new(seed),
-                evpn: Table::new(seed),
-                rtc: Table::new(seed),
-            },
+            tables: Tables::new(seed),
             outputs: Vec::new(),
             round: Round::default(),
             pace: Pace::default(),
@@ -404,7 +265,7 @@ impl Shard {
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });
         table.announce(&self.world, bucket, list);
-        self.check_limit::<F>(peer, &view);
+        check_limit(table, peer, &view, &mut self.outputs);
         if self.world.next_hops.is_untidy() {
             self.tidy_next_hops();
         }
@@ -429,36 +290,9 @@ impl Shard {
     pub(crate) fn check_limits(&mut self, peer: PeerIx) {
         let Some(known) = self.world.up(peer) else { return };
         let view = Arc::clone(&known.view);
-        self.check_limit::<Ipv4Unicast>(peer, &view);
-        self.check_limit::<Ipv6Unicast>(peer, &view);
-        self.check_limit::<Ipv4Labeled>(peer, &view);
-        self.check_limit::<Ipv6Labeled>(peer, &view);
-        self.check_limit::<VpnV4>(peer, &view);
-        self.check_limit::<VpnV6>(peer, &view);
-        self.check_limit::<Evpn>(peer, &view);
-        self.check_limit::<Rtc>(peer, &view);
-    }
-
-    fn check_limit<F: Held>(&mut self, peer: PeerIx, view: &PeerView) {
-        let Some(limit) = view.limits.iter().find(|limit| limit.family == F::AFI_SAFI) else {
-            return;
-        };
-        let sender = F::of(&mut self.tables).sender_mut(peer);
-        if let Some(warning) = limit.warning {
-            if sender.paths >= warning && !sender.warned {
-                sender.warned = true;
-                let (family, routes, limit) = (limit.family, sender.paths, limit.routes);
-                self.outputs.push(Output::LimitNear { peer, family, routes, limit });
-            } else if sender.paths < warning - warning / 10 {
-                // A tenth below, or a peer that wavers would be news all the time.
-                sender.warned = false;
-            }
-        }
-        if sender.paths > limit.routes && !sender.limit_told {
-            sender.limit_told = true;
-            let (family, limit) = (limit.family, limit.routes);
-            self.outputs.push(Output::LimitExceeded { peer, family, limit });
-        }
+        for_each_table!(self.tables, table => {
+            check_limit(table, peer, &view, &mut self.outputs);
+        });
     }
 
     pub(crate) fn end_of_rib(&mut self, peer: PeerIx, family: AfiSafi) {
@@ -534,8 +368,32 @@ impl Shard {
     }
 }
 
-pub(crate) fn family_of<F: TableFamily>(_: &Table<F>) -> AfiSafi {
-    F::AFI_SAFI
+/// Says when a peer comes near its limit, or above.
+fn check_limit<F: TableFamily>(
+    table: &mut Table<F>,
+    peer: PeerIx,
+    view: &PeerView,
+    outputs: &mut Vec<Output>,
+) {
+    let Some(limit) = view.limits.iter().find(|limit| limit.family == F::AFI_SAFI) else {
+        return;
+    };
+    let sender = table.sender_mut(peer);
+    if let Some(warning) = limit.warning {
+        if sender.paths >= warning && !sender.warned {
+            sender.warned = true;
+            let (family, routes, limit) = (limit.family, sender.paths, limit.routes);
+            outputs.push(Output::LimitNear { peer, family, routes, limit });
+        } else if sender.paths < warning - warning / 10 {
+            // A tenth below, or a peer that wavers would be news all the time.
+            sender.warned = false;
+        }
+    }
+    if sender.paths > limit.routes && !sender.limit_told {
+        sender.limit_told = true;
+        let (family, limit) = (limit.family, limit.routes);
+        outputs.push(Output::LimitExceeded { peer, family, limit });
+    }
 }
 
 /// Returns whether there is more to do.

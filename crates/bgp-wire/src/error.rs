@@ -110,6 +110,8 @@ pub enum FaultKind {
     PrefixLength(u8),
     #[error("an address length of {0} bits is impossible here")]
     AddressLength(u8),
+    #[error("a prefix of multicast addresses is no unicast route and was left out")]
+    Multicast,
     #[error("a route of type {0} is malformed and was left out")]
     RouteLeftOut(u8),
 }
@@ -145,7 +147,13 @@ impl WireError {
         use ErrorAction::{AttributeDiscard, SessionReset, TreatAsWithdraw};
         match (self.part, self.kind) {
             // What it says is not taken, whatever it is.
-            (_, FaultKind::External | FaultKind::NotNegotiated | FaultKind::RouteLeftOut(_))
+            (
+                _,
+                FaultKind::External
+                | FaultKind::NotNegotiated
+                | FaultKind::RouteLeftOut(_)
+                | FaultKind::Multicast,
+            )
             // RFC 7311 §3.2: whatever is wrong with it, its flags included.
             | (Part::Attribute(code::AIGP), _)
             // RFC 9012 §13: only that tunnel.

@@ -186,6 +186,7 @@ fn each_attribute_has_its_reaction() {
         ("RFC 9234 §5 of 3 octets", &[0xc0, 35, 3, 0, 0, 0], withdrawn(35, K::Length(3))),
         ("RFC 7311 §3.4 AIGP", &[0x80, 26, 11, 1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1], (Taken, Taken)),
         ("RFC 7311 §3.2 no AIGP TLV", &[0x80, 26, 4, 9, 0, 4, 7], (Taken, Taken)),
+        ("§4 no AIGP", &[0x80, 26, 0], discarded(26, K::Length(0))),
         ("RFC 7311 §3.2 as transitive", &[0xc0, 26, 0], discarded(26, K::Flags(0xc0))),
         (
             "RFC 7311 §3.2 a metric of 4 octets",
@@ -306,6 +307,46 @@ fn of_attributes_that_are_there_twice_the_first_counts() {
     let malformed = &[0x40, 1, 0][..];
     let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, malformed], NLRI);
     assert_eq!(outcome(&octets, INTERNAL), Discarded(attribute(1), K::Duplicate));
+}
+
+/// RFC 4760 §3: beside MP_REACH the classic next hop is ignored, if it can be read at all.
+#[test]
+fn a_next_hop_that_no_route_needs_is_ignored() {
+    let zero = &[0x40, 3, 4, 0, 0, 0, 0][..];
+    assert_eq!(outcome(&update(&[], &[MP_REACH, ORIGIN, AS_PATH, zero], &[]), INTERNAL), Taken);
+    let short = &[0x40, 3, 3, 0, 0, 0][..];
+    assert_eq!(
+        outcome(&update(&[], &[MP_REACH, ORIGIN, AS_PATH, short], &[]), INTERNAL),
+        Withdrawn(attribute(3), K::Length(3))
+    );
+}
+
+/// RFC 4271 §6.3: a prefix that means nothing here is ignored, and the others are taken.
+#[test]
+fn prefixes_of_multicast_addresses_are_left_out() {
+    let attributes = [ORIGIN, AS_PATH, NEXT_HOP];
+    let nlri = [&[8, 224][..], NLRI, &[32, 239, 1, 1, 1]].concat();
+    let read = decode(&update(&[], &attributes, &nlri), EXTERNAL).expect("taken");
+    let Some((_, Routes::Ipv4(list))) = read.announced.first() else { panic!("IPv4") };
+    assert_eq!(
+        list.iter().map(|route| route.key.to_string()).collect::<Vec<_>>(),
+        ["192.0.2.0/24"]
+    );
+    let kinds: Vec<_> = read.faults.iter().map(|fault| (fault.part, fault.kind)).collect();
+    assert_eq!(kinds, [(Part::Nlri, K::Multicast), (Part::Nlri, K::Multicast)]);
+    let read = decode(&update(&[], &attributes, &[8, 224]), EXTERNAL).expect("taken");
+    assert_eq!((read.announced.len(), read.withdrawn.len()), (0, 0));
+
+    let reach = [
+        &[0x80, 14, 25, 0, 2, 1, 16, 0x20, 0x01, 0x0d, 0xb8][..],
+        &[0; 11],
+        &[1, 0, 0, 16, 0xff, 0x02],
+    ];
+    let read = decode(&update(&[], &[&reach.concat(), ORIGIN, AS_PATH], &[]), INTERNAL);
+    let read = read.expect("taken");
+    let Some((_, Routes::Ipv6(list))) = read.announced.first() else { panic!("IPv6") };
+    assert_eq!(list.iter().map(|route| route.key.to_string()).collect::<Vec<_>>(), ["::/0"]);
+    assert_eq!(read.faults.len(), 1);
 }
 
 #[test]
@@ -549,6 +590,19 @@ fn unknown_attributes_are_passed_on_if_transitive_and_marked_partial() {
     let got: Vec<_> =
         read.attributes.others.iter().map(|a| (a.flags, a.code, a.value.len())).collect();
     assert_eq!(got, [(0xc0, 22, 5), (0xe0, 99, 1)]);
+}
+
+/// RFC 8092 §3.
+#[test]
+fn large_communities_that_are_there_twice_are_taken_off() {
+    let one = [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+    let two = [0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2];
+    let attribute = [&[0xc0, 32, 36][..], &one, &two, &one].concat();
+    let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &attribute], NLRI);
+    let read = decode(&octets, INTERNAL).expect("taken");
+    let texts = read.attributes.large_communities.iter().map(ToString::to_string);
+    assert_eq!(texts.collect::<Vec<_>>(), ["1:2:3", "1:2:2"]);
+    assert_eq!(read.faults, []);
 }
 
 /// RFC 6793 §4.2.3, and §6 for what is malformed.

@@ -17,8 +17,8 @@ use bgp_rib::{
     Answer, DecisionOptions, Input, Output, Pace, PeerIx, Query, Shard, ShardConfig, ShardMap,
 };
 use bgp_wire::{
-    AfiSafi, Evpn, Family, Ipv4Unicast, Ipv6Unicast, NextHop, PathAttributes, PathId, Route, Rtc,
-    Update, VpnV4, VpnV6, Withdrawal,
+    AfiSafi, Evpn, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Labels, NextHop,
+    PathAttributes, PathId, Route, Rtc, Update, VpnV4, VpnV6, Withdrawal,
 };
 use oracle::{Dest, Oracle, Rules, Told};
 use proptest::prelude::*;
@@ -237,6 +237,14 @@ impl Bench {
                 let make = |n, l| (script::vpn6(n), script::label(l));
                 self.announce::<VpnV6>(from, says, v6, routes, make);
             }
+            AfiSafi::IPV4_LABELED => {
+                let make = |n, l| (script::ipv4_net(n), Labels::one(script::label(l)));
+                self.announce::<Ipv4Labeled>(from, says, v4, routes, make);
+            }
+            AfiSafi::IPV6_LABELED => {
+                let make = |n, l| (script::ipv6_net(n), Labels::one(script::label(l)));
+                self.announce::<Ipv6Labeled>(from, says, v6, routes, make);
+            }
             AfiSafi::EVPN => {
                 let make = |n, l| (script::evpn(n), script::evpn_data(&script::evpn(n), l));
                 self.announce::<Evpn>(from, says, v4, routes, make);
@@ -254,6 +262,8 @@ impl Bench {
             AfiSafi::IPV6_UNICAST => self.withdraw::<Ipv6Unicast>(from, keys, script::ipv6_net),
             AfiSafi::VPNV4 => self.withdraw::<VpnV4>(from, keys, script::vpn4),
             AfiSafi::VPNV6 => self.withdraw::<VpnV6>(from, keys, script::vpn6),
+            AfiSafi::IPV4_LABELED => self.withdraw::<Ipv4Labeled>(from, keys, script::ipv4_net),
+            AfiSafi::IPV6_LABELED => self.withdraw::<Ipv6Labeled>(from, keys, script::ipv6_net),
             AfiSafi::EVPN => self.withdraw::<Evpn>(from, keys, script::evpn),
             _ => self.withdraw::<Rtc>(from, keys, script::membership),
         }

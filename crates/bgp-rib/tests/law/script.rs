@@ -23,13 +23,15 @@ use proptest::prelude::*;
 use crate::oracle::{CLUSTER_ID, LOCAL_AS, ROUTER_ID};
 
 pub(crate) const PEERS: u16 = 5;
-pub(crate) const FAMILIES: [AfiSafi; 6] = [
+pub(crate) const FAMILIES: [AfiSafi; 8] = [
     AfiSafi::VPNV4,
     AfiSafi::RTC,
     AfiSafi::IPV4_UNICAST,
     AfiSafi::EVPN,
     AfiSafi::VPNV6,
     AfiSafi::IPV6_UNICAST,
+    AfiSafi::IPV4_LABELED,
+    AfiSafi::IPV6_LABELED,
 ];
 
 /// What a peer may be configured as; the rest of its view follows from its number.
@@ -113,6 +115,9 @@ pub(crate) enum Op {
     Check,
 }
 
+/// Where in the bits of [`Knobs`] it stands how many paths are told: 4 for one, 5 for two.
+const SEVERAL: u16 = 9;
+
 fn knobs() -> impl Strategy<Value = Knobs> {
     let drawn = (
         proptest::option::of(0u8..8),
@@ -135,7 +140,12 @@ fn knobs() -> impl Strategy<Value = Knobs> {
             }
         });
     let none = Knobs { role: u8::MAX, ..Knobs::default() };
-    prop_oneof![3 => Just(none), 2 => drawn]
+    let several = (0u16..3).prop_map(|n| Knobs {
+        role: u8::MAX,
+        bits: (n + 4) << SEVERAL,
+        ..Knobs::default()
+    });
+    prop_oneof![3 => Just(none), 2 => drawn, 2 => several]
 }
 
 fn peer_policy(knobs: &Knobs) -> PeerPolicy {
@@ -164,7 +174,7 @@ fn peer_policy(knobs: &Knobs) -> PeerPolicy {
         role: Role::from_u8(knobs.role),
         aigp: bit(5),
         next_hop_self: bit(6),
-        add_path_send: match knobs.bits >> 9 & 7 {
+        add_path_send: match knobs.bits >> SEVERAL & 7 {
             0..=3 => Vec::new(),
             n => {
                 let paths = NonZeroU8::new(u8::try_from(n - 3).unwrap()).unwrap();
@@ -201,7 +211,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 pub(crate) fn manner() -> impl Strategy<Value = Manner> {
-    let families = prop_oneof![3 => Just(0x3fu8), 1 => any::<u8>()];
+    let families = prop_oneof![3 => Just(0xffu8), 1 => any::<u8>()];
     (0u8..5, families, any::<u8>(), policy()).prop_map(|(kind, families, extensions, policy)| {
         Manner { kind, families, extensions, policy }
     })
@@ -242,7 +252,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
 
 /// Mostly the families whose rules are most involved.
 fn family() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => Just(0usize), 4 => Just(1usize), 2 => Just(2usize), 1 => 3usize..6]
+    prop_oneof![4 => Just(0usize), 4 => Just(1usize), 2 => Just(2usize), 1 => 3usize..8]
 }
 
 pub(crate) fn op() -> impl Strategy<Value = Op> {
@@ -258,11 +268,11 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(p, f, a, r, id)| Op::Announce(p, f, a, r, id)),
         8 => (peer(), family(), keys(), 0u8..2)
             .prop_map(|(peer, family, keys, id)| Op::Withdraw(peer, family, keys, id)),
-        5 => (peer(), prop_oneof![2 => Just(1usize), 1 => 0usize..6])
+        5 => (peer(), prop_oneof![2 => Just(1usize), 1 => 0usize..8])
             .prop_map(|(peer, family)| Op::EndOfRib(peer, family)),
         2 => peer().prop_map(Op::RtcTimeout),
-        1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Refresh(peer, family)),
-        1 => (peer(), 0usize..6).prop_map(|(peer, family)| Op::Sweep(peer, family)),
+        1 => (peer(), 0usize..8).prop_map(|(peer, family)| Op::Refresh(peer, family)),
+        1 => (peer(), 0usize..8).prop_map(|(peer, family)| Op::Sweep(peer, family)),
         2 => (peer(), family()).prop_map(|(peer, family)| Op::LongLived(peer, family)),
         2 => (0u8..3, 0u8..3).prop_map(|(number, cost)| Op::NextHop(number, cost)),
         2 => (peer(), family(), any::<bool>())

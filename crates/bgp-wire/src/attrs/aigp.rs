@@ -13,7 +13,12 @@ const HEADER: usize = 3;
 
 /// Whether the value is well-formed (RFC 7311 §3.2): other TLVs may be there, and several of a type.
 /// A metric that is as large as it can be is none.
+///
+/// Without a TLV it is malformed, too (RFC 7606 §4).
 pub(super) fn check(value: &[u8]) -> Result<(), Fault<'_>> {
+    if value.is_empty() {
+        return Err(Fault { at: value, kind: FaultKind::Length(0) });
+    }
     let mut first = true;
     for tlv in tlvs(value) {
         let tlv = tlv?;

@@ -1,5 +1,6 @@
 //! Path attributes on the wire, read; every fault gets the reaction of RFC 7606.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
@@ -24,8 +25,11 @@ use crate::read::{Fault, array, be_u16, fault_of, octet, take};
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) attributes: PathAttributes,
-    /// The classic attribute, and where it stands.
+    /// The classic attribute.
     pub(crate) next_hop: Option<Ipv4Addr>,
+    /// It is no address of a host: that counts only where the classic field has routes, since beside
+    /// MP_REACH the attribute is to be ignored (RFC 4760 §3).
+    pub(crate) next_hop_fault: Option<WireError>,
     pub(crate) reach: Option<(NextHop, Routes)>,
     pub(crate) unreach: Option<(AfiSafi, Withdrawals)>,
     /// There is an MP_REACH with routes in it, taken or not.
@@ -166,10 +170,12 @@ impl<'m> Reader<'m, '_> {
             }
             code::NEXT_HOP => {
                 let next_hop = Ipv4Addr::from(number(value)?);
-                if !NextHop::V4(next_hop).is_host() {
-                    return Err(Fault { at: value, kind: FaultKind::NextHopAddress });
-                }
                 self.found.next_hop = Some(next_hop);
+                if !NextHop::V4(next_hop).is_host() {
+                    let fault = Fault { at: value, kind: FaultKind::NextHopAddress };
+                    let fault = fault.locate(self.message, Part::Attribute(code));
+                    self.found.next_hop_fault = Some(fault);
+                }
             }
             code::MULTI_EXIT_DISC => attributes.med = Some(number(value)?),
             code::LOCAL_PREF => attributes.local_pref = Some(number(value)?),
@@ -194,8 +200,8 @@ impl<'m> Reader<'m, '_> {
                 attributes.extended_communities = communities.collect();
             }
             code::LARGE_COMMUNITIES => {
-                attributes.large_communities =
-                    tuples(value)?.iter().map(LargeCommunity::from_octets).collect();
+                let communities = tuples(value)?.iter().map(LargeCommunity::from_octets);
+                attributes.large_communities = without_repetitions(communities);
             }
             // RFC 6793 §4.1, §6: between speakers of four octets they mean nothing.
             code::AS4_PATH | code::AS4_AGGREGATOR if self.width == AsWidth::Four => {}
@@ -354,6 +360,16 @@ impl<'m> Reader<'m, '_> {
         }
         attributes.others.sort_by_key(|attribute| attribute.code);
     }
+}
+
+/// What is there twice is silently taken off (RFC 8092 §3).
+fn without_repetitions(communities: impl Iterator<Item = LargeCommunity>) -> Vec<LargeCommunity> {
+    let mut communities: Vec<_> = communities.collect();
+    if communities.len() > 1 {
+        let mut seen = BTreeSet::new();
+        communities.retain(|community| seen.insert(*community));
+    }
+    communities
 }
 
 fn wrong_length(value: &[u8]) -> Fault<'_> {

@@ -18,8 +18,12 @@ impl Family for Ipv4Unicast {
     type Key = Ipv4Net;
     type Data = ();
 
+    /// A prefix of multicast addresses is to be ignored (RFC 4271 §6.3).
     fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
         let (rest, net) = Self::read_unreach(input)?;
+        if net.network().is_multicast() {
+            return Err(fault(input, FaultKind::Multicast));
+        }
         Ok((rest, (net, ())))
     }
 
@@ -35,6 +39,10 @@ impl Family for Ipv4Unicast {
     fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
         out.push(key.prefix_len());
         write::prefix(key.network().octets(), key.prefix_len(), out);
+    }
+
+    fn skip(input: &[u8]) -> Option<&[u8]> {
+        Self::read_unreach(input).ok().map(|(rest, _)| rest)
     }
 
     fn route_distinguisher(_: &Self::Key) -> Option<RouteDistinguisher> {

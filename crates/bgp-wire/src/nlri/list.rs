@@ -107,8 +107,13 @@ fn list<'a, F: Family, T>(
             Err(error) => {
                 let rest = path_id(input, add_path).ok().and_then(|(rest, _)| F::skip(rest));
                 let Some(rest) = rest else { return Err(fault_of(&error)) };
-                let kind = input.get(if add_path { 4 } else { 0 }).copied().unwrap_or_default();
-                left_out.push(Fault { at: input, kind: FaultKind::RouteLeftOut(kind) });
+                let kind = match fault_of(&error).kind {
+                    FaultKind::Multicast => FaultKind::Multicast,
+                    _ => FaultKind::RouteLeftOut(
+                        input.get(if add_path { 4 } else { 0 }).copied().unwrap_or_default(),
+                    ),
+                };
+                left_out.push(Fault { at: input, kind });
                 input = rest;
             }
         }

@@ -53,8 +53,9 @@ pub trait Family: Copy + Eq + Debug + Send + Sync + 'static {
 
     fn write_unreach(key: &Self::Key, out: &mut Vec<u8>);
 
-    /// Steps over a route that cannot be read, in the families whose routes say their own length: such
-    /// a route is left out and the others are taken (RFC 7606 §5.4). `None` in the others.
+    /// Steps over a route that cannot be taken, if its end can be found all the same: such a route is
+    /// left out and the others are taken (RFC 7606 §5.4, RFC 4271 §6.3). `None` where the routes
+    /// behind it cannot be told apart any more.
     fn skip(input: &[u8]) -> Option<&[u8]> {
         let _ = input;
         None

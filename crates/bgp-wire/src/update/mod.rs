@@ -52,6 +52,9 @@ impl Update {
             .into_iter()
             .collect();
         faults.append(&mut found.faults);
+        if !fields.nlri.is_empty() {
+            faults.extend(found.next_hop_fault.take());
+        }
         let routes = classic.read(Part::Nlri, fields.nlri, &mut faults, read_routes)?;
 
         let has_reach = found.has_reach || !fields.nlri.is_empty();
@@ -96,7 +99,8 @@ impl Update {
 fn announced(found: &mut Found, classic: Option<Routes>) -> Vec<(NextHop, Routes)> {
     // Without a next hop it is missing or malformed, and the routes are about to be withdrawn.
     let next_hop = found.next_hop.map_or(NextHop::None, NextHop::V4);
-    let classic = classic.map(|routes| (next_hop, routes));
+    // All of them may have been left out.
+    let classic = classic.filter(|routes| !routes.is_empty()).map(|routes| (next_hop, routes));
     let reach = found.reach.take().filter(|(_, routes)| !routes.is_empty());
     classic.into_iter().chain(reach).collect()
 }
@@ -167,8 +171,9 @@ impl<'m> Classic<'m> {
             return Ok(None);
         }
         let add_path = self.negotiated.add_path_receive.contains(&family);
-        read(family, octets, add_path, &mut Vec::new())
-            .transpose()
-            .map_err(|fault| fault.locate(self.message, part))
+        let mut left_out = Vec::new();
+        let list = read(family, octets, add_path, &mut left_out).transpose();
+        faults.extend(left_out.into_iter().map(|fault| fault.locate(self.message, part)));
+        list.map_err(|fault| fault.locate(self.message, part))
     }
 }

@@ -28,13 +28,15 @@ pub(crate) trait Arbitrary: Family {
 
 impl Arbitrary for Ipv4Unicast {
     fn route() -> BoxedStrategy<(Ipv4Net, ())> {
-        ipv4_net().prop_map(|net| (net, ())).boxed()
+        let unicast = ipv4_net().prop_filter("unicast", |net| !net.network().is_multicast());
+        unicast.prop_map(|net| (net, ())).boxed()
     }
 }
 
 impl Arbitrary for Ipv6Unicast {
     fn route() -> BoxedStrategy<(Ipv6Net, ())> {
-        ipv6_net().prop_map(|net| (net, ())).boxed()
+        let unicast = ipv6_net().prop_filter("unicast", |net| !net.network().is_multicast());
+        unicast.prop_map(|net| (net, ())).boxed()
     }
 
     fn next_hop() -> BoxedStrategy<NextHop> {

@@ -2,178 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it, also in its helpers")]
 
+mod policy;
+mod several;
+mod support;
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bgp_rib::policy::Reject;
 use bgp_rib::query::{RouteFilter, RoutesQuery};
-use bgp_rib::{
-    Answer, Batch, Full, Input, InterestMode, Limit, Mark, MembershipsOut, Output, Pace, PeerIx,
-    PeerKind, PeerView, Query, Shard, ShardConfig, Sink,
-};
+use bgp_rib::{Answer, Input, InterestMode, Limit, Mark, Output, Pace, PeerKind, PeerView, Query};
 use bgp_wire::as_path::Segment;
-use bgp_wire::{
-    AfiSafi, AsPath, Family, Ipv4Unicast, Label, Message, Negotiated, NextHop, PathAttributes,
-    PathId, Route, RouteTarget, RtMembership, Rtc, Update, VpnKey, VpnV4, Withdrawal, frame,
-};
-
-const AGENT: PeerIx = PeerIx(0);
-const OTHER: PeerIx = PeerIx(1);
-const THIRD: PeerIx = PeerIx(2);
-
-/// Every UPDATE and every marker, in order.
-#[derive(Debug, Default)]
-struct Heard {
-    updates: Vec<(PeerIx, Update)>,
-    marks: Vec<(PeerIx, Mark)>,
-    full: BTreeSet<PeerIx>,
-}
-
-impl Sink for Heard {
-    fn push(&mut self, peer: PeerIx, batch: &Batch) -> Result<(), Full> {
-        if self.full.contains(&peer) {
-            return Err(Full);
-        }
-        for octets in batch.slices() {
-            let mut rest = octets;
-            while let Some(length) = frame::length(rest, 65_535).unwrap() {
-                let (message, others) = rest.split_at(length);
-                rest = others;
-                if let Message::Update(update) =
-                    Message::decode(message, &Negotiated::everything()).unwrap()
-                {
-                    self.updates.push((peer, update));
-                }
-            }
-        }
-        self.marks.extend(batch.marks.iter().map(|mark| (peer, *mark)));
-        Ok(())
-    }
-}
-
-impl Heard {
-    /// Families of the routes that `peer` was announced and withdrawn, as `+vpnv4`, `-rtc`.
-    fn by(&self, peer: PeerIx) -> Vec<String> {
-        let mut said = Vec::new();
-        for (_, update) in self.updates.iter().filter(|(to, _)| *to == peer) {
-            said.extend(update.withdrawn.iter().map(|list| format!("-{}", list.family())));
-            said.extend(update.announced.iter().map(|(_, list)| format!("+{}", list.family())));
-        }
-        said
-    }
-
-    fn last(&self, peer: PeerIx) -> &Update {
-        &self.updates.iter().rfind(|(to, _)| *to == peer).expect("something was said").1
-    }
-}
-
-fn shard() -> Shard {
-    Shard::new(ShardConfig {
-        shard: 0,
-        shards: 1,
-        local_as: 64_512,
-        router_id: Ipv4Addr::new(10, 0, 0, 1),
-        cluster_id: Ipv4Addr::new(10, 0, 0, 1),
-        decision: bgp_rib::DecisionOptions::default(),
-        client_to_client: true,
-        hash_seed: 0,
-    })
-}
-
-fn view(peer: PeerIx, kind: PeerKind) -> PeerView {
-    let address = Ipv4Addr::new(10, 1, 0, u8::try_from(peer.0).unwrap());
-    let local = Ipv4Addr::new(10, 0, 0, 1).into();
-    PeerView::new(kind, address, address.into(), local, Negotiated::everything())
-}
-
-/// An agent that speaks RTC and is told only the default target.
-fn agent(peer: PeerIx) -> PeerView {
-    PeerView {
-        interest: InterestMode::FromRtc,
-        memberships: MembershipsOut::OwnOnly,
-        originate: BTreeSet::from([RtMembership::DEFAULT]),
-        ..view(peer, PeerKind::Client)
-    }
-}
-
-fn up(shard: &mut Shard, peer: PeerIx, view: PeerView) {
-    shard.handle(Input::PeerUp { peer, view: Arc::new(view) });
-}
-
-fn flush(shard: &mut Shard) -> Heard {
-    let mut heard = Heard::default();
-    flush_into(shard, &mut heard);
-    heard
-}
-
-fn flush_into(shard: &mut Shard, heard: &mut Heard) {
-    shard.flush(heard);
-    while shard.has_work() {
-        shard.flush(heard);
-    }
-}
-
-fn update() -> Update {
-    Update {
-        withdrawn: Vec::new(),
-        announced: Vec::new(),
-        attributes: Arc::default(),
-        end_of_rib: None,
-        faults: Vec::new(),
-    }
-}
-
-fn announce<F: Family>(
-    shard: &mut Shard,
-    peer: PeerIx,
-    attributes: PathAttributes,
-    key: F::Key,
-    data: F::Data,
-) {
-    let route = Route { path_id: PathId(0), key, data };
-    let next_hop = NextHop::V4([192, 0, 2, 1].into());
-    let updates = vec![Update {
-        announced: vec![(next_hop, F::into_routes(vec![route]))],
-        attributes: Arc::new(attributes),
-        ..update()
-    }];
-    shard.handle(Input::Updates { peer, updates });
-}
-
-fn withdraw<F: Family>(shard: &mut Shard, peer: PeerIx, key: F::Key) {
-    let list = F::into_withdrawals(vec![Withdrawal { path_id: PathId(0), key }]);
-    let updates = vec![Update { withdrawn: vec![list], ..update() }];
-    shard.handle(Input::Updates { peer, updates });
-}
-
-fn vpn(number: u8) -> VpnKey<ipnet::Ipv4Net> {
-    VpnKey { rd: "64512:1".parse().unwrap(), net: format!("10.0.{number}.0/24").parse().unwrap() }
-}
-
-fn label(value: u32) -> Label {
-    Label::mpls(value).unwrap()
-}
-
-fn target(number: u32) -> RouteTarget {
-    RouteTarget::as2(64_512, number)
-}
-
-fn with_target(number: u32) -> PathAttributes {
-    PathAttributes {
-        extended_communities: vec![target(number).into()],
-        ..PathAttributes::default()
-    }
-}
-
-fn wants(shard: &mut Shard, peer: PeerIx, number: u32) {
-    let key = RtMembership::exact(64_512, target(number));
-    announce::<Rtc>(shard, peer, PathAttributes::default(), key, ());
-}
-
-fn end_of_rib(shard: &mut Shard, peer: PeerIx, family: AfiSafi) {
-    shard.handle(Input::EndOfRib { peer, family });
-}
+use bgp_wire::{AfiSafi, AsPath, Ipv4Unicast, NextHop, PathAttributes, RtMembership, Rtc, VpnV4};
+use support::*;
 
 #[test]
 fn an_agent_is_told_what_it_asked_for_once_it_has_said_all_it_wants() {
@@ -185,14 +27,11 @@ fn an_agent_is_told_what_it_asked_for_once_it_has_said_all_it_wants() {
     wants(&mut shard, AGENT, 1);
     let heard = flush(&mut shard);
     assert_eq!(heard.by(AGENT), ["+rtc"], "the default target, and nothing before its End-of-RIB");
-    assert!(!heard.marks.contains(&(AGENT, Mark::EndOfRib(AfiSafi::VPNV4))));
+    assert!(!heard.has(AGENT, Mark::EndOfRib(AfiSafi::VPNV4)));
     end_of_rib(&mut shard, AGENT, AfiSafi::RTC);
     let heard = flush(&mut shard);
     assert_eq!(heard.by(AGENT), ["+vpnv4"]);
-    assert!(
-        heard.marks.contains(&(AGENT, Mark::EndOfRib(AfiSafi::VPNV4))),
-        "the marker, behind the routes"
-    );
+    assert!(heard.has(AGENT, Mark::EndOfRib(AfiSafi::VPNV4)), "the marker, behind the routes");
     let update = heard.last(AGENT);
     assert_eq!(update.attributes.originator_id, Some([10, 1, 0, 1].into()), "RFC 4456");
     assert_eq!(update.attributes.cluster_list, [Ipv4Addr::new(10, 0, 0, 1)]);
