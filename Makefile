@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-interop fuzz lint bench bench-against bench-full bench-smoke flame cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-conformance test-interop fuzz lint bench bench-against bench-full bench-smoke flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -41,6 +41,13 @@ test-netns: ## the tests that need root: data plane, gateways, the whole federat
 	@[ "$$(id -u)" = 0 ] || { echo "make test-netns needs root: namespaces, eBPF"; exit 1; }
 	cargo build --workspace --bins
 	cargo test --workspace --tests --lib -- --ignored --skip everyone_elses_daemons --test-threads=1
+
+# Of test-conformance: a part of the name of a test.
+GROUP ?=
+
+test-conformance: ## arcus-bgpd as a black box (docs/conformance.md); GROUP=reflection, CASE='words of a name'
+	cargo build -p arcus-bgpd
+	cargo test -p interop-tests --test conformance -- --nocapture $(GROUP)
 
 test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bird for one; UPDATE=1 writes docs/interop.md
 	@[ "$$(id -u)" = 0 ] || { echo "make test-interop needs root: namespaces"; exit 1; }

@@ -198,6 +198,7 @@ fn path(path: &PathInfo) -> ApiPath {
         .chain(attributes.large_communities.iter().map(ToString::to_string));
     ApiPath {
         best: path.best,
+        multipath: path.multipath,
         neighbor: path.from_address,
         next_hop: path.next_hop.address(),
         label: path.label.map(|label| label_number(label, attributes)),

@@ -97,7 +97,7 @@ Examples:
 
     /// Routes of a control node.
     #[command(after_help = "\
-Status of a route: * a path, > the best, S stale (kept over a restart of the neighbor).
+Status of a route: * a path, > the best, = as good but for its identity, S stale (kept over a restart of the neighbor).
 The first column is what `arcus route FAMILY NLRI` takes.")]
     Routes(RoutesArgs),
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use bytes::Bytes;
 
 use crate::afi_safi::{Afi, AfiSafi, Safi};
-use crate::read::{Parsed, octet, take};
+use crate::error::FaultKind;
+use crate::read::{Parsed, fault, octet, take};
 
 /// Codes, IANA "Capability Codes".
 mod code {
@@ -184,6 +185,12 @@ impl Capability {
         let (rest, code) = octet(input)?;
         let (rest, length) = octet(rest)?;
         let (rest, value) = take(rest, usize::from(length))?;
+        // Without these two nothing that follows could be read as it is meant (RFC 4271 §6.2). What is
+        // wrong with another one is as if it had not been said.
+        if matches!((code, length), (code::MULTIPROTOCOL | code::FOUR_OCTET_AS, length) if length != 4)
+        {
+            return Err(fault(input, FaultKind::Length(length.into())));
+        }
         let capability = Self::from_value(code, value)
             .unwrap_or_else(|| Self::Unknown { code, value: Bytes::copy_from_slice(value) });
         Ok((rest, capability))

@@ -104,13 +104,11 @@ fn reads_every_capability() {
             unknown(69, &[0, 1, 1, 4]),
         ),
         ("RFC 5492 §3, unknown", &[200, 3, 1, b'a', 0], unknown(200, &[1, b'a', 0])),
-        ("a family of three octets", &[1, 3, 0, 1, 1], unknown(1, &[0, 1, 1])),
         (
             "a restart of a family and a half",
             &[64, 5, 0, 0, 0, 1, 1],
             unknown(64, &[0, 0, 0, 1, 1]),
         ),
-        ("an AS number of two octets", &[65, 2, 0xfc, 0], unknown(65, &[0xfc, 0])),
         ("a route refresh with a value", &[2, 1, 0], unknown(2, &[0])),
     ];
     for (source, octets, capability) in cases {
@@ -162,6 +160,20 @@ fn faults_are_told_with_the_subcode_of_rfc_4271() {
         ),
         ("a parameter over the end", body(&[2, 2, 1]), 31, FaultKind::Truncated, 0),
         ("a capability over the end", body(&[4, 2, 2, 2, 1]), 33, FaultKind::Truncated, 0),
+        (
+            "RFC 4271 §6.2, a family of three octets",
+            body(&[7, 2, 5, 1, 3, 0, 1, 1]),
+            31,
+            FaultKind::Length(3),
+            0,
+        ),
+        (
+            "RFC 4271 §6.2, an AS number of two octets",
+            body(&[6, 2, 4, 65, 2, 0xfc, 0]),
+            31,
+            FaultKind::Length(2),
+            0,
+        ),
         ("half an extended length", body(&[255, 255, 0]), 30, FaultKind::Truncated, 0),
     ];
     for (case, body, offset, kind, subcode) in cases {

@@ -102,8 +102,14 @@ fn mandatory() -> Vec<Spoilt> {
             Withdrawn,
         ),
         // RFC 5065 §5: not from outside of a confederation.
-        both("a confederation sequence", 2, &path(&[&one(3)[..], &one(2)].concat()), Withdrawn),
-        both("a confederation set", 2, &path(&[&one(4)[..], &one(2)].concat()), Withdrawn),
+        each(
+            "a confederation sequence",
+            2,
+            &path(&[&one(3)[..], &one(2)].concat()),
+            Taken,
+            Withdrawn,
+        ),
+        each("a confederation set", 2, &path(&[&one(4)[..], &one(2)].concat()), Taken, Withdrawn),
         both(
             "a set behind a sequence",
             2,
@@ -180,12 +186,7 @@ fn optional() -> Vec<Spoilt> {
         both("communities", 8, &[octets::communities(&[0xfc00_0001, 0xfc00_0002])], Taken),
         both("large communities", 32, &[attribute(TRANSITIVE, 32, &[1; 24])], Taken),
         both("IPv6 extended communities", 25, &[attribute(TRANSITIVE, 25, &[1; 40])], Taken),
-        both(
-            "tunnel encapsulation",
-            23,
-            &[attribute(TRANSITIVE, 23, &[0, 8, 0, 4, 1, 2, 1, 2])],
-            Taken,
-        ),
+        both("tunnel encapsulation", 23, &[attribute(TRANSITIVE, 23, &octets::TUNNEL)], Taken),
         both(
             "PMSI tunnel",
             22,

@@ -27,11 +27,16 @@ pub(crate) const FAR: u32 = 64_600;
 /// Of the gateways.
 pub(crate) const OUTSIDE: u32 = 64_999;
 
+/// What nodes speak where plain routes are reflected, too.
+pub(crate) const UNICAST: &str =
+    "families = [\"vpnv4\", \"vpnv6\", \"evpn\", \"rtc\", \"ipv4\", \"ipv6\"]";
+
 const PORT: u16 = 41_830;
 /// Peers with an entry of their own.
 const SEATS: u16 = 120;
 /// Of the federated cloud, whose control nodes stand for all external peers.
 const FAR_SEATS: u16 = 250;
+const SEATS_OF_NEIGHBOR: u16 = 32;
 /// The lower half of the third octet of their addresses.
 const FAR_THIRD: u8 = 2;
 
@@ -49,13 +54,23 @@ pub(crate) enum Sort {
     Far,
     /// A router that is not ours.
     Gateway,
+    /// One with an entry of its own, of this AS.
+    Neighbor(u32),
 }
 
 impl Sort {
-    pub(crate) const INTERNAL: [Self; 2] = [Self::Client, Self::Sibling];
-
     pub(crate) fn is_internal(self) -> bool {
-        Self::INTERNAL.contains(&self)
+        self.asn() == HOME
+    }
+
+    /// Which of the lists of seats is its own.
+    fn index(self) -> usize {
+        match self {
+            Self::Client => 0,
+            Self::Sibling => 1,
+            Self::Far => 2,
+            Self::Gateway | Self::Neighbor(_) => 3,
+        }
     }
 
     pub(crate) fn asn(self) -> u32 {
@@ -63,6 +78,7 @@ impl Sort {
             Self::Client | Self::Sibling => HOME,
             Self::Far => FAR,
             Self::Gateway => OUTSIDE,
+            Self::Neighbor(asn) => asn,
         }
     }
 }
@@ -96,6 +112,16 @@ pub(crate) struct Bed {
     watchers: [OnceLock<Result<Watcher, String>>; 4],
     /// What nodes may speak beyond the overlay.
     unicast: bool,
+    neighbors: Vec<(Knob, AtomicU16)>,
+}
+
+/// A neighbor with keys to try.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Knob {
+    pub(crate) name: &'static str,
+    pub(crate) asn: u32,
+    /// Lines of TOML.
+    pub(crate) keys: &'static str,
 }
 
 impl Bed {
@@ -103,9 +129,47 @@ impl Bed {
         Self::with("", "", "")
     }
 
+    /// With a `[neighbor.NAME]` for each of these: its name and its keys but for who it is. Thirty-two
+    /// peers of each may connect.
+    pub(crate) fn with_neighbors(cloud: &str, nodes: &str, neighbors: &[Knob]) -> Result<Self> {
+        let net = free_network()?;
+        let mut more = String::new();
+        for (at, knob) in neighbors.iter().enumerate() {
+            let prefix = neighbor(net, at, 0);
+            let Knob { name, keys, .. } = knob;
+            let asn =
+                if keys.contains("asns") { String::new() } else { format!("asn = {}", knob.asn) };
+            writeln!(
+                more,
+                "[neighbor.{name}]\nclouds = [\"home\"]\nprefixes = [\"{prefix}/27\"]\n{asn}\n{keys}"
+            )?;
+        }
+        let mut bed = Self::of(net, cloud, nodes, &more)?;
+        bed.neighbors = neighbors.iter().map(|knob| (*knob, AtomicU16::new(0))).collect();
+        Ok(bed)
+    }
+
+    /// The next address of a neighbor.
+    pub(crate) fn neighbor_seat(&self, name: &str) -> Result<Seat> {
+        let found = self.neighbors.iter().enumerate().find(|(_, (knob, _))| knob.name == name);
+        let (at, (knob, next)) = found.with_context(|| format!("no neighbor {name}"))?;
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        ensure!(number < SEATS_OF_NEIGHBOR, "all seats of {name} are taken");
+        Ok(Seat { sort: Sort::Neighbor(knob.asn), address: neighbor(self.net, at, number) })
+    }
+
+    /// A TCP connection from the next address of a neighbor.
+    pub(crate) fn connect_neighbor(&self, name: &str) -> Result<(Speaker, Seat)> {
+        let seat = self.neighbor_seat(name)?;
+        Ok((self.connect(seat)?, seat))
+    }
+
     /// `cloud` and `nodes` are more keys of these tables of the topology, `more` are more tables.
     pub(crate) fn with(cloud: &str, nodes: &str, more: &str) -> Result<Self> {
-        let net = free_network()?;
+        Self::of(free_network()?, cloud, nodes, more)
+    }
+
+    fn of(net: [u8; 3], cloud: &str, nodes: &str, more: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         std::fs::write(dir.path().join("topology.toml"), topology(net, cloud, nodes, more))?;
         let daemon = Command::new(Binaries::directory()?.join("arcus-bgpd"))
@@ -126,6 +190,7 @@ impl Bed {
             numbers: AtomicU32::new(1),
             watchers: Default::default(),
             unicast: nodes.contains("ipv6"),
+            neighbors: Vec::new(),
         };
         bed.wait("the API answers", |bed| Ok(bed.ask("/v1/status").is_ok()))?;
         Ok(bed)
@@ -146,11 +211,11 @@ impl Bed {
     }
 
     pub(crate) fn seat(&self, sort: Sort) -> Result<Seat> {
-        let number = self.seats[sort as usize].fetch_add(1, Ordering::Relaxed);
+        let number = self.seats[sort.index()].fetch_add(1, Ordering::Relaxed);
         let seats = match sort {
-            Sort::Client => 3072,
+            Sort::Client => 2048,
             Sort::Far => FAR_SEATS,
-            Sort::Sibling | Sort::Gateway => SEATS,
+            Sort::Sibling | Sort::Gateway | Sort::Neighbor(_) => SEATS,
         };
         ensure!(number < seats, "all seats of {sort:?} are taken");
         Ok(Seat { sort, address: seat(self.net, sort, number) })
@@ -197,7 +262,7 @@ impl Bed {
 
     /// One that listens for all cases, in a thread of its own.
     pub(crate) fn watcher(&self, sort: Sort) -> Result<&Watcher> {
-        let watcher = self.watchers[sort as usize]
+        let watcher = self.watchers[sort.index()]
             .get_or_init(|| Watcher::start(self, sort).map_err(|error| format!("{error:#}")));
         watcher.as_ref().map_err(|error| anyhow!("the watcher: {error}"))
     }
@@ -337,8 +402,15 @@ fn seat(net: [u8; 3], sort: Sort, number: u16) -> Ipv4Addr {
         Sort::Client => at(net, 4 + high, low),
         Sort::Sibling => at(net, 1, low + 1),
         Sort::Far => at(net, FAR_THIRD, low + 1),
-        Sort::Gateway => at(net, 3, low + 1),
+        Sort::Gateway | Sort::Neighbor(_) => at(net, 3, low + 1),
     }
+}
+
+/// An address of the neighbor that stands at this place of the list.
+fn neighbor(net: [u8; 3], at_list: usize, number: u16) -> Ipv4Addr {
+    let place = u16::try_from(at_list * 32).unwrap_or(u16::MAX) + number;
+    let [high, low] = place.to_be_bytes();
+    at(net, 12 + high, low)
 }
 
 fn topology(net: [u8; 3], cloud: &str, nodes: &str, more: &str) -> String {
@@ -350,7 +422,7 @@ name = "conformance"
 asn = {HOME}
 {cloud}
 [cloud.home.nodes]
-prefixes = ["{}/22", "{}/21"]
+prefixes = ["{}/22", "{}/22"]
 {nodes}
 [cloud.home.control-node.dut]
 address = "{}"

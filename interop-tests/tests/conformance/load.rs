@@ -72,7 +72,7 @@ fn many<'a>() -> Vec<Case<'a>> {
         case("100000 routes in and out, exactly", |bed| {
             let (base, target) = (bed.number(), target(64_512, bed.number()));
             let mut source = bed.up(Sort::Client)?;
-            let mut peers = [asks_for(bed, target, 0)?, asks_for(bed, target, 0)?];
+            let mut peers = [asks_for(bed, target, 0)?];
             announce_many(&mut source, base, 0..MANY, target)?;
             for peer in &mut peers {
                 all_there(peer, base, MANY)?;

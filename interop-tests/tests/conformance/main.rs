@@ -6,20 +6,25 @@
 #![allow(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
 #![allow(clippy::doc_markdown, reason = "MP_REACH_NLRI and OpenConfirm are words of the protocol")]
 
+mod add_path;
 mod attributes;
 mod bed;
 mod cases;
 mod heard;
 mod load;
+mod long_lived;
 mod memberships;
+mod neighbors;
 mod octets;
 mod reflection;
 mod refresh;
 mod restart;
+mod roles;
 mod routes;
 mod speaker;
 mod watcher;
 
+mod decision;
 mod headers;
 mod old_controllers;
 mod opens;

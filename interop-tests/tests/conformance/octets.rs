@@ -274,3 +274,9 @@ pub(crate) fn membership(origin: u32, target: [u8; 8], bits: u8) -> Vec<u8> {
 
 /// The membership that asks for everything.
 pub(crate) const DEFAULT_TARGET: [u8; 1] = [0];
+
+/// A tunnel of VXLAN with its encapsulation and its end (RFC 9012 §2, §3).
+pub(crate) const TUNNEL: [u8; 30] = [
+    0, 8, 0, 26, 1, 12, 0x80, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 6, 10, 0, 0, 0, 0, 0, 1, 192, 0, 2,
+    1,
+];

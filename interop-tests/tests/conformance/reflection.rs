@@ -246,10 +246,7 @@ fn carried() -> Vec<(String, Vec<u8>)> {
             attribute(TRANSITIVE, 25, &(0..40).collect::<Vec<u8>>()),
         ),
         ("PMSI tunnel".to_owned(), attribute(TRANSITIVE, 22, &[0, 6, 0, 0, 0x50, 192, 0, 2, 1])),
-        (
-            "tunnel encapsulation".to_owned(),
-            attribute(TRANSITIVE, 23, &[0, 8, 0, 6, 1, 4, 1, 2, 3, 4, 0, 2, 0, 0]),
-        ),
+        ("tunnel encapsulation".to_owned(), attribute(TRANSITIVE, 23, &octets::TUNNEL)),
         ("AIGP".to_owned(), attribute(OPTIONAL, 26, &[1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 9])),
         (
             "an AS set".to_owned(),

@@ -139,6 +139,8 @@ fn enhanced<'a>() -> Vec<Case<'a>> {
         }),
         case("enhanced: our answer stands between two marks", |bed| {
             let mut told = told(bed, &[(70, &[])])?;
+            // Marks may not stand before it.
+            told.peer.until("End-of-RIB", |heard| heard.has_end(VPNV4))?;
             told.peer.send(&octets::refresh(VPNV4, 0))?;
             told.peer.until("the end", |heard| heard.refreshes.iter().any(|mark| mark.1 == 2))?;
             let marks: Vec<_> = told.peer.heard.refreshes.clone();

@@ -715,8 +715,7 @@ fn next_hops<'a>() -> Vec<Case<'a>> {
 
 #[test]
 fn every_form_of_a_route_is_carried_as_it_came() {
-    let families = r#"families = ["vpnv4", "vpnv6", "evpn", "rtc", "ipv4", "ipv6"]"#;
-    let bed = Bed::with("", families, "").expect("a control node");
+    let bed = Bed::with("", crate::bed::UNICAST, "").expect("a control node");
     let mut forms = vpn_forms(&bed);
     forms.extend(unicast_forms(&bed));
     forms.extend(evpn_forms(&bed));

@@ -86,6 +86,10 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Path {
     pub best: bool,
+    /// As good as the best but for the tie-breaks from the router id on: traffic may be spread over all
+    /// that say so.
+    #[serde(default)]
+    pub multipath: bool,
     pub neighbor: IpAddr,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<IpAddr>,
@@ -114,7 +118,8 @@ pub struct Path {
     /// Kept over a restart of the neighbor and not told again yet.
     pub stale: bool,
     /// The deciding step: of the best, against the next best; of another, against the best. One of
-    /// `local-preference`, `as-path-length`, `origin`, `med`, `external`, `router-id`,
-    /// `cluster-list-length`, `peer-address`, `path-id`; empty if the path is alone.
+    /// `reachable`, `long-lived-stale`, `default-gateway`, `sticky-mac`, `mac-mobility`,
+    /// `local-preference`, `aigp`, `as-path-length`, `origin`, `med`, `external`, `next-hop-cost`,
+    /// `router-id`, `cluster-list-length`, `peer-address`, `path-id`; empty if the path is alone.
     pub why: String,
 }

@@ -108,7 +108,11 @@ pub(crate) fn targets(targets: &[Target], width: Width, paint: Paint) -> String 
 
 fn mark(path: &Path) -> Cell {
     let stale = if path.stale { "S" } else { "" };
-    if path.best { Cell::good(format!("*>{stale}")) } else { Cell::from(format!("* {stale}")) }
+    match (path.best, path.multipath) {
+        (true, _) => Cell::good(format!("*>{stale}")),
+        (false, true) => Cell::from(format!("*={stale}")),
+        (false, false) => Cell::from(format!("* {stale}")),
+    }
 }
 
 fn as_path(path: &Path) -> String {
@@ -124,6 +128,7 @@ mod tests {
     fn path(from: u8) -> Path {
         Path {
             best: false,
+            multipath: false,
             neighbor: [10, 2, 0, from].into(),
             next_hop: Some([10, 2, 1, 11].into()),
             label: Some(16),

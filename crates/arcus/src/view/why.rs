@@ -7,6 +7,21 @@ use arcus_api::v1::Path;
 pub(super) fn explain(path: &Path, other: &Path) -> String {
     let word = |won, lost| if path.best { won } else { lost };
     match path.why.as_str() {
+        "reachable" => word("its next hop is reached", "its next hop is not reached").to_owned(),
+        "long-lived-stale" => word(
+            "heard from a neighbor that is there",
+            "kept for long from a neighbor that is gone",
+        )
+        .to_owned(),
+        "default-gateway" => {
+            word("the address of a default gateway", "the other is a default gateway's").to_owned()
+        }
+        "sticky-mac" => word("an address that does not move", "the other does not move").to_owned(),
+        "mac-mobility" => {
+            word("the address was seen here last", "the address has moved").to_owned()
+        }
+        "aigp" => format!("{} accumulated IGP metric", word("lower", "higher or no")),
+        "next-hop-cost" => format!("{} way to the next hop", word("shorter", "longer")),
         "local-preference" => {
             let (ours, theirs) = (number(path.local_pref), number(other.local_pref));
             format!("{} local preference, {ours} against {theirs}", word("higher", "lower"))
@@ -75,6 +90,7 @@ mod tests {
 
     fn path(best: bool, why: &str, from: u8) -> Path {
         Path {
+            multipath: false,
             best,
             neighbor: [10, 2, 0, from].into(),
             next_hop: None,
