@@ -9,13 +9,14 @@ mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arcus_api::v1::{Reloaded, Status};
 use arcus_config::{PeerSpec, Remote};
-use bgp_peer::Incoming;
+use bgp_peer::{Incoming, PeerConfig};
 use bgp_rib::{Input, Output, PeerIx, ShardMap};
+use bgp_session::SessionConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
@@ -61,6 +62,22 @@ pub(crate) struct Outboxes {
     pub(crate) next_hops: NextHops,
 }
 
+/// What our OPENs say. Thousands of nodes are told the same: it is in memory once.
+#[derive(Debug, Default)]
+struct Opens(Vec<Weak<SessionConfig>>);
+
+impl Opens {
+    fn share(&mut self, config: &mut PeerConfig) {
+        self.0.retain(|known| known.strong_count() > 0);
+        let known =
+            self.0.iter().find_map(|known| known.upgrade().filter(|k| *k == config.session));
+        match known {
+            Some(known) => config.session = known,
+            None => self.0.push(Arc::downgrade(&config.session)),
+        }
+    }
+}
+
 pub(crate) struct Control {
     running: Running,
     listening: Listening,
@@ -70,6 +87,7 @@ pub(crate) struct Control {
     outboxes: Outboxes,
     convergence: Convergence,
     started_at: SystemTime,
+    opens: Opens,
 }
 
 impl Control {
@@ -84,6 +102,7 @@ impl Control {
             outboxes,
             convergence: Convergence::new(Instant::now()),
             started_at: SystemTime::now(),
+            opens: Opens::default(),
         };
         for spec in &Arc::clone(control.running.others()).peers {
             if let Remote::Address(address) = &spec.remote {
@@ -160,7 +179,8 @@ impl Control {
         }
         let number = self.peers.free_number()?;
         let identity = self.running.identity();
-        let config = self.running.session(&spec, address, !self.convergence.is_over());
+        let mut config = self.running.session(&spec, address, !self.convergence.is_over());
+        self.opens.share(&mut config);
         let is_shut_down = spec.is_shut_down();
         let (terms, newest) = watch::channel(Terms::new(spec, self.running.others()));
         let refreshing = Refreshing::default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU8;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arcus_config::{NextHop, PeerRole, PeerSpec, RemovePrivateAs, Rewrite};
 use bgp_peer::Established;
@@ -28,7 +28,7 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
     let base = PeerView {
         limits: limits(spec),
         enhanced_refresh: agreement.enhanced_route_refresh,
-        policy: Arc::new(policy(terms, agreement)),
+        policy: shared(policy(terms, agreement)),
         ..PeerView::new(
             kind,
             agreement.peer.router_id,
@@ -85,6 +85,12 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
             }
         }
     }
+}
+
+/// Thousands of nodes have no policy of their own: one value in memory is enough for them.
+fn shared(policy: PeerPolicy) -> Arc<PeerPolicy> {
+    static NONE: LazyLock<Arc<PeerPolicy>> = LazyLock::new(Arc::default);
+    if policy == **NONE { Arc::clone(&NONE) } else { Arc::new(policy) }
 }
 
 /// What is done to its routes, in and out.
