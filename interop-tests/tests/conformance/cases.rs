@@ -23,7 +23,7 @@ pub(crate) struct Case<'a> {
 }
 
 /// Beginnings of the names of cases that are on their way; `PENDING=1` tries them, too.
-const PENDING: [&str; 1] = ["neighbors: an IPv4 route by an IPv6 next hop"];
+const PENDING: [&str; 0] = [];
 
 pub(crate) fn case<'a>(
     name: impl Into<String>,

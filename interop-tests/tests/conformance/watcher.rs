@@ -26,8 +26,9 @@ pub(crate) struct Watcher {
 impl Watcher {
     pub(crate) fn start(bed: &Bed, sort: Sort) -> Result<Self> {
         let seat = bed.seat(sort)?;
-        // Without a hold time it needs to send nothing.
-        let mut speaker = bed.up_with(seat, &seat.open(&bed.families(sort)).hold(0))?;
+        // Without a hold time it needs to send nothing. It takes IPv6 next hops (RFC 8950).
+        let mut speaker = bed
+            .up_with(seat, &seat.open(&bed.families(sort)).hold(0).and(5, &[0, 1, 0, 128, 0, 2]))?;
         speaker.asks_for_all()?;
         let shared = Shared::default();
         lock(&shared).heard = std::mem::take(&mut speaker.heard);
