@@ -183,8 +183,13 @@ impl Attributes {
         all.set(Field::NextHop, route.next_hop);
         all.set(Field::AsPath, path.join(" "));
         all.set(Field::Origin, "igp");
-        // RFC 4271 section 5.1.4: the MED of one AS does not go on to another.
-        let med = if outside && !reflected { String::new() } else { MED.to_string() };
+        let med = match (outside, reflected) {
+            // RFC 4271 section 5.1.4: the MED of one AS does not go on to another.
+            (true, false) => String::new(),
+            // To a gateway, a preference of 100 travels as that.
+            (true, true) => "200".to_owned(),
+            (false, _) => MED.to_string(),
+        };
         all.set(Field::Med, med);
         all.set(Field::Communities, COMMUNITY);
         all.set(Field::LargeCommunities, LARGE_COMMUNITY);
