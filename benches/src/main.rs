@@ -1,7 +1,7 @@
 //! `arcus-bench`: how fast the reflector is, beside a floor and beside others.
 //!
 //! [`load`] makes and counts routes, [`bare`] is what everyone is measured by, [`subject`] starts who is
-//! measured, [`scenario`] says what is done to them, [`report`] says what came out.
+//! measured, [`scenario`] says what is done to them, [`mod@report`] says what came out.
 //!
 //! All of it runs on loopback addresses of a network namespace of its own.
 #![expect(clippy::print_stdout, reason = "a command line that prints its results")]
