@@ -67,14 +67,14 @@ pub(crate) struct Outboxes {
 struct Opens(Vec<Weak<SessionConfig>>);
 
 impl Opens {
-    fn share(&mut self, config: &mut PeerConfig) {
+    fn share(&mut self, config: PeerConfig) -> PeerConfig {
         self.0.retain(|known| known.strong_count() > 0);
-        let known =
-            self.0.iter().find_map(|known| known.upgrade().filter(|k| *k == config.session));
-        match known {
-            Some(known) => config.session = known,
-            None => self.0.push(Arc::downgrade(&config.session)),
-        }
+        let mut known = self.0.iter().filter_map(Weak::upgrade);
+        let session = known.find(|known| *known == config.session).unwrap_or_else(|| {
+            self.0.push(Arc::downgrade(&config.session));
+            Arc::clone(&config.session)
+        });
+        PeerConfig { session, ..config }
     }
 }
 
@@ -179,8 +179,8 @@ impl Control {
         }
         let number = self.peers.free_number()?;
         let identity = self.running.identity();
-        let mut config = self.running.session(&spec, address, !self.convergence.is_over());
-        self.opens.share(&mut config);
+        let config = self.running.session(&spec, address, !self.convergence.is_over());
+        let config = self.opens.share(config);
         let is_shut_down = spec.is_shut_down();
         let (terms, newest) = watch::channel(Terms::new(spec, self.running.others()));
         let refreshing = Refreshing::default();

@@ -99,7 +99,7 @@ impl Control {
                 }
                 continue;
             }
-            let config = self.running.session(&new, entry.address, restarting);
+            let config = self.opens.share(self.running.session(&new, entry.address, restarting));
             if entry.peer.reconfigure(config).is_err() {
                 warn!(peer = %entry.address, "the session is busy and goes on as it was");
             } else if new.is_shut_down() {

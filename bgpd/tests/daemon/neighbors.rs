@@ -36,6 +36,17 @@ fn told(fake: &Fake) -> Option<(u8, u8)> {
     }
 }
 
+/// Waits until the control node has answered an attempt of this fake with that code and subcode.
+async fn is_refused(what: &str, fake: &Fake, by: (u8, u8)) {
+    let last = || async { fake.peer.status().last_down };
+    let is_by = |last: &Option<(DownReason, _)>| {
+        last.as_ref().is_some_and(
+            |(why, _)| matches!(why, DownReason::Received(why) if (why.code, why.subcode) == by),
+        )
+    };
+    eventually(what, last, is_by).await;
+}
+
 #[tokio::test]
 async fn who_comes_from_a_prefix_with_a_password_must_sign() {
     let more = r#"
@@ -85,35 +96,21 @@ max-peers = 2
     let mut one = router(&federation, 129, 64_800, 64_512);
     one.up().await;
     is_of(&federation, 129, 64_800).await;
-    let mut stranger = router(&federation, 131, 64_700, 64_512);
-    let refused = || async { stranger.peer.status().last_down };
-    let is_bad_as = |last: &Option<(DownReason, _)>| {
-        last.as_ref().is_some_and(
-            |(why, _)| matches!(why, DownReason::Received(why) if (why.code, why.subcode) == (2, 2)),
-        )
-    };
-    eventually("it is told that its AS is wrong", refused, is_bad_as).await;
+    let stranger = router(&federation, 131, 64_700, 64_512);
+    is_refused("it is told that its AS is wrong", &stranger, (2, 2)).await;
     stranger.peer.remove().await;
     let mut another = router(&federation, 130, 64_950, 64_512);
     another.up().await;
     is_of(&federation, 130, 64_950).await;
 
-    let late = router(&federation, 132, 64_900, 64_512);
-    let refused = || async { late.peer.status().last_down };
-    let is_full = |last: &Option<(DownReason, _)>| {
-        last.as_ref().is_some_and(
-            |(why, _)| matches!(why, DownReason::Received(why) if (why.code, why.subcode) == (6, 5)),
-        )
-    };
-    eventually("there is no room", refused, is_full).await;
+    let mut late = router(&federation, 132, 64_900, 64_512);
+    is_refused("there is no room", &late, (6, 5)).await;
     // One that has gone is remembered, and takes nobody's place.
     another.peer.remove().await;
-    let mut late = late;
     late.up().await;
     assert!(one.downs.is_empty());
-    stranger = router(&federation, 130, 64_950, 64_512);
-    let refused = || async { stranger.peer.status().last_down };
-    eventually("its place is taken when it comes back", refused, is_full).await;
+    let back = router(&federation, 130, 64_950, 64_512);
+    is_refused("its place is taken when it comes back", &back, (6, 5)).await;
 }
 
 #[tokio::test]

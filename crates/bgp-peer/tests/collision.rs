@@ -14,6 +14,16 @@ use support::{
 };
 use tokio::net::TcpListener;
 
+/// One connection is ended for the collision (RFC 4486), and the session goes on over the other.
+async fn one_stays(side: &mut Side, stays: &mut ByHand, goes: &mut ByHand) {
+    let told = goes.notification().await;
+    assert_eq!((told.code, told.subcode), (6, 7));
+    stays.send(&keepalive()).await;
+    side.up().await;
+    stays.send(&end_of_rib(AfiSafi::VPNV4)).await;
+    side.event().await;
+}
+
 /// Two of ours that both connect and both listen.
 fn both(first: Ipv4Addr, second: Ipv4Addr, restart: bool) -> (Side, Side) {
     let ((first_listens, first_port), (second_listens, second_port)) = (listen(), listen());
@@ -75,12 +85,7 @@ async fn of_two_connections_of_the_peer_one_stays_by_the_identifiers() {
             assert_eq!(first.message().await, Some(Message::Keepalive));
             second.send(&said).await;
             let (mut stays, mut goes) = if first_stays { (first, second) } else { (second, first) };
-            let told = goes.notification().await;
-            assert_eq!((told.code, told.subcode), (6, 7), "{id}");
-            stays.send(&keepalive()).await;
-            side.up().await;
-            stays.send(&end_of_rib(AfiSafi::VPNV4)).await;
-            side.event().await;
+            one_stays(&mut side, &mut stays, &mut goes).await;
         }
     }
 }
@@ -131,11 +136,6 @@ async fn the_connection_of_the_higher_identifier_stays() {
         assert_eq!(of_us.message().await, Some(Message::Keepalive));
         of_hand.send(&said).await;
         let (mut stays, mut goes) = if theirs_stays { (of_hand, of_us) } else { (of_us, of_hand) };
-        let told = goes.notification().await;
-        assert_eq!((told.code, told.subcode), (6, 7), "{id}");
-        stays.send(&keepalive()).await;
-        side.up().await;
-        stays.send(&end_of_rib(AfiSafi::VPNV4)).await;
-        side.event().await;
+        one_stays(&mut side, &mut stays, &mut goes).await;
     }
 }

@@ -49,8 +49,6 @@ pub(crate) struct Bucket {
     pub(crate) no_advertise: bool,
     /// It has OTC, in a family where that counts.
     pub(crate) only_to_customers: bool,
-    /// The family, where its routes are of IPv4 and the next hop is of IPv6 (RFC 8950).
-    pub(crate) mixed: Option<AfiSafi>,
     pub(crate) next_hop: NextHop,
     /// As sent to internal peers: LOCAL_PREF there, reflection attributes added.
     pub(crate) attributes: Arc<PathAttributes>,
@@ -165,7 +163,6 @@ impl Buckets {
             no_export: has(Community::NO_EXPORT) || has(Community::NO_EXPORT_SUBCONFED),
             no_advertise: has(Community::NO_ADVERTISE),
             only_to_customers: policy::has_roles(self.family) && attributes.otc().is_some(),
-            mixed: policy::is_mixed(self.family, next_hop).then_some(self.family),
             next_hop,
             attributes,
             rank,

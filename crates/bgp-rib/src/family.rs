@@ -61,69 +61,48 @@ impl TableFamily for Ipv6Unicast {
     }
 }
 
-impl TableFamily for Ipv4Labeled {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Ipv4Unicast::spread(key)
-    }
+/// Labeled unicast, in the shard of the unicast route of its prefix.
+macro_rules! labeled {
+    ($($family:ident like $unicast:ident),*) => {
+        $(impl TableFamily for $family {
+            fn spread(key: &Self::Key) -> Option<u64> {
+                $unicast::spread(key)
+            }
 
-    fn net(key: &Self::Key) -> Option<IpNet> {
-        Some((*key).into())
-    }
+            fn net(key: &Self::Key) -> Option<IpNet> {
+                Some((*key).into())
+            }
 
-    fn label(data: &Self::Data) -> Option<Label> {
-        Some(data.outermost())
-    }
+            fn label(data: &Self::Data) -> Option<Label> {
+                Some(data.outermost())
+            }
 
-    fn text(data: &Self::Data) -> String {
-        data.to_string()
-    }
+            fn text(data: &Self::Data) -> String {
+                data.to_string()
+            }
+        })*
+    };
 }
+labeled!(Ipv4Labeled like Ipv4Unicast, Ipv6Labeled like Ipv6Unicast);
 
-impl TableFamily for Ipv6Labeled {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Ipv6Unicast::spread(key)
-    }
+macro_rules! vpn {
+    ($($family:ident),*) => {
+        $(impl TableFamily for $family {
+            fn spread(key: &Self::Key) -> Option<u64> {
+                Some(of_distinguisher(key.rd))
+            }
 
-    fn net(key: &Self::Key) -> Option<IpNet> {
-        Some((*key).into())
-    }
+            fn net(key: &Self::Key) -> Option<IpNet> {
+                Some(key.net.into())
+            }
 
-    fn label(data: &Self::Data) -> Option<Label> {
-        Some(data.outermost())
-    }
-
-    fn text(data: &Self::Data) -> String {
-        data.to_string()
-    }
+            fn label(data: &Self::Data) -> Option<Label> {
+                Some(*data)
+            }
+        })*
+    };
 }
-
-impl TableFamily for VpnV4 {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Some(of_distinguisher(key.rd))
-    }
-
-    fn net(key: &Self::Key) -> Option<IpNet> {
-        Some(key.net.into())
-    }
-
-    fn label(data: &Self::Data) -> Option<Label> {
-        Some(*data)
-    }
-}
-
-impl TableFamily for VpnV6 {
-    fn spread(key: &Self::Key) -> Option<u64> {
-        Some(of_distinguisher(key.rd))
-    }
-
-    fn net(key: &Self::Key) -> Option<IpNet> {
-        Some(key.net.into())
-    }
-
-    fn label(data: &Self::Data) -> Option<Label> {
-        Some(*data)
-    }
-}
+vpn!(VpnV4, VpnV6);
 
 impl TableFamily for Evpn {
     /// Types without a distinguisher that we can read stay together.

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use bgp_wire::PathAttributes;
+use bgp_wire::{AfiSafi, PathAttributes};
 
 use crate::bucket::{Bucket, Source};
 use crate::decision::{self, Candidate};
@@ -95,6 +95,8 @@ fn may_hear(world: &World, bucket: &Bucket, to: PeerIx, view: &PeerView, own: bo
         (Source::Local, _) => own,
         (_, MembershipsOut::OwnOnly) => false,
         // What we say ourselves goes before what we pass on.
-        (_, MembershipsOut::Reflected) => !own && policy::may_go(&world.config, bucket, to, view),
+        (_, MembershipsOut::Reflected) => {
+            !own && policy::may_go(&world.config, AfiSafi::RTC, bucket, to, view)
+        }
     }
 }

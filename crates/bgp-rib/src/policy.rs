@@ -258,7 +258,7 @@ pub(crate) fn permits(peer: &PeerView, mut targets: impl Iterator<Item = RouteTa
 }
 
 /// Whether this is a next hop of IPv6 for routes of IPv4.
-pub(crate) fn is_mixed(family: AfiSafi, next_hop: NextHop) -> bool {
+fn is_mixed(family: AfiSafi, next_hop: NextHop) -> bool {
     let is_v6 = matches!(next_hop, NextHop::V6(_) | NextHop::V6WithLinkLocal(..));
     is_v6 && family.afi == Afi::IPV4 && family != AfiSafi::RTC
 }
@@ -270,11 +270,17 @@ fn takes_mixed(view: &PeerView, family: AfiSafi) -> bool {
 
 /// Whether routes of `bucket` may go to the peer at all, interest left out: split horizon, the rules
 /// of reflection (RFC 4456 §6), AS loops, well-known communities (RFC 1997, RFC 9494 §4.3).
-pub(crate) fn may_go(config: &ShardConfig, bucket: &Bucket, to: PeerIx, view: &PeerView) -> bool {
+pub(crate) fn may_go(
+    config: &ShardConfig,
+    family: AfiSafi,
+    bucket: &Bucket,
+    to: PeerIx,
+    view: &PeerView,
+) -> bool {
     if bucket.peer == to || bucket.no_advertise || bucket.rank.cost() == UNREACHABLE {
         return false;
     }
-    if bucket.mixed.is_some_and(|family| !takes_mixed(view, family)) {
+    if is_mixed(family, bucket.next_hop) && !takes_mixed(view, family) {
         return false;
     }
     match view.kind {

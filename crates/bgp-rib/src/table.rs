@@ -317,7 +317,9 @@ impl<F: TableFamily> Table<F> {
     pub(crate) fn is_due(&self, world: &World, bucket: BucketIx, peer: PeerIx) -> bool {
         let known = self.buckets.at(bucket);
         self.group_ix(peer).is_some()
-            && world.up(peer).is_some_and(|to| policy::may_go(&world.config, known, peer, &to.view))
+            && world
+                .up(peer)
+                .is_some_and(|to| policy::may_go(&world.config, F::AFI_SAFI, known, peer, &to.view))
             && (!F::AFI_SAFI.has_targets()
                 || world.interest.wants(peer, self.buckets.targets_of(bucket)))
     }
@@ -351,9 +353,9 @@ impl<F: TableFamily> Table<F> {
         peers.retain(|peer| {
             self.group_ix(*peer).is_some()
                 && self.many.limit(*peer).is_none()
-                && world
-                    .up(*peer)
-                    .is_some_and(|to| policy::may_go(&world.config, known, *peer, &to.view))
+                && world.up(*peer).is_some_and(|to| {
+                    policy::may_go(&world.config, F::AFI_SAFI, known, *peer, &to.view)
+                })
         });
         let audience = self.owing.sets.intern(PeerSet::from_sorted(peers));
         self.owing.sets.hold(audience);

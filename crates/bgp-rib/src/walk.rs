@@ -182,7 +182,7 @@ impl<F: TableFamily> Table<F> {
         let Some(now) = world.up(peer).filter(|_| !Self::CHOSEN_PER_PEER) else { return };
         for bucket in 0..self.buckets.end() {
             let known = self.buckets.at(bucket);
-            let may_go = |view| policy::may_go(&world.config, known, peer, view);
+            let may_go = |view| policy::may_go(&world.config, F::AFI_SAFI, known, peer, view);
             if known.len > 0 && may_go(before) != may_go(&now.view) {
                 self.owe_best_of(bucket, peer);
             }

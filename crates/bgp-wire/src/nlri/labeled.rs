@@ -62,69 +62,44 @@ pub struct Ipv4Labeled;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ipv6Labeled;
 
-impl Family for Ipv4Labeled {
-    const AFI_SAFI: AfiSafi = AfiSafi::IPV4_LABELED;
-    type Key = Ipv4Net;
-    type Data = Labels;
+/// Both differ in their addresses alone.
+macro_rules! labeled {
+    ($family:ident: $afi_safi:ident, $net:ty, $bits:literal, $prefix:path) => {
+        impl Family for $family {
+            const AFI_SAFI: AfiSafi = AfiSafi::$afi_safi;
+            type Key = $net;
+            type Data = Labels;
 
-    fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-        let (rest, (labels, bits)) = labels(input, 32)?;
-        let (rest, net) = ipv4::net(input, rest, bits)?;
-        Ok((rest, (net, labels)))
-    }
+            fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
+                let (rest, (labels, bits)) = labels(input, $bits)?;
+                let (rest, net) = $prefix(input, rest, bits)?;
+                Ok((rest, (net, labels)))
+            }
 
-    fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
-        let (rest, bits) = skip_labels(input, 32)?;
-        ipv4::net(input, rest, bits)
-    }
+            fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
+                let (rest, bits) = skip_labels(input, $bits)?;
+                $prefix(input, rest, bits)
+            }
 
-    fn write_reach(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
-        write_labels(labels, key.prefix_len(), out);
-        write::prefix(key.network().octets(), key.prefix_len(), out);
-    }
+            fn write_reach(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
+                write_labels(labels, key.prefix_len(), out);
+                write::prefix(key.network().octets(), key.prefix_len(), out);
+            }
 
-    fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
-        Self::write_reach(key, &Labels::one(Label::WITHDRAWN), out);
-    }
+            fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
+                Self::write_reach(key, &Labels::one(Label::WITHDRAWN), out);
+            }
 
-    fn route_distinguisher(_: &Self::Key) -> Option<RouteDistinguisher> {
-        None
-    }
+            fn route_distinguisher(_: &Self::Key) -> Option<RouteDistinguisher> {
+                None
+            }
 
-    variant!(Ipv4Labeled);
+            variant!($family);
+        }
+    };
 }
-
-impl Family for Ipv6Labeled {
-    const AFI_SAFI: AfiSafi = AfiSafi::IPV6_LABELED;
-    type Key = Ipv6Net;
-    type Data = Labels;
-
-    fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-        let (rest, (labels, bits)) = labels(input, 128)?;
-        let (rest, net) = ipv6::net(input, rest, bits)?;
-        Ok((rest, (net, labels)))
-    }
-
-    fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
-        let (rest, bits) = skip_labels(input, 128)?;
-        ipv6::net(input, rest, bits)
-    }
-
-    fn write_reach(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
-        write_labels(labels, key.prefix_len(), out);
-        write::prefix(key.network().octets(), key.prefix_len(), out);
-    }
-
-    fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
-        Self::write_reach(key, &Labels::one(Label::WITHDRAWN), out);
-    }
-
-    fn route_distinguisher(_: &Self::Key) -> Option<RouteDistinguisher> {
-        None
-    }
-
-    variant!(Ipv6Labeled);
-}
+labeled!(Ipv4Labeled: IPV4_LABELED, Ipv4Net, 32, ipv4::net);
+labeled!(Ipv6Labeled: IPV6_LABELED, Ipv6Net, 128, ipv6::net);
 
 /// How many octets of labels stand before a prefix: to the bottom of stack, if the length says that a
 /// prefix can follow there. Else there is one label, whose bit says nothing (RFC 8277 §2.2); `None`
