@@ -5,14 +5,14 @@
 //! keeps one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::desired::{Desired, NodeConfig, Vrf};
-use crate::fib::Fib;
+use crate::fib::{Fib, Route};
+use crate::filter::{Filter, FilterId};
 use crate::nat::Translation;
-use crate::next_hop::NextHopGroup;
 use crate::port::{Port, PortId, VrfId};
 
 /// One change. Each is idempotent: putting what is there and removing what is not does nothing.
@@ -20,12 +20,14 @@ use crate::port::{Port, PortId, VrfId};
 pub enum Op {
     PutNode(NodeConfig),
     PutVrf(VrfId, Vrf),
+    PutFilter(FilterId, Filter),
     PutPort(PortId, Port),
-    PutTranslation(VrfId, Ipv4Addr, Translation),
-    PutRoute(VrfId, IpNet, NextHopGroup),
+    PutTranslation(VrfId, IpAddr, Translation),
+    PutRoute(VrfId, IpNet, Route),
     RemoveRoute(VrfId, IpNet),
-    RemoveTranslation(VrfId, Ipv4Addr),
+    RemoveTranslation(VrfId, IpAddr),
     RemovePort(PortId),
+    RemoveFilter(FilterId),
     RemoveVrf(VrfId),
 }
 
@@ -52,6 +54,10 @@ fn everything(wanted: &Desired, found: &Desired) -> Vec<Op> {
     }
     ops.extend(puts(&wanted.vrfs, &found.vrfs).map(|(id, vrf)| Op::PutVrf(*id, vrf.clone())));
     ops.extend(
+        puts(&wanted.filters, &found.filters)
+            .map(|(id, filter)| Op::PutFilter(id.clone(), filter.clone())),
+    );
+    ops.extend(
         puts(&wanted.ports, &found.ports).map(|(id, port)| Op::PutPort(id.clone(), port.clone())),
     );
     ops.extend(
@@ -72,6 +78,7 @@ fn everything(wanted: &Desired, found: &Desired) -> Vec<Op> {
             .map(|(vrf, address)| Op::RemoveTranslation(*vrf, *address)),
     );
     ops.extend(leftovers(&wanted.ports, &found.ports).map(|id| Op::RemovePort(id.clone())));
+    ops.extend(leftovers(&wanted.filters, &found.filters).map(|id| Op::RemoveFilter(id.clone())));
     ops.extend(leftovers(&wanted.vrfs, &found.vrfs).map(|id| Op::RemoveVrf(*id)));
     ops
 }

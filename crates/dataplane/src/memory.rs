@@ -3,6 +3,7 @@
 
 use crate::desired::Desired;
 use crate::diff::Op;
+use crate::filter::FilterId;
 use crate::nat::Translation;
 use crate::next_hop::NextHop;
 use crate::plane::{Counters, Dataplane, DataplaneError, Found, Result};
@@ -29,8 +30,12 @@ impl Memory {
             Op::PutVrf(id, vrf) => {
                 self.state.vrfs.insert(*id, vrf.clone());
             }
+            Op::PutFilter(id, filter) => {
+                self.state.filters.insert(id.clone(), filter.clone());
+            }
             Op::PutPort(id, port) => {
                 self.need_vrf(port.vrf)?;
+                port.filter.iter().try_for_each(|filter| self.need_filter(filter))?;
                 self.state.ports.insert(id.clone(), port.clone());
             }
             Op::PutTranslation(vrf, address, translation) => {
@@ -38,10 +43,10 @@ impl Memory {
                 translation.targets().try_for_each(|port| self.need_port(port))?;
                 self.state.translations.insert((*vrf, *address), translation.clone());
             }
-            Op::PutRoute(vrf, net, group) => {
+            Op::PutRoute(vrf, net, route) => {
                 self.need_vrf(*vrf)?;
-                group.members().iter().try_for_each(|member| self.need(member))?;
-                self.state.fib.entry(*vrf).or_default().insert(*net, group.clone());
+                route.to.hops().try_for_each(|hop| self.need(hop))?;
+                self.state.fib.entry(*vrf).or_default().insert(*net, route.clone());
             }
             Op::RemoveRoute(vrf, net) => {
                 if let Some(table) = self.state.fib.get_mut(vrf) {
@@ -64,6 +69,12 @@ impl Memory {
                 }
                 self.state.ports.remove(id);
             }
+            Op::RemoveFilter(id) => {
+                if self.state.ports.values().any(|port| port.filter.as_ref() == Some(id)) {
+                    return Err(DataplaneError::new(format!("a port uses filter {id}")));
+                }
+                self.state.filters.remove(id);
+            }
             Op::RemoveVrf(id) => {
                 let used = self.state.fib.contains_key(id)
                     || self.state.ports.values().any(|port| port.vrf == *id)
@@ -79,7 +90,7 @@ impl Memory {
 
     fn need(&self, member: &NextHop) -> Result<()> {
         match member {
-            NextHop::Discard | NextHop::Tunnel(_) => Ok(()),
+            NextHop::Discard | NextHop::Tunnel(_) | NextHop::Masquerade => Ok(()),
             NextHop::Port(port) => self.need_port(port),
             NextHop::Translate { vrf, address } => self
                 .state
@@ -100,9 +111,14 @@ impl Memory {
         there.then_some(()).ok_or_else(|| DataplaneError::new(format!("there is no port {id}")))
     }
 
+    fn need_filter(&self, id: &FilterId) -> Result<()> {
+        let there = self.state.filters.contains_key(id);
+        there.then_some(()).ok_or_else(|| DataplaneError::new(format!("there is no filter {id}")))
+    }
+
     fn refuse_if_used(&self, gone: &NextHop) -> Result<()> {
-        let mut groups = self.state.fib.values().flat_map(std::collections::BTreeMap::values);
-        if groups.any(|group| group.members().contains(gone)) {
+        let mut routes = self.state.fib.values().flat_map(std::collections::BTreeMap::values);
+        if routes.any(|route| route.to.has(gone)) {
             return Err(DataplaneError::new(format!("a route uses {gone}")));
         }
         Ok(())

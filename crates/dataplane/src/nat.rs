@@ -28,8 +28,14 @@ pub enum TranslationKind {
         /// through the translation's VRF.
         exclusive: bool,
     },
-    /// Ready backends on this node, by the port that a client calls.
-    Service { ports: BTreeMap<(Protocol, u16), Vec<Backend>> },
+    /// Ready backends on this node.
+    Service {
+        /// By the port that a client calls.
+        ports: BTreeMap<(Protocol, u16), Vec<Backend>>,
+        /// A client that was quiet for no longer than so many seconds keeps its backend, whatever
+        /// port it calls from; `None`: each connection chooses anew.
+        affinity: Option<u32>,
+    },
 }
 
 /// Protocols that a service may be offered on.
@@ -75,7 +81,7 @@ impl Translation {
     pub fn targets(&self) -> impl Iterator<Item = &PortId> {
         let (floating, service) = match &self.kind {
             TranslationKind::Floating { ports, .. } => (Some(ports), None),
-            TranslationKind::Service { ports } => (None, Some(ports)),
+            TranslationKind::Service { ports, .. } => (None, Some(ports)),
         };
         let backends = service.into_iter().flat_map(BTreeMap::values).flatten();
         floating.into_iter().flatten().chain(backends.map(|backend| &backend.port))

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
 use crate::diff::Op;
-use crate::port::PortId;
+use crate::event::Events;
+use crate::filter::FilterId;
+use crate::port::{PortId, VrfId};
+use crate::trace::{Probe, Trace};
 
 pub type Result<T, E = DataplaneError> = std::result::Result<T, E>;
 
@@ -32,6 +37,40 @@ pub trait Dataplane: Send {
     /// Whether the state of an earlier run was found and adopted, so that forwarding went on
     /// meanwhile (the forwarding bit of RFC 4724 §3).
     fn was_found(&self) -> bool;
+
+    /// Everything that is wanted has been applied: what an older version of the plane left goes, and
+    /// this one forwards in its place. Called again it does nothing.
+    fn take_over(&mut self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Sends a synthetic packet through the tables.
+    fn trace(&mut self, probe: &Probe) -> impl Future<Output = Result<Trace>> + Send {
+        let _ = probe;
+        async { Err(DataplaneError::new("this data plane traces no packets")) }
+    }
+
+    /// Begins or ends to copy the packets of a port into [`Dataplane::events`].
+    fn mirror(
+        &mut self,
+        port: &PortId,
+        mirroring: Mirroring,
+    ) -> impl Future<Output = Result<()>> + Send {
+        let (_, _) = (port, mirroring);
+        async { Err(DataplaneError::new("this data plane mirrors no ports")) }
+    }
+
+    /// Where reports come from; once only, and `None` if the plane makes none.
+    fn events(&mut self) -> Option<Box<dyn Events>> {
+        None
+    }
+}
+
+/// Whether packets of a port are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirroring {
+    On,
+    Off,
 }
 
 /// Something that the data plane could not do.
@@ -57,7 +96,8 @@ impl DataplaneError {
 }
 
 /// Why a packet was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DropReason {
     /// No route to the destination in the VRF.
     NoRoute,
@@ -83,10 +123,18 @@ pub enum DropReason {
     Refused,
     /// A workload sent it from an address that is not its own.
     Spoofed,
+    /// A filter does not allow it.
+    Denied,
+    /// The port has sent more than its bandwidth for too long.
+    RateLimit,
+    /// No source port is left for a connection out of the node.
+    NoSourcePort,
+    /// It came in VXLAN and is not for this node's router.
+    WrongMac,
 }
 
 impl DropReason {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::NoRoute,
         Self::TunnelToTunnel,
         Self::TtlExpired,
@@ -100,6 +148,10 @@ impl DropReason {
         Self::Fragment,
         Self::Refused,
         Self::Spoofed,
+        Self::Denied,
+        Self::RateLimit,
+        Self::NoSourcePort,
+        Self::WrongMac,
     ];
 
     /// The name in metrics, the API and the command line.
@@ -118,6 +170,10 @@ impl DropReason {
             Self::Fragment => "fragment",
             Self::Refused => "refused",
             Self::Spoofed => "spoofed",
+            Self::Denied => "denied",
+            Self::RateLimit => "rate-limit",
+            Self::NoSourcePort => "no-source-port",
+            Self::WrongMac => "wrong-mac",
         }
     }
 }
@@ -133,26 +189,22 @@ impl fmt::Display for DropReason {
 pub struct Counters {
     /// Packets; reasons that never occurred may be left out.
     pub drops: BTreeMap<DropReason, u64>,
-    pub ports: BTreeMap<PortId, PortCounters>,
+    pub ports: BTreeMap<PortId, Traffic>,
     /// By the other node's tunnel address.
-    pub tunnels: BTreeMap<Ipv4Addr, TunnelCounters>,
-    /// Translated connections that are remembered, both directions together.
+    pub tunnels: BTreeMap<IpAddr, Traffic>,
+    /// What entered and left tunnels, by the VRF it was looked up in.
+    pub vrfs: BTreeMap<VrfId, Traffic>,
+    /// Packets that each rule of a filter let through or dropped, in the order of the rules; behind
+    /// them the default for connections in and the one for connections out.
+    pub rules: BTreeMap<FilterId, Vec<u64>>,
+    /// Remembered connections: entries in the table, two for a translated connection.
     pub flows: u64,
 }
 
-/// Seen from the node: received is what the workload sent. Octets are those of IP packets.
+/// Seen from the node: received is what a workload sent, or what came out of tunnels. Octets are
+/// those of the packets of workloads, from their IP header on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PortCounters {
-    pub rx_packets: u64,
-    pub rx_bytes: u64,
-    pub tx_packets: u64,
-    pub tx_bytes: u64,
-}
-
-/// Seen from the node: received is what came out of tunnels from the other node. Octets are those
-/// of the IP packets inside.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TunnelCounters {
+pub struct Traffic {
     pub rx_packets: u64,
     pub rx_bytes: u64,
     pub tx_packets: u64,

@@ -1,13 +1,13 @@
 //! The property that every plane must have, here against the plane in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::task::{Context, Poll, Waker};
 
 use dataplane::{
-    Attachment, Backend, Dataplane, Desired, Encapsulation, Fib, Mac, Memory, MplsLabel, NextHop,
-    NextHopGroup, NodeConfig, Op, Port, PortId, Protocol, Scope, Translation, TranslationKind,
-    Tunnel, Vrf, VrfId, diff,
+    Attachment, Backend, Dataplane, Desired, Fib, Filter, FilterId, Link, Mac, Memory, MplsLabel,
+    NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Protocol, Scope, Translation,
+    TranslationKind, Tunnel, TunnelHeader, Verdict, Vrf, VrfId, diff,
 };
 use ipnet::{IpNet, Ipv4Net};
 use proptest::collection::{btree_map, vec};
@@ -16,35 +16,44 @@ use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-type Translations = BTreeMap<(VrfId, Ipv4Addr), Translation>;
+type Translations = BTreeMap<(VrfId, IpAddr), Translation>;
 
 /// A consistent state. Numbers are small, so that two states drawn apart have VRFs, ports, prefixes
 /// and next hops in common.
 fn state() -> impl Strategy<Value = Desired> {
     let vrfs = btree_map((1u32..4).prop_map(VrfId), 16u32..19, 0..4);
-    let ports = btree_map(0u8..4, (any::<Index>(), 0u8..2), 0..4);
+    let filters = btree_map(0u8..3, any::<bool>(), 0..3);
+    let ports = btree_map(0u8..4, (any::<Index>(), 0u8..2, any::<Index>()), 0..4);
     let one = (any::<Index>(), 0u8..3, vec(any::<Index>(), 0..3), 0u8..3);
     let translations = vec(one, 0..4);
     let routes = vec((any::<Index>(), 0u8..4, vec(any::<Index>(), 1..4)), 0..8);
-    (0u8..2, vrfs, ports, translations, routes).prop_map(
-        |(node, vrfs, ports, translations, routes)| {
+    (0u8..2, vrfs, filters, ports, translations, routes).prop_map(
+        |(node, vrfs, filters, ports, translations, routes)| {
             let vrfs: BTreeMap<_, _> = vrfs.into_iter().map(vrf).collect();
             let ids: Vec<VrfId> = vrfs.keys().copied().collect();
             let node = NodeConfig {
-                tunnel_address: Ipv4Addr::new(192, 0, 2, node),
+                tunnel_v4: Some(Ipv4Addr::new(192, 0, 2, node)),
                 uplinks: vec![format!("eth{node}")],
+                ..NodeConfig::default()
             };
+            let filters: BTreeMap<_, _> = filters.into_iter().map(filter).collect();
+            let filter_ids: Vec<FilterId> = filters.keys().cloned().collect();
             if ids.is_empty() {
-                return Desired { node, ..Desired::default() };
+                return Desired { node, filters, ..Desired::default() };
             }
-            let ports: BTreeMap<_, _> =
-                ports.into_iter().map(|(n, (vrf, last))| port(n, *vrf.get(&ids), last)).collect();
+            let ports: BTreeMap<_, _> = ports
+                .into_iter()
+                .map(|(n, (vrf, last, filter))| {
+                    let filter = (!filter_ids.is_empty()).then(|| filter.get(&filter_ids).clone());
+                    port(n, *vrf.get(&ids), last, filter)
+                })
+                .collect();
             let names: Vec<PortId> = ports.keys().cloned().collect();
             let translations: Translations = translations
                 .into_iter()
                 .map(|(vrf, last, to, kind)| {
                     let to = to.iter().filter(|_| !names.is_empty()).map(|to| to.get(&names));
-                    let address = Ipv4Addr::new(10, 254, 0, last);
+                    let address = IpAddr::from([10, 254, 0, last]);
                     ((*vrf.get(&ids), address), translation(to.cloned(), kind))
                 })
                 .collect();
@@ -53,9 +62,9 @@ fn state() -> impl Strategy<Value = Desired> {
             for (vrf, last, members) in routes {
                 let members = members.iter().map(|member| member.get(&hops).clone());
                 let group = NextHopGroup::new(members).expect("one at least");
-                fib.entry(*vrf.get(&ids)).or_default().insert(net(last), group);
+                fib.entry(*vrf.get(&ids)).or_default().insert(net(last), group.into());
             }
-            Desired { node, vrfs, ports, fib, translations }
+            Desired { node, vrfs, filters, ports, fib, translations }
         },
     )
 }
@@ -65,17 +74,31 @@ fn label(value: u32) -> MplsLabel {
 }
 
 fn vrf((id, value): (VrfId, u32)) -> (VrfId, Vrf) {
-    (id, Vrf { name: format!("n{id}"), label: label(value) })
+    (id, Vrf { name: format!("n{id}"), label: label(value), vni: None })
 }
 
-fn port(number: u8, vrf: VrfId, last: u8) -> (PortId, Port) {
+fn filter((number, open): (u8, bool)) -> (FilterId, Filter) {
+    let default_in = if open { Verdict::Allow } else { Verdict::Deny };
+    let filter = Filter { rules: Vec::new(), default_in, default_out: Verdict::Allow };
+    (FilterId(format!("f{number}")), filter)
+}
+
+fn port(number: u8, vrf: VrfId, last: u8, filter: Option<FilterId>) -> (PortId, Port) {
     let port = Port {
         vrf,
-        address: Ipv4Addr::new(10, 0, number, last),
-        prefix_len: 24,
-        gateway: Ipv4Addr::new(10, 0, number, 254),
+        v4: Some(Link {
+            address: Ipv4Addr::new(10, 0, number, last),
+            prefix_len: 24,
+            gateway: Ipv4Addr::new(10, 0, number, 254),
+        }),
+        v6: None,
         mac: Mac([2, 0, 0, 0, 0, number]),
         mtu: 1450,
+        allowed: BTreeSet::new(),
+        label: None,
+        filter,
+        bandwidth: None,
+        host_access: false,
         attachment: Attachment::Netns { path: "/run/netns/a".into(), interface: "eth0".into() },
     };
     (PortId(format!("p{number}")), port)
@@ -84,7 +107,7 @@ fn port(number: u8, vrf: VrfId, last: u8) -> (PortId, Port) {
 fn translation(to: impl Iterator<Item = PortId>, kind: u8) -> Translation {
     let kind = if kind == 0 {
         let backends = to.map(|port| Backend { port, target_port: 8080 }).collect();
-        TranslationKind::Service { ports: [((Protocol::Tcp, 80), backends)].into() }
+        TranslationKind::Service { ports: [((Protocol::Tcp, 80), backends)].into(), affinity: None }
     } else {
         TranslationKind::Floating { ports: to.collect(), exclusive: kind == 1 }
     };
@@ -94,13 +117,12 @@ fn translation(to: impl Iterator<Item = PortId>, kind: u8) -> Translation {
 fn next_hops(ports: &[PortId], translations: &Translations) -> Vec<NextHop> {
     let tunnel = |last: u8| {
         NextHop::Tunnel(Tunnel {
-            remote: Ipv4Addr::new(192, 0, 2, 10 + last),
-            encapsulation: Encapsulation::MplsOverUdp,
-            label: label(100),
+            remote: IpAddr::from([192, 0, 2, 10 + last]),
+            header: TunnelHeader::MplsOverUdp { label: label(100) },
         })
     };
     let translate =
-        |(vrf, address): &(VrfId, Ipv4Addr)| NextHop::Translate { vrf: *vrf, address: *address };
+        |(vrf, address): &(VrfId, IpAddr)| NextHop::Translate { vrf: *vrf, address: *address };
     [NextHop::Discard]
         .into_iter()
         .chain((0..2).map(tunnel))
@@ -183,5 +205,5 @@ fn the_generator_reaches_every_operation() {
             seen.insert(text.split('(').next().unwrap_or_default().to_owned());
         }
     }
-    assert_eq!(seen.len(), 9, "{seen:?}");
+    assert_eq!(seen.len(), 11, "{seen:?}");
 }
