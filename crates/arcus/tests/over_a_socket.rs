@@ -187,14 +187,14 @@ async fn counters() -> Json<Counters> {
 
 /// Packets to 10.0.0.1 arrive, others do not.
 async fn trace(Json(request): Json<TraceRequest>) -> Json<Trace> {
-    let TracePacket::Headers(headers) = &request.packet else { panic!("made from headers") };
-    let good = headers.destination == IpAddr::from([10, 0, 0, 1]);
-    let action = TraceAction::Routed {
-        vrf: "web".to_owned(),
-        address: headers.destination,
-        next_hops: good.then_some(1),
+    let address = match &request.packet {
+        TracePacket::Headers(headers) => headers.destination,
+        TracePacket::Octets(_) => IpAddr::from([0, 0, 0, 0]),
     };
-    let text = format!("looked up {} in web", headers.destination);
+    let good = address == IpAddr::from([10, 0, 0, 1]);
+    let action =
+        TraceAction::Routed { vrf: "web".to_owned(), address, next_hops: good.then_some(1) };
+    let text = format!("looked up {address} in web");
     let (outcome, end) = if good {
         (TraceOutcome::Sent { interface: "eth0".to_owned() }, "sent by eth0")
     } else {
