@@ -7,4 +7,5 @@ mod forwarding;
 mod path_mtu;
 mod restart;
 mod services;
+mod versions;
 mod world;
