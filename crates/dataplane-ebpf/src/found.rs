@@ -71,7 +71,7 @@ impl EbpfPlane {
             router_mac: Mac(raw.router_mac),
             uplinks,
             masquerade_ports: masquerade.filter(|_| raw.masquerade_count > 0),
-            probers: BTreeSet::new(),
+            probers: self.tables.probers.all()?.into_iter().map(|(one, _)| one.into()).collect(),
             sample_one_in: raw.sample_one_in,
         })
     }

@@ -4,6 +4,7 @@
 
 mod drops;
 mod forwarding;
+mod node;
 mod path_mtu;
 mod restart;
 mod services;
