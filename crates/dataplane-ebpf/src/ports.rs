@@ -61,7 +61,7 @@ impl EbpfPlane {
         self.tables.port_of.put(pair.ifindex, index, "port")?;
         self.write_label(index, port, was.as_ref())?;
         self.slots.insert(id.clone(), slot);
-        self.programs.attach(Hook::Port, &name, pair.ifindex)?;
+        self.programs.attach(&self.netlink, Hook::Port, &name, pair.ifindex).await?;
         if let Some(was) = was.as_ref().filter(|was| was.ifindex != pair.ifindex) {
             self.programs.detach(Hook::Port, was.ifindex)?;
             self.tables.port_of.delete(&was.ifindex, "port")?;
