@@ -31,7 +31,7 @@ impl Kernel {
 
     fn of(release: &str) -> Option<Self> {
         let version = version(release)?;
-        (version >= (6, 6))
+        (version >= (6, 1))
             .then_some(Self { tcx: version >= (6, 6), turns_versions: version >= (6, 3) })
     }
 }
