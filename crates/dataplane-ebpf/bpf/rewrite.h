@@ -155,7 +155,11 @@ VERIFIED_ONCE int clamp_mss(struct __sk_buff *skb, const struct packet *p, __u32
 		return -1;
 	first = p->l4 + sizeof(struct tcphdr);
 	length = p->l4_header - sizeof(struct tcphdr);
-	if (length == 0 || length > TCP_OPTIONS_MAX)
+	if (length > TCP_OPTIONS_MAX)
+		return 0;
+	/* Two comparisons, which Linux 6.1 understands; the compiler would make them one. */
+	asm volatile("" : "+r"(length));
+	if (length < sizeof(__u32))
 		return 0;
 	options.length = length;
 	if (bpf_skb_load_bytes(skb, first, options.octets, length))
