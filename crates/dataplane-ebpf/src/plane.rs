@@ -81,10 +81,7 @@ impl EbpfPlane {
         plane.programs.adopt(&plane.netlink, &known).await?;
         let found = plane.read_back().await?;
         // Empty tables forward nothing that a peer should keep routes for.
-        plane.was_found = was_found && found != Desired::default();
-        pins.remove_other_versions().map_err(|error| {
-            DataplaneError::because("cannot remove what older versions pinned", error)
-        })?;
+        plane.was_found = was_found && found != Desired::default() || plane.programs.relieves();
         info!(instance = plane.instance, found = plane.was_found, "eBPF data plane open");
         Ok(plane)
     }
@@ -153,6 +150,10 @@ impl Dataplane for EbpfPlane {
 
     fn was_found(&self) -> bool {
         self.was_found
+    }
+
+    async fn take_over(&mut self) -> Result<()> {
+        self.programs.relieve(&self.netlink).await
     }
 }
 

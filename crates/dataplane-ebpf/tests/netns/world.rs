@@ -102,6 +102,7 @@ enum Job {
     List(oneshot::Sender<Result<Found>>),
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
+    TakeOver(oneshot::Sender<Result<()>>),
 }
 
 impl Node {
@@ -140,6 +141,10 @@ impl Node {
 
     pub(crate) async fn counters(&self) -> Result<Counters> {
         self.ask(Job::Counters).await?
+    }
+
+    pub(crate) async fn take_over(&self) -> Result<()> {
+        self.ask(Job::TakeOver).await?
     }
 
     pub(crate) async fn drops(&self, reason: DropReason) -> Result<u64> {
@@ -282,6 +287,9 @@ fn serve(
                 Job::List(answer) => drop(answer.send(plane.list().await.map_err(Into::into))),
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
+                }
+                Job::TakeOver(answer) => {
+                    drop(answer.send(plane.take_over().await.map_err(Into::into)));
                 }
                 Job::Apply(ops, answer) => {
                     let failures = plane.apply(&ops).await.into_iter();
