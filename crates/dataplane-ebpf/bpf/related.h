@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
-/* ICMP errors about translated packets: who gets one must recognise what it quotes. */
+/* ICMP errors about translated packets: who gets one must recognise what it quotes (RFC 5508 §4). */
 #pragma once
 
 #include "nat.h"
+#include "rewrite.h"
 
 /* Where things are in an ICMP error. */
 struct quote {
@@ -46,6 +47,7 @@ static __always_inline int replace_quoted_port(struct __sk_buff *skb, __u32 icmp
 static __always_inline int quoted_header(struct __sk_buff *skb, const struct packet *p,
 					 struct packet *quoted, struct quote *at)
 {
+	__builtin_memset(quoted, 0, sizeof(*quoted));
 	at->check = p->l4 + offsetof(struct icmp, checksum);
 	at->ip = p->l4 + sizeof(struct icmp);
 	if (p->flags & V6) {
@@ -99,49 +101,140 @@ static __always_inline int quoted_ports(struct __sk_buff *skb, __u32 at, struct 
 	return 0;
 }
 
+/* The identifier of a quoted echo, with the quoted checksum, so that the message's own stays. */
+static __always_inline int replace_quoted_identifier(struct __sk_buff *skb, __u32 at, __be16 was,
+						     __be16 now)
+{
+	if (was == now)
+		return 0;
+	if (bpf_l4_csum_replace(skb, at + offsetof(struct icmp, checksum), was, now, sizeof(now)))
+		return -1;
+	return bpf_skb_store_bytes(skb, at + offsetof(struct icmp, id), &now, sizeof(now), 0);
+}
+
+static __always_inline int replace_quoted_source(struct __sk_buff *skb, const struct quote *at,
+						 const struct address *was,
+						 const struct address *now, int v6)
+{
+	return replace_quoted_address(skb, at,
+				      v6 ? offsetof(struct ipv6hdr, saddr) :
+					   offsetof(struct iphdr, saddr),
+				      was, now, v6);
+}
+
+static __always_inline int replace_quoted_destination(struct __sk_buff *skb,
+						      const struct quote *at,
+						      const struct address *was,
+						      const struct address *now, int v6)
+{
+	return replace_quoted_address(skb, at,
+				      v6 ? offsetof(struct ipv6hdr, daddr) :
+					   offsetof(struct iphdr, daddr),
+				      was, now, v6);
+}
+
 /* Translates an error that belongs to a flow, as the flow's own packets of that direction are.
  * Returns the flow's port, with `*routed` set to where it is routed, or -1: it belongs to none. */
 VERIFIED_ONCE int translate_error(struct __sk_buff *skb, struct packet *p, __u32 vrf,
 				  __u32 direction, __u32 *routed)
 {
-	struct packet quoted = {};
+	struct scratch *room = scratch();
+	struct packet *quoted;
 	struct quote at;
 	struct flow *flow;
 	int v6;
 
-	if (!p || !routed)
+	if (!p || !routed || !room)
 		return -1;
 	v6 = p->flags & V6;
-	if (quoted_header(skb, p, &quoted, &at) || quoted_ports(skb, at.l4, &quoted))
+	quoted = &room->quoted;
+	if (quoted_header(skb, p, quoted, &at) || quoted_ports(skb, at.l4, quoted))
 		return -1;
 	/* The error goes against the packet that it is about. */
-	quoted.now.source = quoted.was.destination;
-	quoted.now.destination = quoted.was.source;
-	quoted.now.source_port = quoted.was.destination_port;
-	quoted.now.destination_port = quoted.was.source_port;
-	flow = known_flow(vrf, &quoted, direction);
+	quoted->now.source = quoted->was.destination;
+	quoted->now.destination = quoted->was.source;
+	quoted->now.source_port = quoted->was.destination_port;
+	quoted->now.destination_port = quoted->was.source_port;
+	/* Like a reset it may be about a connection that is not open yet. */
+	quoted->tcp_flags = quoted->protocol == IPPROTO_TCP ? TCP_RST : 0;
+	flow = known_flow(vrf, quoted, direction);
 	if (!flow)
 		return -1;
 
-	if (replace_quoted_address(skb, &at,
-				   v6 ? offsetof(struct ipv6hdr, saddr) :
-					offsetof(struct iphdr, saddr),
-				   &quoted.was.source, &flow->destination, v6) ||
-	    replace_quoted_address(skb, &at,
-				   v6 ? offsetof(struct ipv6hdr, daddr) :
-					offsetof(struct iphdr, daddr),
-				   &quoted.was.destination, &flow->source, v6))
+	if (replace_quoted_source(skb, &at, &quoted->was.source, &flow->destination, v6) ||
+	    replace_quoted_destination(skb, &at, &quoted->was.destination, &flow->source, v6))
 		return -1;
-	if ((quoted.protocol == IPPROTO_TCP || quoted.protocol == IPPROTO_UDP) &&
-	    (replace_quoted_port(skb, at.check, at.l4, quoted.was.source_port,
+	if ((quoted->protocol == IPPROTO_TCP || quoted->protocol == IPPROTO_UDP) &&
+	    (replace_quoted_port(skb, at.check, at.l4, quoted->was.source_port,
 				 flow->destination_port) ||
 	     replace_quoted_port(skb, at.check, at.l4 + sizeof(__be16),
-				 quoted.was.destination_port, flow->source_port)))
+				 quoted->was.destination_port, flow->source_port)))
+		return -1;
+	if (is_icmp(quoted) &&
+	    replace_quoted_identifier(skb, at.l4,
+				      quoted->was.source_port | quoted->was.destination_port,
+				      flow->source_port | flow->destination_port))
 		return -1;
 	/* A router on the way speaks for itself; the end of the flow for the flow. */
-	if (same_address(&p->was.source, &quoted.was.destination))
+	if (same_address(&p->was.source, &quoted->was.destination))
 		p->now.source = flow->source;
 	p->now.destination = flow->destination;
 	*routed = flow->vrf;
 	return flow->port;
+}
+
+/* Translates an error from outside about what a port sent with a floating address that is its alone.
+ * Returns the port, or -1. */
+VERIFIED_ONCE int translate_error_inwards(struct __sk_buff *skb, struct packet *p, __u32 vrf,
+					  const struct address *address)
+{
+	struct translation *translation;
+	struct scratch *room = scratch();
+	struct packet *quoted;
+	struct quote at;
+	struct port *port;
+	struct address own;
+	__u32 slot, reason;
+
+	if (!p || !address || !room)
+		return -1;
+	quoted = &room->quoted;
+	if (quoted_header(skb, p, quoted, &at))
+		return -1;
+	translation = translation_of(vrf, address, p, &reason);
+	if (!translation || translation->kind != FLOATING ||
+	    !same_address(&quoted->was.source, address))
+		return -1;
+	slot = translation->backends[0].port;
+	port = bpf_map_lookup_elem(&ports, &slot);
+	if (!port ||
+	    !is_stateless(translation, port, vrf, address, &quoted->was.destination))
+		return -1;
+	own_address(port, p, &own);
+	if (replace_quoted_source(skb, &at, &quoted->was.source, &own, p->flags & V6))
+		return -1;
+	p->now.destination = own;
+	return slot;
+}
+
+/* Translates what a port says about a packet to its floating address. Not 0: it is none. */
+VERIFIED_ONCE int translate_error_outwards(struct __sk_buff *skb, struct packet *p,
+					   const struct port *port, const struct address *floating)
+{
+	struct scratch *room = scratch();
+	struct packet *quoted;
+	struct quote at;
+	struct address own;
+
+	if (!p || !port || !floating || !room)
+		return -1;
+	quoted = &room->quoted;
+	if (quoted_header(skb, p, quoted, &at))
+		return -1;
+	own_address(port, p, &own);
+	if (!same_address(&quoted->was.destination, &own) ||
+	    replace_quoted_destination(skb, &at, &own, floating, p->flags & V6))
+		return -1;
+	p->now.source = *floating;
+	return 0;
 }

@@ -83,15 +83,18 @@ impl EbpfPlane {
             return Ok(());
         }
         let floating = matches!(was.kind, TranslationKind::Floating { .. });
-        for (key, flow) in self.tables.flows.all()? {
-            let (of_vrf, of_address) = match key.direction {
-                layout::FORWARD => (key.vrf, key.destination),
-                _ => (flow.vrf, flow.source),
-            };
-            let is_its = of_vrf == vrf.0 && IpAddr::from(of_address) == address;
-            let ends = key.protocol == Protocol::Tcp.number();
-            if is_its && gone.contains(&flow.port) && (floating || !ends) {
-                self.tables.flows.delete(&key, "flow")?;
+        for table in [&mut self.tables.flows, &mut self.tables.openings] {
+            for (key, flow) in table.all()? {
+                let (of_vrf, of_address) = match key.direction {
+                    layout::FORWARD => (key.vrf, key.destination),
+                    layout::REVERSE => (flow.vrf, flow.source),
+                    _ => continue,
+                };
+                let is_its = of_vrf == vrf.0 && IpAddr::from(of_address) == address;
+                let ends = key.protocol == Protocol::Tcp.number();
+                if is_its && gone.contains(&flow.port) && (floating || !ends) {
+                    table.delete(&key, "flow")?;
+                }
             }
         }
         Ok(())
