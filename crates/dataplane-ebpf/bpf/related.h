@@ -101,36 +101,72 @@ static __always_inline int quoted_ports(struct __sk_buff *skb, __u32 at, struct 
 	return 0;
 }
 
-/* The identifier of a quoted echo, with the quoted checksum, so that the message's own stays. */
-static __always_inline int replace_quoted_identifier(struct __sk_buff *skb, __u32 at, __be16 was,
-						     __be16 now)
+/* Keeps the quoted checksum right, if the quote is long enough to have it. */
+static __always_inline int update_quoted_sum(struct __sk_buff *skb, const struct packet *quoted,
+					     const struct quote *at)
 {
-	if (was == now)
+	__u32 check = at->l4;
+	__u64 flags = 0;
+	__be16 was, now;
+	__s64 change;
+
+	/* An ICMP message is summed without addresses; all others with them. */
+	if (is_icmp(quoted) && !(quoted->flags & V6))
+		change = bpf_csum_diff((__be32 *)&quoted->was.source_port, 4,
+				       (__be32 *)&quoted->now.source_port, 4, 0);
+	else
+		change = bpf_csum_diff((__be32 *)&quoted->was, sizeof(quoted->was),
+				       (__be32 *)&quoted->now, sizeof(quoted->now), 0);
+	if (quoted->protocol == IPPROTO_TCP) {
+		check += offsetof(struct tcphdr, check);
+	} else if (quoted->protocol == IPPROTO_UDP) {
+		check += offsetof(struct udphdr, check);
+		flags = BPF_F_MARK_MANGLED_0;
+	} else if (is_icmp(quoted)) {
+		check += offsetof(struct icmp, checksum);
+	} else {
 		return 0;
-	if (bpf_l4_csum_replace(skb, at + offsetof(struct icmp, checksum), was, now, sizeof(now)))
+	}
+	if (bpf_skb_load_bytes(skb, check, &was, sizeof(was)))
+		return 0;
+	if (bpf_l4_csum_replace(skb, check, 0, change, flags) ||
+	    bpf_skb_load_bytes(skb, check, &now, sizeof(now)))
 		return -1;
-	return bpf_skb_store_bytes(skb, at + offsetof(struct icmp, id), &now, sizeof(now), 0);
+	return was == now ? 0 : bpf_l4_csum_replace(skb, at->check, was, now, sizeof(now));
 }
 
-static __always_inline int replace_quoted_source(struct __sk_buff *skb, const struct quote *at,
-						 const struct address *was,
-						 const struct address *now, int v6)
+/* Makes the quoted addresses and ports what they are to be. */
+VERIFIED_ONCE int requote(struct __sk_buff *skb, const struct packet *quoted,
+			  const struct quote *at)
 {
-	return replace_quoted_address(skb, at,
-				      v6 ? offsetof(struct ipv6hdr, saddr) :
-					   offsetof(struct iphdr, saddr),
-				      was, now, v6);
-}
+	int v6;
 
-static __always_inline int replace_quoted_destination(struct __sk_buff *skb,
-						      const struct quote *at,
-						      const struct address *was,
-						      const struct address *now, int v6)
-{
-	return replace_quoted_address(skb, at,
-				      v6 ? offsetof(struct ipv6hdr, daddr) :
-					   offsetof(struct iphdr, daddr),
-				      was, now, v6);
+	if (!quoted || !at)
+		return -1;
+	v6 = quoted->flags & V6;
+	if (replace_quoted_address(skb, at,
+				   v6 ? offsetof(struct ipv6hdr, saddr) :
+					offsetof(struct iphdr, saddr),
+				   &quoted->was.source, &quoted->now.source, v6) ||
+	    replace_quoted_address(skb, at,
+				   v6 ? offsetof(struct ipv6hdr, daddr) :
+					offsetof(struct iphdr, daddr),
+				   &quoted->was.destination, &quoted->now.destination, v6))
+		return -1;
+	if (is_icmp(quoted)) {
+		if (replace_quoted_port(skb, at->check, at->l4 + offsetof(struct icmp, id),
+					quoted->was.source_port | quoted->was.destination_port,
+					quoted->now.source_port | quoted->now.destination_port))
+			return -1;
+	} else if (quoted->protocol == IPPROTO_TCP || quoted->protocol == IPPROTO_UDP) {
+		if (replace_quoted_port(skb, at->check, at->l4, quoted->was.source_port,
+					quoted->now.source_port) ||
+		    replace_quoted_port(skb, at->check, at->l4 + sizeof(__be16),
+					quoted->was.destination_port,
+					quoted->now.destination_port))
+			return -1;
+	}
+	return update_quoted_sum(skb, quoted, at);
 }
 
 /* Translates an error that belongs to a flow, as the flow's own packets of that direction are.
@@ -142,11 +178,9 @@ VERIFIED_ONCE int translate_error(struct __sk_buff *skb, struct packet *p, __u32
 	struct packet *quoted;
 	struct quote at;
 	struct flow *flow;
-	int v6;
 
 	if (!p || !routed || !room)
 		return -1;
-	v6 = p->flags & V6;
 	quoted = &room->quoted;
 	if (quoted_header(skb, p, quoted, &at) || quoted_ports(skb, at.l4, quoted))
 		return -1;
@@ -161,19 +195,11 @@ VERIFIED_ONCE int translate_error(struct __sk_buff *skb, struct packet *p, __u32
 	if (!flow)
 		return -1;
 
-	if (replace_quoted_source(skb, &at, &quoted->was.source, &flow->destination, v6) ||
-	    replace_quoted_destination(skb, &at, &quoted->was.destination, &flow->source, v6))
-		return -1;
-	if ((quoted->protocol == IPPROTO_TCP || quoted->protocol == IPPROTO_UDP) &&
-	    (replace_quoted_port(skb, at.check, at.l4, quoted->was.source_port,
-				 flow->destination_port) ||
-	     replace_quoted_port(skb, at.check, at.l4 + sizeof(__be16),
-				 quoted->was.destination_port, flow->source_port)))
-		return -1;
-	if (is_icmp(quoted) &&
-	    replace_quoted_identifier(skb, at.l4,
-				      quoted->was.source_port | quoted->was.destination_port,
-				      flow->source_port | flow->destination_port))
+	quoted->now.source = flow->destination;
+	quoted->now.destination = flow->source;
+	quoted->now.source_port = flow->destination_port;
+	quoted->now.destination_port = flow->source_port;
+	if (requote(skb, quoted, &at))
 		return -1;
 	/* A router on the way speaks for itself; the end of the flow for the flow. */
 	if (same_address(&p->was.source, &quoted->was.destination))
@@ -193,7 +219,6 @@ VERIFIED_ONCE int translate_error_inwards(struct __sk_buff *skb, struct packet *
 	struct packet *quoted;
 	struct quote at;
 	struct port *port;
-	struct address own;
 	__u32 slot, reason;
 
 	if (!p || !address || !room)
@@ -210,11 +235,10 @@ VERIFIED_ONCE int translate_error_inwards(struct __sk_buff *skb, struct packet *
 	if (!port ||
 	    !is_stateless(translation, port, vrf, address, &quoted->was.destination))
 		return -1;
-	own_address(port, p, &own);
-	if (replace_quoted_source(skb, &at, &quoted->was.source, &own, p->flags & V6))
-		return -1;
-	p->now.destination = own;
-	return slot;
+	own_address(port, p, &p->now.destination);
+	quoted->now = quoted->was;
+	quoted->now.source = p->now.destination;
+	return requote(skb, quoted, &at) ? -1 : slot;
 }
 
 /* Translates what a port says about a packet to its floating address. Not 0: it is none. */
@@ -232,9 +256,10 @@ VERIFIED_ONCE int translate_error_outwards(struct __sk_buff *skb, struct packet 
 	if (quoted_header(skb, p, quoted, &at))
 		return -1;
 	own_address(port, p, &own);
-	if (!same_address(&quoted->was.destination, &own) ||
-	    replace_quoted_destination(skb, &at, &own, floating, p->flags & V6))
+	if (!same_address(&quoted->was.destination, &own))
 		return -1;
+	quoted->now = quoted->was;
+	quoted->now.destination = *floating;
 	p->now.source = *floating;
-	return 0;
+	return requote(skb, quoted, &at);
 }

@@ -81,12 +81,12 @@ async fn an_address_of_one_port_needs_no_flows() -> Result<()> {
         put(&mut node, 9, own, floating(&[&p1], true));
     }
     node.reconcile().await?;
-    let capture = Capture::start(&world.bed, &outside.namespace, "eth0", "ip or ip6").await?;
-    let inner = Capture::start(&world.bed, &p1.namespace, "eth0", "ip or ip6").await?;
     // Without offloads, so that what is captured has whole checksums.
     for workload in [&outside, &p1] {
         workload.namespace.offload_off("eth0").await?;
     }
+    let capture = Capture::start(&world.bed, &outside.namespace, "eth0", "ip or ip6").await?;
+    let inner = Capture::start(&world.bed, &p1.namespace, "eth0", "ip or ip6").await?;
     for (own, at) in parse(OWN).into_iter().zip(outside_addresses) {
         both_ways(&p1, own, &outside, at)?;
         reaches(&outside.namespace, own).await?;

@@ -67,7 +67,13 @@ async fn workloads_of_equal_addresses_leave_with_their_nodes_and_get_their_answe
     let reserved = ["cat", "/proc/sys/net/ipv4/ip_local_reserved_ports"];
     let reserved = node.namespace.run(&reserved).await?;
     ensure!(reserved.trim() == "40000-40999", "{reserved}");
-    let capture = Capture::start(&world.bed, &outside_, UPLINK, "ip or ip6").await?;
+    for workload in [&a, &b] {
+        workload.namespace.offload_off("eth0").await?;
+    }
+    let captures = [
+        Capture::start(&world.bed, &outside_, UPLINK, "ip or ip6").await?,
+        Capture::start(&world.bed, &a.namespace, "eth0", "ip or ip6").await?,
+    ];
     for to in outside() {
         for workload in [&a, &b] {
             let from = &workload.namespace;
@@ -94,10 +100,12 @@ async fn workloads_of_equal_addresses_leave_with_their_nodes_and_get_their_answe
         ensure!(call(&node.namespace, (to, 80).into())?.answer.caller.ip() == own_address(to));
         ask(&node.namespace, 0, (to, 53).into(), 100)?;
     }
-    let file = capture.file().display().to_string();
-    capture.stop().await?;
-    let wrong = wrong_checksum(&outside_, &file).await?;
-    ensure!(wrong.is_none(), "{wrong:?}");
+    for capture in captures {
+        let file = capture.file().display().to_string();
+        capture.stop().await?;
+        let wrong = wrong_checksum(&outside_, &file).await?;
+        ensure!(wrong.is_none(), "{wrong:?}");
+    }
     Ok(())
 }
 
