@@ -73,7 +73,7 @@ static __always_inline void turn_key(struct flow_key *key, const struct flow *fl
 	key->direction = direction;
 }
 
-/* Moves an answered connection to `flows`. `key` is its FORWARD one. NULL: it is there no more. */
+/* Moves a connection to `flows`, if it was answered. `key` is its FORWARD one. */
 VERIFIED_ONCE int promote(const struct flow_key *key, const struct flow *opening)
 {
 	struct flow_key back;
@@ -94,14 +94,12 @@ VERIFIED_ONCE int promote(const struct flow_key *key, const struct flow *opening
 	return 0;
 }
 
-/* A connection that is not yet in `flows`. Asked only about packets that one may begin with, so that
- * nothing else pays for it. */
+/* A connection that is not yet in `flows`. */
 static __always_inline struct flow *opening(struct flow_key *key, const struct packet *p)
 {
 	struct flow *flow;
 
-	if (p->protocol != IPPROTO_TCP ||
-	    (key->direction != FORWARD && !(p->flags & SYN || p->tcp_flags & TCP_RST)))
+	if (p->protocol != IPPROTO_TCP || key->direction > REVERSE)
 		return NULL;
 	flow = bpf_map_lookup_elem(&openings, key);
 	if (!flow || p->tcp_flags & TCP_RST)
@@ -216,7 +214,7 @@ static __always_inline int remember(struct scratch *room, __u32 slot, const stru
 				    __u32 state, int opens)
 {
 	struct flow_key *key = &room->key;
-	struct flow *flow = &room->flow;
+	struct flow *there, *flow = &room->flow;
 	const struct tuple *to = &room->to;
 
 	flow->source = to->source;
@@ -243,5 +241,9 @@ static __always_inline int remember(struct scratch *room, __u32 slot, const stru
 	key->source_port = to->destination_port;
 	key->destination_port = to->source_port;
 	key->direction = REVERSE;
+	/* Who asks again may have been answered meanwhile. */
+	there = opens ? bpf_map_lookup_elem(&openings, key) : NULL;
+	if (there && there->port == slot)
+		flow->state |= there->state;
 	return write_flow(key, flow, opens);
 }

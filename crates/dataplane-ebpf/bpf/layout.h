@@ -98,6 +98,7 @@ enum port_flags {
 	PORT_ALLOWED = 1 << 2, /* `allowed` has more sources of it */
 	PORT_HOST_ACCESS = 1 << 3,
 	PORT_MIRROR = 1 << 4,
+	PORT_SERVES = 1 << 5, /* it has or had a floating or service address: it may have flows */
 };
 
 struct port {

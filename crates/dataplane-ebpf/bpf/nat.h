@@ -145,9 +145,7 @@ VERIFIED_ONCE int translate_first(struct packet *p, __u32 vrf, const struct addr
 	if (translation->affinity)
 		keep(vrf, p, backend, port->generation);
 	flow_key_of(&room->key, vrf, p, FORWARD);
-	/* The answer to what is in the middle of a connection has no mark to be looked for by in
-	 * `openings`: with the next packet it is found. */
-	if (remember(room, slot, port, p->flags & OPENS ? 0 : FLOW_ANSWERED,
+	if (remember(room, slot, port, 0,
 		     p->protocol == IPPROTO_TCP && !is_kept(&room->key, to, slot, port))) {
 		*reason = DROP_REFUSED;
 		return -1;

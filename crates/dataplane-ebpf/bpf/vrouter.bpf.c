@@ -235,9 +235,9 @@ int arcus_port(struct __sk_buff *skb)
 	vrf = port->vrf;
 	if (p.flags & FRAGMENT)
 		join_fragments(&p, vrf);
-	if (p.flags & ICMP_ERROR) {
+	if (port->flags & PORT_SERVES && p.flags & ICMP_ERROR) {
 		answers = translate_error(skb, &p, vrf, REVERSE, &vrf) == *slot;
-	} else {
+	} else if (port->flags & PORT_SERVES) {
 		flow = known_flow(vrf, &p, REVERSE);
 		if (flow && flow->port == *slot) {
 			answers = 1;

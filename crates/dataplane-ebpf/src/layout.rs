@@ -26,6 +26,7 @@ pub(crate) const PORT_V4: u32 = 1 << 0;
 pub(crate) const PORT_V6: u32 = 1 << 1;
 pub(crate) const PORT_ALLOWED: u32 = 1 << 2;
 pub(crate) const PORT_HOST_ACCESS: u32 = 1 << 3;
+pub(crate) const PORT_SERVES: u32 = 1 << 5;
 
 pub(crate) const FLOATING: u8 = 0;
 pub(crate) const SERVICE: u8 = 1;

@@ -30,6 +30,8 @@ impl EbpfPlane {
         }
         let (entries, left_out) = self.entries(address, to)?;
         let was = self.translations.insert((vrf, address), to.clone());
+        // Before the first packet makes a flow.
+        self.write_ports_of([was.as_ref(), Some(to)])?;
         for (part, value) in &entries {
             self.tables.translations.put(key(vrf, address, *part), *value, "translation")?;
         }
@@ -37,7 +39,6 @@ impl EbpfPlane {
         for part in stale.collect::<Vec<_>>() {
             self.tables.translations.delete(&key(vrf, address, part), "translation")?;
         }
-        self.write_ports_of([was.as_ref(), Some(to)])?;
         if let Some(was) = &was {
             self.forget_flows((vrf, address), was, Some(to))?;
         }

@@ -1,8 +1,8 @@
 //! Clients and servers of either version of IP, in workloads and elsewhere.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use dataplane::{Link, NextHop};
@@ -103,7 +103,19 @@ pub(crate) fn ask(
     octets: usize,
 ) -> Result<Answer> {
     let unspecified = if to.is_ipv4() { "0.0.0.0" } else { "::" };
-    let socket = inside(from, || UdpSocket::bind((unspecified, source_port)))??;
+    // A child of another test that is not yet what it is to be may still hold the last socket.
+    let bind = || {
+        let start = Instant::now();
+        loop {
+            match UdpSocket::bind((unspecified, source_port)) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < CEILING => {
+                    std::thread::yield_now();
+                }
+                done => return done,
+            }
+        }
+    };
+    let socket = inside(from, bind)??;
     socket.set_read_timeout(Some(PATIENCE))?;
     // Connected, so that an answer from elsewhere is no answer.
     inside(from, || socket.connect(to))??;

@@ -13,7 +13,7 @@ use crate::hosts::{
     wrong_checksum,
 };
 use crate::raw;
-use crate::world::{Node, Workload, World, inside};
+use crate::world::{CEILING, Node, Workload, World, inside};
 
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 99);
 
@@ -162,7 +162,8 @@ async fn what_is_too_big_on_the_way_is_heard_of_inside() -> Result<()> {
     answer_tcp(&far, "far", 80)?;
     let there: [IpAddr; 2] = ["192.0.2.2".parse()?, "2001:db8::2".parse()?];
     for to in there {
-        reaches(&a.namespace, to).await?;
+        let ready = async || reaches(&a.namespace, to).await;
+        world.bed.wait_for("the way is there", CEILING, ready).await?;
         let (answered, text) = ping(&a.namespace, to, &["-M", "do", "-s", "1350"]).await?;
         ensure!(!answered && text.contains("1300"), "{text}");
         call(&a.namespace, (to, 80).into())?.echo(1 << 20)?;
@@ -245,5 +246,46 @@ async fn a_range_that_is_no_longer_reserved_is_reserved_again() -> Result<()> {
     let found = node.list().await?;
     ensure!(found.node.masquerade_ports == range(40_000, 40_999));
     found.node.tunnel_v4.context("an address")?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn of_several_uplinks_the_kernels_route_is_taken() -> Result<()> {
+    let world = World::new().await?;
+    let (mut node, a, _b, _outside) = scene(&world).await?;
+    let side = world.bed.namespace("side").await?;
+    node.namespace
+        .ip(&format!("link add cable type veth peer name eth0 netns {}", side.name()))
+        .await?;
+    for (namespace, link, last) in [(&node.namespace, "cable", 1), (&side, "eth0", 2)] {
+        let switch = format!("net.ipv6.conf.{link}.disable_ipv6=0");
+        namespace.run(&["sysctl", "-qw", &switch]).await?;
+        namespace.ip(&format!("link set dev {link} up")).await?;
+        namespace.ip(&format!("addr add 192.0.2.{last}/24 dev {link}")).await?;
+        namespace.ip(&format!("addr add 2001:db8::{last}/64 dev {link} nodad")).await?;
+    }
+    side.ip("addr add 198.51.100.1/32 dev lo").await?;
+    side.ip("addr add 2001:db8:1::1/128 dev lo").await?;
+    side.ip("route add 10.0.0.1/32 via 192.0.2.1").await?;
+    side.ip(&format!("route add {}/128 via 2001:db8::1", underlay_v6(1))).await?;
+    node.namespace.ip("route add 198.51.100.0/24 via 192.0.2.2").await?;
+    node.namespace.ip("route add 2001:db8:1::/64 via 2001:db8::2").await?;
+    node.wanted.node.uplinks.push("cable".to_owned());
+    node.reconcile().await?;
+    answer_tcp(&side, "side", 80)?;
+    let there: [IpAddr; 4] = [
+        "192.0.2.2".parse()?,
+        "2001:db8::2".parse()?,
+        "198.51.100.1".parse()?,
+        "2001:db8:1::1".parse()?,
+    ];
+    for to in there.into_iter().chain(outside()) {
+        let ready = async || reaches(&a.namespace, to).await;
+        world.bed.wait_for("the way is there", CEILING, ready).await?;
+        let called = call(&a.namespace, (to, 80).into())?;
+        ensure!(called.answer.caller.ip() == own_address(to), "{:?}", called.answer);
+        called.echo(1 << 20)?;
+    }
     Ok(())
 }
