@@ -29,7 +29,7 @@ static __always_inline int is_over(const struct flow *flow, __u8 protocol)
 	__u32 number = flow->port, idle = seconds() - flow->seen;
 	struct port *port = bpf_map_lookup_elem(&ports, &number);
 
-	if (!port || port->generation != flow->generation)
+	if (!port || !port->ifindex || port->generation != flow->generation)
 		return 1;
 	if (protocol == IPPROTO_TCP)
 		return idle > (flow->state == FLOW_ANSWERED ? IDLE_ESTABLISHED : IDLE_TRANSITORY);

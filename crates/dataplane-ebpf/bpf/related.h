@@ -189,8 +189,7 @@ VERIFIED_ONCE int translate_error(struct __sk_buff *skb, struct packet *p, __u32
 	quoted->now.destination = quoted->was.source;
 	quoted->now.source_port = quoted->was.destination_port;
 	quoted->now.destination_port = quoted->was.source_port;
-	/* Like a reset it may be about a connection that is not open yet. */
-	quoted->tcp_flags = quoted->protocol == IPPROTO_TCP ? TCP_RST : 0;
+	quoted->flags |= ICMP_ERROR;
 	flow = known_flow(vrf, quoted, direction);
 	if (!flow)
 		return -1;

@@ -147,8 +147,10 @@ VERIFIED_ONCE int unmasquerade(struct __sk_buff *skb, struct packet *p, const st
 		if (!flow)
 			return PASS;
 		slot = flow->port;
+		vrf = flow->vrf;
 		follow(p, flow);
 	}
+	received(vrf_traffic_of(vrf), p->length);
 	if (p->ttl <= 1)
 		return drop(DROP_TTL_EXPIRED);
 	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
@@ -270,6 +272,7 @@ int arcus_port(struct __sk_buff *skb)
 		verdict = send(skb, &p, hop);
 		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
 	case HOP_MASQUERADE:
+		sent(vrf_traffic_of(vrf), p.length);
 		verdict = own_source(skb, &p, *slot, port);
 		if (verdict)
 			return drop(verdict - 1);

@@ -78,10 +78,9 @@ pub(crate) fn are_reserved(range: PortRange) -> bool {
 /// The kernel lists ranges in order, those that touch as one.
 fn covers(list: &str, range: PortRange) -> bool {
     list.trim().split(',').any(|part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (first.parse::<u16>(), last.parse::<u16>());
-        first.is_ok_and(|first| first <= range.first())
-            && last.is_ok_and(|last| range.last() <= last)
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        from.parse().is_ok_and(|from: u16| from <= range.first())
+            && to.parse().is_ok_and(|to: u16| range.last() <= to)
     })
 }
 

@@ -10,14 +10,12 @@ use crate::hosts::{answer_tcp, answer_udp, ask, call, dual_stack, v6};
 use crate::services::{put, service};
 use crate::world::{Workload, World};
 
-fn keeping(seconds: u32, backends: &[&Workload]) -> TranslationKind {
-    let ports = [(Protocol::Tcp, 80, 8080), (Protocol::Udp, 53, 5353)];
-    match service(&ports, backends) {
-        TranslationKind::Service { ports, .. } => {
-            TranslationKind::Service { ports, affinity: Some(seconds) }
-        }
-        other => other,
+fn keeping(affinity: Option<u32>, backends: &[&Workload]) -> TranslationKind {
+    let mut kind = service(&[(Protocol::Tcp, 80, 8080), (Protocol::Udp, 53, 5353)], backends);
+    if let TranslationKind::Service { affinity: kept, .. } = &mut kind {
+        *kept = affinity;
     }
+    kind
 }
 
 #[tokio::test]
@@ -39,7 +37,7 @@ async fn a_client_keeps_its_backend_while_there_is_that_backend() -> Result<()> 
     let services: [IpAddr; 2] = ["10.254.98.15".parse()?, "fd00:5::15".parse()?];
     let all: Vec<&Workload> = backends.iter().collect();
     for address in services {
-        put(&mut node, 1, address, keeping(60, &all));
+        put(&mut node, 1, address, keeping(Some(60), &all));
     }
     node.reconcile().await?;
     for backend in &backends {
@@ -60,18 +58,18 @@ async fn a_client_keeps_its_backend_while_there_is_that_backend() -> Result<()> 
         let had = call(&client.namespace, (address, 80).into())?.answer.name;
         let fewer: Vec<&Workload> =
             all.iter().rev().copied().filter(|b| b.id.0 == had || b.id.0 == "p0").collect();
-        put(&mut node, 1, address, keeping(60, &fewer));
+        put(&mut node, 1, address, keeping(Some(60), &fewer));
         node.reconcile().await?;
         for _ in 0..5 {
             ensure!(call(&client.namespace, (address, 80).into())?.answer.name == had);
         }
         // It is gone: another one, and that is kept when the first is back.
         let others: Vec<&Workload> = all.iter().copied().filter(|b| b.id.0 != had).collect();
-        put(&mut node, 1, address, keeping(60, &others));
+        put(&mut node, 1, address, keeping(Some(60), &others));
         node.reconcile().await?;
         let has = call(&client.namespace, (address, 80).into())?.answer.name;
         ensure!(has != had);
-        put(&mut node, 1, address, keeping(60, &all));
+        put(&mut node, 1, address, keeping(Some(60), &all));
         node.reconcile().await?;
         for _ in 0..10 {
             ensure!(call(&client.namespace, (address, 80).into())?.answer.name == has);
@@ -79,13 +77,7 @@ async fn a_client_keeps_its_backend_while_there_is_that_backend() -> Result<()> 
     }
     // Without it, or for longer than it lasts: each connection for itself.
     for lasts in [None, Some(1)] {
-        let kind = match keeping(1, &all) {
-            TranslationKind::Service { ports, .. } => {
-                TranslationKind::Service { ports, affinity: lasts }
-            }
-            other => other,
-        };
-        put(&mut node, 1, services[0], kind);
+        put(&mut node, 1, services[0], keeping(lasts, &all));
         node.reconcile().await?;
         let mut seen = BTreeSet::new();
         for _ in 0..20 {

@@ -1,6 +1,6 @@
 //! Floating addresses of one port each, which need no flows.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Result, ensure};
 use dataplane::{NextHop, VrfId};
@@ -9,7 +9,7 @@ use testbed::Capture;
 use crate::hosts::{answer_tcp, answer_udp, ask, call, dual_stack, reaches, v6, wrong_checksum};
 use crate::raw;
 use crate::services::{floating, put};
-use crate::world::{Node, Workload, World};
+use crate::world::{CEILING, Node, Workload, World, inside};
 
 const OWN: [&str; 2] = ["185.22.97.188", "2001:db8:97::188"];
 const SECOND: [&str; 2] = ["185.22.97.189", "2001:db8:97::189"];
@@ -93,7 +93,10 @@ async fn an_address_of_one_port_needs_no_flows() -> Result<()> {
         reaches(&p1.namespace, at).await?;
     }
     // UDP over IPv4 may have no checksum, and still has none then.
+    let client = inside(&outside.namespace, || UdpSocket::bind((outside.address, 7000)))??;
+    client.set_read_timeout(Some(CEILING))?;
     raw::send_udp(&outside.namespace, "185.22.97.188".parse()?, raw::datagram(7000, 53, b"none"))?;
+    ensure!(client.recv(&mut [0; 128])? > 4);
     ensure!(node.counters().await?.flows == 0, "none");
     for capture in [capture, inner] {
         let file = capture.file().display().to_string();

@@ -77,11 +77,11 @@ async fn workloads_of_equal_addresses_leave_with_their_nodes_and_get_their_answe
     for to in outside() {
         for workload in [&a, &b] {
             let from = &workload.namespace;
-            let called = call(from, (to, 80).into())?;
-            let caller = called.answer.caller;
+            let open = call(from, (to, 80).into())?;
+            let caller = open.answer.caller;
             ensure!(caller.ip() == own_address(to), "{caller}");
             ensure!((40_000..41_000).contains(&caller.port()), "{caller}");
-            called.echo(1 << 20)?;
+            open.echo(1 << 20)?;
             let caller = ask(from, 5000, (to, 53).into(), 100)?.caller;
             ensure!(caller.ip() == own_address(to));
             ensure!((40_000..41_000).contains(&caller.port()), "{caller}");
@@ -209,12 +209,12 @@ async fn nothing_out_of_a_tunnel_leaves_so_and_nothing_reaches_the_node() -> Res
 async fn its_connections_outlive_the_agent_but_not_the_port() -> Result<()> {
     let world = World::new().await?;
     let (mut node, a, _b, outside_) = scene(&world).await?;
-    let called = call(&a.namespace, (OUTSIDE, 80).into())?;
+    let open = call(&a.namespace, (OUTSIDE, 80).into())?;
     node.close();
-    called.echo(100_000)?;
+    open.echo(100_000)?;
     node.open().await?;
     ensure!(node.reconcile().await? == 0, "there was nothing to repair");
-    called.echo(100_000)?;
+    open.echo(100_000)?;
 
     let caller = ask(&a.namespace, 5000, (OUTSIDE, 53).into(), 10)?.caller;
     let wanted = node.wanted.clone();
@@ -283,9 +283,9 @@ async fn of_several_uplinks_the_kernels_route_is_taken() -> Result<()> {
     for to in there.into_iter().chain(outside()) {
         let ready = async || reaches(&a.namespace, to).await;
         world.bed.wait_for("the way is there", CEILING, ready).await?;
-        let called = call(&a.namespace, (to, 80).into())?;
-        ensure!(called.answer.caller.ip() == own_address(to), "{:?}", called.answer);
-        called.echo(1 << 20)?;
+        let open = call(&a.namespace, (to, 80).into())?;
+        ensure!(open.answer.caller.ip() == own_address(to), "{:?}", open.answer);
+        open.echo(1 << 20)?;
     }
     Ok(())
 }
