@@ -26,11 +26,13 @@ pub(crate) const PORT_V4: u32 = 1 << 0;
 pub(crate) const PORT_V6: u32 = 1 << 1;
 pub(crate) const PORT_ALLOWED: u32 = 1 << 2;
 pub(crate) const PORT_HOST_ACCESS: u32 = 1 << 3;
+pub(crate) const PORT_SERVES: u32 = 1 << 5;
 
 pub(crate) const FLOATING: u8 = 0;
 pub(crate) const SERVICE: u8 = 1;
 
 pub(crate) const FORWARD: u8 = 0;
+pub(crate) const REVERSE: u8 = 1;
 
 /// A number in network order.
 #[repr(transparent)]
@@ -313,6 +315,48 @@ pub(crate) struct Flow {
     pub(crate) port: u32,
     pub(crate) generation: u32,
     pub(crate) seen: u32,
+    pub(crate) state: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AffinityKey {
+    pub(crate) vrf: u32,
+    pub(crate) address: Address,
+    pub(crate) client: Address,
+    pub(crate) port: Be16,
+    pub(crate) protocol: u8,
+    pub(crate) unused: u8,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Affinity {
+    pub(crate) backend: u32,
+    pub(crate) port: u32,
+    pub(crate) generation: u32,
+    pub(crate) seen: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FragmentKey {
+    pub(crate) scope: u32,
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    pub(crate) id: Be32,
+    pub(crate) protocol: u8,
+    pub(crate) unused: [u8; 3],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) source_port: Be16,
+    pub(crate) destination_port: Be16,
+    pub(crate) seen: u32,
+    pub(crate) protocol: u8,
+    pub(crate) unused: [u8; 3],
 }
 
 #[repr(C)]
@@ -367,7 +411,11 @@ shared! {
     Backend = 12,
     Translation = 780,
     FlowKey = 44,
-    Flow = 52,
+    Flow = 56,
+    AffinityKey = 40,
+    Affinity = 16,
+    FragmentKey = 44,
+    Fragment = 12,
     Traffic = 32,
     PortName = 1024,
     VrfName = 256,

@@ -12,19 +12,19 @@ use dataplane::DataplaneError;
 
 use crate::kernel::Kernel;
 use crate::layout::{
-    Address, Allowed, AllowedKey, Flow, FlowKey, Group, HostV4, HostV6, Identities, Label, NetV4,
-    NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic, Translation, TranslationKey,
-    Uplink, VrfName,
+    Address, Affinity, AffinityKey, Allowed, AllowedKey, Flow, FlowKey, Fragment, FragmentKey,
+    Group, HostV4, HostV6, Identities, Label, NetV4, NetV6, NextHop, Node, Port, PortName, Route,
+    Shares, Traffic, Translation, TranslationKey, Uplink, VrfName,
 };
 use crate::options::Sizes;
 use crate::pins::Pins;
 
 /// Lists the maps once: a field, its name, and the sizes that a pinned one must have.
 macro_rules! maps {
-    ($($name:ident: $kind:ty, $key:expr, $value:expr;)*) => {
+    ($($(#[$attribute:meta])* $name:ident: $kind:ty, $key:expr, $value:expr;)*) => {
         /// All maps of `bpf/maps.h`.
         pub(crate) struct Tables {
-            $(pub(crate) $name: $kind,)*
+            $($(#[$attribute])* pub(crate) $name: $kind,)*
         }
 
         /// Name and sizes of key and value of every map.
@@ -58,6 +58,11 @@ maps! {
     next_hops: Array<MapData, NextHop>, 4, size_of::<NextHop>();
     translations: HashMap<MapData, TranslationKey, Translation>, size_of::<TranslationKey>(), size_of::<Translation>();
     flows: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
+    openings: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
+    #[expect(dead_code, reason = "only the programs read it; its sizes are checked")]
+    affinities: HashMap<MapData, AffinityKey, Affinity>, size_of::<AffinityKey>(), size_of::<Affinity>();
+    #[expect(dead_code, reason = "only the programs read it; its sizes are checked")]
+    fragments: HashMap<MapData, FragmentKey, Fragment>, size_of::<FragmentKey>(), size_of::<Fragment>();
     drops: PerCpuArray<MapData, u64>, 4, 8;
     port_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
     vrf_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
@@ -99,6 +104,8 @@ pub(crate) fn open(
         ("next_hops", sizes.next_hops),
         ("translations", sizes.translations),
         ("flows", sizes.flows),
+        ("openings", sizes.flows / 8),
+        ("affinities", sizes.flows / 8),
     ];
     for (name, limit) in limits {
         loader.map_max_entries(name, limit.max(1));

@@ -2,10 +2,17 @@
 
 #![allow(clippy::panic, reason = "a test may")]
 
+mod affinity;
 mod drops;
+mod floating;
+mod flood;
 mod forwarding;
+mod fragments;
+mod hosts;
+mod masquerade;
 mod node;
 mod path_mtu;
+mod raw;
 mod restart;
 mod services;
 mod versions;
