@@ -7,6 +7,7 @@
  * it back and forth. `arcus_uplink` therefore chooses among the local members of a group only.
  */
 #include "answer.h"
+#include "filter.h"
 #include "host.h"
 #include "nat.h"
 #include "pace.h"
@@ -29,6 +30,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 
 	if (!port || !port->ifindex)
 		return drop(DROP_PORT_GONE);
+	if (port->filter && refuses(skb, p, slot, port, SIDE_IN))
+		return drop(DROP_DENIED);
 	if (rewrite(skb, p))
 		return drop(DROP_REFUSED);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
@@ -151,6 +154,8 @@ int arcus_port(struct __sk_buff *skb)
 		if (same_address(&p.was.destination, &gateway))
 			return answer_echo(skb, port, &p);
 	}
+	if (port->filter && refuses(skb, &p, *slot, port, SIDE_OUT))
+		return drop(DROP_DENIED);
 	if (p.ttl <= 1) {
 		drop(DROP_TTL_EXPIRED);
 		return answer_error(skb, port, &p, TIME_EXCEEDED, 0);

@@ -32,6 +32,7 @@ impl EbpfPlane {
             interfaces.iter().map(|interface| (interface.ifindex, interface)).collect();
         let node = self.read_node(&by_number)?;
         let vrfs = self.read_vrfs()?;
+        let filters = self.read_filters()?;
         let ports = self.read_ports(&by_number)?;
         let numbers: Vec<u32> = by_number.keys().copied().collect();
         self.programs.keep_only(&numbers)?;
@@ -40,7 +41,7 @@ impl EbpfPlane {
         self.node = node.clone();
         self.vrfs.clone_from(&vrfs);
         let translations: BTreeMap<_, Translation> = self.translations.clone();
-        Ok(Desired { node, vrfs, filters: BTreeMap::new(), ports, fib, translations })
+        Ok(Desired { node, vrfs, filters, ports, fib, translations })
     }
 
     /// An interface that was replaced by another of its name is not found.
@@ -133,7 +134,7 @@ impl EbpfPlane {
                 mtu: raw.mtu,
                 allowed: sources.remove(&index).unwrap_or_default(),
                 label: MplsLabel::new(raw.label),
-                filter: None,
+                filter: self.filter_of_number(raw.filter),
                 bandwidth: (raw.bandwidth != 0).then_some(raw.bandwidth),
                 host_access: raw.flags & layout::PORT_HOST_ACCESS != 0,
                 attachment,
@@ -143,6 +144,9 @@ impl EbpfPlane {
             self.slots.insert(record.id.clone(), slot);
             ports.insert(record.id, port);
         }
+        let slots = self.slots.iter();
+        let named = slots.map(|(id, slot)| (slot.index, (slot.generation, id.clone())));
+        self.directory.replace_ports(named);
         Ok(ports)
     }
 

@@ -12,6 +12,8 @@
 //! Knows no BGP and not why a route is wanted.
 
 mod counters;
+mod events;
+mod filters;
 mod found;
 mod groups;
 mod kernel;

@@ -12,7 +12,8 @@ use dataplane::DataplaneError;
 
 use crate::kernel::Kernel;
 use crate::layout::{
-    Address, Allowed, AllowedKey, Flow, FlowKey, Group, HostV4, HostV6, Identities, Label, NetV4,
+    Address, Allowed, AllowedKey, Connection, ConnectionKey, Filter, FilterName, FilterNameKey, Flow,
+    FlowKey, Group, HostV4, HostV6, Identities, Label, NetV4,
     NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic, Translation, TranslationKey,
     Uplink, VrfName,
 };
@@ -62,8 +63,14 @@ maps! {
     port_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
     vrf_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
     tunnel_traffic: PerCpuHashMap<MapData, Address, Traffic>, size_of::<Address>(), size_of::<Traffic>();
+    filters: HashMap<MapData, u32, Filter>, 4, size_of::<Filter>();
+    filter_revisions: Array<MapData, u32>, 4, 4;
+    rule_counts: PerCpuArray<MapData, u64>, 4, 8;
+    connections: HashMap<MapData, ConnectionKey, Connection>, size_of::<ConnectionKey>(), size_of::<Connection>();
+    openings: HashMap<MapData, ConnectionKey, Connection>, size_of::<ConnectionKey>(), size_of::<Connection>();
     port_names: HashMap<MapData, u32, PortName>, 4, size_of::<PortName>();
     vrf_names: HashMap<MapData, u32, VrfName>, 4, size_of::<VrfName>();
+    filter_names: HashMap<MapData, FilterNameKey, FilterName>, size_of::<FilterNameKey>(), size_of::<FilterName>();
 }
 
 /// Opens the pinned maps, or makes and pins them, and loads the programs' code against them.
@@ -99,6 +106,13 @@ pub(crate) fn open(
         ("next_hops", sizes.next_hops),
         ("translations", sizes.translations),
         ("flows", sizes.flows),
+        ("filters", sizes.filters),
+        // Filters are numbered from 1.
+        ("filter_revisions", sizes.filters.saturating_add(1)),
+        ("filter_names", sizes.filters.saturating_mul(8)),
+        ("rule_counts", sizes.rules),
+        ("connections", sizes.connections),
+        ("openings", sizes.connections / 8),
     ];
     for (name, limit) in limits {
         loader.map_max_entries(name, limit.max(1));
@@ -128,7 +142,7 @@ fn check_pinned(pins: &Pins) -> Result<bool, DataplaneError> {
     Ok(found == SIZES.len())
 }
 
-fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T, DataplaneError>
+pub(crate) fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T, DataplaneError>
 where
     T: TryFrom<Map, Error = MapError>,
 {
