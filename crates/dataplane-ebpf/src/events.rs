@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use dataplane::event::{Decided, Tuple};
-use dataplane::{DataplaneError, Direction, Event, Events, FilterId, PortId, Result};
+use dataplane::{Direction, Event, Events, FilterId, PortId, Result};
 use tokio::io::unix::AsyncFd;
 use tracing::{debug, warn};
 
@@ -30,11 +30,10 @@ impl Ring {
     pub(crate) fn take(ebpf: &mut Ebpf) -> Result<Self> {
         Ok(Self { events: take(ebpf, "events")?, lost: take(ebpf, "lost_events")? })
     }
+}
 
-    /// An unreadable counter has lost nothing.
-    fn lost(&self) -> u64 {
-        self.lost.get(&0, 0).map_or(0, |of_cpus| of_cpus.iter().sum())
-    }
+fn sum(lost: &PerCpuArray<MapData, u64>) -> Option<u64> {
+    Some(lost.get(&0, 0).ok()?.iter().sum())
 }
 
 /// What numbers in events stand for; the plane writes it, the stream reads it.
@@ -89,8 +88,9 @@ impl Names {
 impl EbpfPlane {
     pub(crate) fn take_events(&mut self) -> Option<Box<dyn Events>> {
         let ring = self.ring.take()?;
-        let lost = ring.lost();
-        match AsyncFd::new(ring.events) {
+        // An unreadable counter has lost nothing. Of what an earlier agent lost nobody is told.
+        let lost = sum(&ring.lost).unwrap_or_default();
+        match AsyncFd::register(ring.events) {
             Ok(events) => {
                 let directory = self.directory.clone();
                 Some(Box::new(Stream { events, lost_map: ring.lost, lost, unseen: 0, directory }))
@@ -134,7 +134,7 @@ impl Stream {
 
     fn newly_lost(&mut self) -> Option<Event> {
         self.unseen = 0;
-        let all = self.lost_map.get(&0, 0).ok()?.iter().sum::<u64>();
+        let all = sum(&self.lost_map)?;
         let new = all.saturating_sub(self.lost);
         self.lost = all;
         (new > 0).then_some(Event::Lost(new))

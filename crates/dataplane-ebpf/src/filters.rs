@@ -281,9 +281,9 @@ fn decode(raw: &layout::Filter, names: &[String]) -> Filter {
 fn decode_rule(raw: &layout::Rule, name: String) -> Rule {
     let address = std::net::Ipv6Addr::from(raw.net);
     let net = match raw.peer {
-        layout::PEER_NET_V4 => address.to_ipv4_mapped().and_then(|v4| {
-            Ipv4Net::new(v4, raw.prefix_len.checked_sub(96)?).ok().map(IpNet::from)
-        }),
+        layout::PEER_NET_V4 => address
+            .to_ipv4_mapped()
+            .and_then(|v4| Ipv4Net::new(v4, raw.prefix_len.checked_sub(96)?).ok().map(IpNet::from)),
         layout::PEER_NET_V6 => Ipv6Net::new(address, raw.prefix_len).ok().map(IpNet::from),
         _ => None,
     };

@@ -65,7 +65,7 @@ impl EbpfPlane {
         self.write_label(index, port, was.as_ref())?;
         self.directory.put_port(index, generation, id);
         self.slots.insert(id.clone(), slot);
-        self.programs.attach(Hook::Port, &name, pair.ifindex)?;
+        self.programs.attach(&self.netlink, Hook::Port, &name, pair.ifindex).await?;
         if let Some(was) = was.as_ref().filter(|was| was.ifindex != pair.ifindex) {
             self.programs.detach(Hook::Port, was.ifindex)?;
             self.tables.port_of.delete(&was.ifindex, "port")?;

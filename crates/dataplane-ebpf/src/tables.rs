@@ -12,10 +12,9 @@ use dataplane::DataplaneError;
 
 use crate::kernel::Kernel;
 use crate::layout::{
-    Address, Allowed, AllowedKey, Connection, ConnectionKey, Filter, FilterName, FilterNameKey, Flow,
-    FlowKey, Group, HostV4, HostV6, Identities, Label, NetV4,
-    NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic, Translation, TranslationKey,
-    Uplink, VrfName,
+    Address, Allowed, AllowedKey, Connection, ConnectionKey, Filter, FilterName, FilterNameKey,
+    Flow, FlowKey, Group, HostV4, HostV6, Identities, Label, NetV4, NetV6, NextHop, Node, Port,
+    PortName, Route, Shares, Traffic, Translation, TranslationKey, Uplink, VrfName,
 };
 use crate::options::Sizes;
 use crate::pins::Pins;
