@@ -90,7 +90,10 @@ impl EbpfPlane {
         let ring = self.ring.take()?;
         // An unreadable counter has lost nothing. Of what an earlier agent lost nobody is told.
         let lost = sum(&ring.lost).unwrap_or_default();
-        match AsyncFd::register(ring.events) {
+        #[expect(unsafe_code, reason = "tokio cannot see that a ring keeps its descriptor")]
+        // SAFETY: the ring owns the map's descriptor, always gives that one, and lives as long.
+        let events = unsafe { AsyncFd::register(ring.events) };
+        match events {
             Ok(events) => {
                 let directory = self.directory.clone();
                 Some(Box::new(Stream { events, lost_map: ring.lost, lost, unseen: 0, directory }))

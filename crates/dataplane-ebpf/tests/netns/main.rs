@@ -2,7 +2,9 @@
 
 #![allow(clippy::panic, reason = "a test may")]
 
+mod connections;
 mod drops;
+mod filters;
 mod forwarding;
 mod node;
 mod path_mtu;

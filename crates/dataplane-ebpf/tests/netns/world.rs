@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::{
-    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Found, Link, Mac,
-    MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation, TranslationKind,
-    Tunnel, TunnelHeader, Vni, Vrf, VrfId,
+    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Events, Found, Link,
+    Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation,
+    TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
 use dataplane_ebpf::{EbpfPlane, Hooks, Options};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -102,6 +102,7 @@ enum Job {
     List(oneshot::Sender<Result<Found>>),
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
+    Events(oneshot::Sender<Option<Box<dyn Events>>>),
 }
 
 impl Node {
@@ -140,6 +141,11 @@ impl Node {
 
     pub(crate) async fn counters(&self) -> Result<Counters> {
         self.ask(Job::Counters).await?
+    }
+
+    /// Once for each time that the plane is opened.
+    pub(crate) async fn events(&self) -> Result<Box<dyn Events>> {
+        self.ask(Job::Events).await?.context("there are no events")
     }
 
     pub(crate) async fn drops(&self, reason: DropReason) -> Result<u64> {
@@ -283,6 +289,7 @@ fn serve(
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
                 }
+                Job::Events(answer) => drop(answer.send(plane.events())),
                 Job::Apply(ops, answer) => {
                     let failures = plane.apply(&ops).await.into_iter();
                     let text =
