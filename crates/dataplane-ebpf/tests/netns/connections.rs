@@ -254,12 +254,41 @@ fn syn(from: Ipv4Addr, from_port: u16, to: Ipv4Addr, port: u16) -> [u8; 20] {
     header
 }
 
-/// Entries of a pinned table of a node.
-fn entries(node: &Node, table: &str) -> Result<usize> {
+type Table = HashMap<MapData, [u8; 44], [u8; 20]>;
+
+/// A pinned table of a node.
+fn table(node: &Node, name: &str) -> Result<Table> {
     let pins = node.options.bpffs.join("arcus").join(&node.options.instance).join("v2/maps");
-    let map = MapData::from_pin(pins.join(table))?;
-    let map = HashMap::<_, [u8; 44], [u8; 20]>::try_from(Map::LruHashMap(map))?;
-    Ok(map.keys().flatten().count())
+    let map = MapData::from_pin(pins.join(name))?;
+    Ok(Table::try_from(Map::LruHashMap(map))?)
+}
+
+fn entries(node: &Node, name: &str) -> Result<usize> {
+    Ok(table(node, name)?.keys().flatten().count())
+}
+
+/// Makes all that a node remembers of connections older.
+fn pass_time(node: &Node, seconds: u32) -> Result<()> {
+    for name in ["connections", "openings"] {
+        let mut table = table(node, name)?;
+        let keys: Vec<_> = table.keys().flatten().collect();
+        for key in keys {
+            let mut value = table.get(&key, 0)?;
+            // Behind generation, revision and counter.
+            let seen = value[12..16].try_into().map(u32::from_ne_bytes)?;
+            value[12..16].copy_from_slice(&seen.wrapping_sub(seconds).to_ne_bytes());
+            table.insert(key, value, 0)?;
+        }
+    }
+    Ok(())
+}
+
+fn send_tcp(from: &Workload, to: &Workload, header: &[u8]) -> Result<()> {
+    inside(&from.namespace, || {
+        let raw = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::TCP))?;
+        sendto(&raw, header, SendFlags::empty(), &SocketAddrV4::new(to.address, 0))?;
+        Ok(())
+    })?
 }
 
 #[tokio::test]
@@ -309,13 +338,7 @@ async fn a_port_of_a_connection_is_not_open_to_the_other_side() -> Result<()> {
     stream.both_speak()?;
     let local = stream.client.local_addr()?.port();
     let denied = node.drops(DropReason::Denied).await?;
-    let octets = syn(server.address, 80, client.address, local);
-    let send = || {
-        let raw = socket(AddressFamily::INET, SocketType::RAW, Some(ipproto::TCP))?;
-        sendto(&raw, &octets, SendFlags::empty(), &SocketAddrV4::new(client.address, 0))?;
-        anyhow::Ok(())
-    };
-    inside(&server.namespace, send)??;
+    send_tcp(&server, &client, &syn(server.address, 80, client.address, local))?;
     let counted = async || {
         ensure!(node.drops(DropReason::Denied).await? == denied + 1, "not yet");
         Ok(())
@@ -340,7 +363,74 @@ async fn a_port_of_a_connection_is_not_open_to_the_other_side() -> Result<()> {
     Ok(())
 }
 
-/// Whoever has an address in a floating VRF needs no route there to be known by; see the route.
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn what_is_quiet_for_long_is_over_and_tcp_that_is_open_is_not() -> Result<()> {
+    let world = World::new().await?;
+    let (mut node, client, server) = pair(&world).await?;
+    guard(&mut node, &client, filter(&[], Verdict::Deny, Verdict::Allow));
+    node.reconcile().await?;
+    let bind = |workload: &Workload, port| {
+        let socket = inside(&workload.namespace, || UdpSocket::bind((workload.address, port)))??;
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        anyhow::Ok(socket)
+    };
+    let (asker, asked) = (bind(&client, 5000)?, bind(&server, 5001)?);
+    let mut stream = Stream::open(&client, &server, 80)?;
+    stream.both_speak()?;
+    for (quiet, heard) in [(170, true), (190, false)] {
+        asker.send_to(b"who", (server.address, 5001))?;
+        let (_, caller) = asked.recv_from(&mut [0; 8])?;
+        pass_time(&node, quiet)?;
+        asked.send_to(b"I", caller)?;
+        ensure!(asker.recv_from(&mut [0; 8]).is_ok() == heard, "after {quiet} seconds");
+    }
+    pass_time(&node, 7 * 24 * 3600)?;
+    stream.both_speak()?;
+    // Both say that they end it, and soon nobody may speak any more.
+    drop(stream);
+    let fin = async || {
+        let over = |value: &[u8; 20]| value[19] & 12 == 12;
+        let table = table(&node, "connections")?;
+        let values: Vec<_> = table.keys().flatten().map(|key| table.get(&key, 0)).collect();
+        ensure!(values.iter().flatten().any(over), "{values:?}");
+        Ok(())
+    };
+    testbed::wait_for("both have ended it", CEILING, fin).await?;
+    let connections = entries(&node, "connections")?;
+    pass_time(&node, 11)?;
+    let mut late = syn(server.address, 80, client.address, 5000);
+    late[13] = 0x10;
+    send_tcp(&server, &client, &late)?;
+    ensure!(entries(&node, "connections")? == connections, "another port's");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_connection_that_is_over_is_another_one_when_it_is_opened_again() -> Result<()> {
+    let world = World::new().await?;
+    let (mut node, client, server) = pair(&world).await?;
+    let web = allow(Direction::In, Peer::Any, TCP, &[80]);
+    guard(&mut node, &server, only(&[dataplane::Rule { log: true, ..web }]));
+    node.reconcile().await?;
+    let mut events = node.events().await?;
+    // Nobody listens, so each is answered with a reset.
+    for _ in 0..3 {
+        send_tcp(&client, &server, &syn(client.address, 4000, server.address, 80))?;
+        let event = tokio::time::timeout(CEILING, events.next()).await?;
+        ensure!(matches!(&event, dataplane::Event::Decided(one) if one.tuple.source_port == 4000));
+        let reset = async || {
+            let table = table(&node, "openings")?;
+            let values: Vec<_> = table.keys().flatten().map(|key| table.get(&key, 0)).collect();
+            ensure!(values.iter().flatten().any(|value| value[19] & 16 != 0), "{values:?}");
+            Ok(())
+        };
+        testbed::wait_for("it is refused", CEILING, reset).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn identities_come_from_the_route_of_the_address_that_the_workload_talks_to() -> Result<()> {
