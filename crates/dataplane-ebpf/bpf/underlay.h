@@ -73,6 +73,7 @@ VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const
 
 static __always_inline int go(struct way *way)
 {
+	TRACE(STEP_SENT, step->number[0] = way->interface);
 	if (way->known)
 		return bpf_redirect_neigh(way->interface, &way->via, sizeof(way->via), 0);
 	return bpf_redirect_neigh(way->interface, NULL, 0, 0);

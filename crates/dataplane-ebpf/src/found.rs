@@ -33,6 +33,7 @@ impl EbpfPlane {
             interfaces.iter().map(|interface| (interface.ifindex, interface)).collect();
         let node = self.read_node(&by_number).await?;
         let vrfs = self.read_vrfs()?;
+        let filters = self.read_filters()?;
         let ports = self.read_ports(&by_number).await?;
         let numbers: Vec<u32> = by_number.keys().copied().collect();
         self.programs.keep_only(&numbers)?;
@@ -41,7 +42,7 @@ impl EbpfPlane {
         self.node = node.clone();
         self.vrfs.clone_from(&vrfs);
         let translations: BTreeMap<_, Translation> = self.translations.clone();
-        Ok(Desired { node, vrfs, filters: BTreeMap::new(), ports, fib, translations })
+        Ok(Desired { node, vrfs, filters, ports, fib, translations })
     }
 
     /// An interface that was replaced by another of its name is not found.
@@ -135,7 +136,7 @@ impl EbpfPlane {
                 mtu: raw.mtu,
                 allowed: sources.remove(&index).unwrap_or_default(),
                 label: MplsLabel::new(raw.label),
-                filter: None,
+                filter: self.filter_of_number(raw.filter),
                 bandwidth: (raw.bandwidth != 0).then_some(raw.bandwidth),
                 host_access: raw.flags & layout::PORT_HOST_ACCESS != 0,
                 attachment,
@@ -145,6 +146,9 @@ impl EbpfPlane {
             self.slots.insert(record.id.clone(), slot);
             ports.insert(record.id, port);
         }
+        let slots = self.slots.iter();
+        let named = slots.map(|(id, slot)| (slot.index, (slot.generation, id.clone())));
+        self.directory.replace_ports(named);
         Ok(ports)
     }
 
@@ -266,7 +270,7 @@ impl EbpfPlane {
         Ok(Some(FoundGroup { value, hops }))
     }
 
-    fn names(&self) -> BTreeMap<u32, PortId> {
+    pub(crate) fn names(&self) -> BTreeMap<u32, PortId> {
         self.slots.iter().map(|(id, slot)| (slot.index, id.clone())).collect()
     }
 }
@@ -286,7 +290,7 @@ fn identities(raw: &layout::Identities) -> Identities {
     Identities::new(raw.number.iter().take(raw.count as usize).copied().map(Identity))
 }
 
-fn semantic(hop: &layout::NextHop, names: &BTreeMap<u32, PortId>) -> Option<NextHop> {
+pub(crate) fn semantic(hop: &layout::NextHop, names: &BTreeMap<u32, PortId>) -> Option<NextHop> {
     match hop.kind {
         layout::HOP_DISCARD => Some(NextHop::Discard),
         layout::HOP_MASQUERADE => Some(NextHop::Masquerade),

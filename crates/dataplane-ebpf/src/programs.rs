@@ -30,7 +30,7 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 2] = [Self::Port, Self::Uplink];
+    pub(crate) const ALL: [Self; 2] = [Self::Port, Self::Uplink];
 
     const fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Hook {
         }
     }
 
-    const fn program(self) -> &'static str {
+    pub(crate) const fn program(self) -> &'static str {
         match self {
             Self::Port => "arcus_port",
             Self::Uplink => "arcus_uplink",

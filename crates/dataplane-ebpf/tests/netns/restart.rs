@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
-use dataplane::{Dataplane as _, NextHop, TranslationKind, VrfId};
+use dataplane::{Dataplane as _, FilterId, NextHop, TranslationKind, VrfId};
 use dataplane_ebpf::{EbpfPlane, Hooks, Options};
 use testbed::{Bed, Pings, UPLINK};
 
+use crate::filters::random_filter;
 use crate::world::{CEILING, Node, Workload, World, inside};
 
 /// Enough to last longer than what happens meanwhile.
@@ -302,6 +303,11 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
     node.wanted.ports.clear();
     node.wanted.fib.clear();
     node.wanted.translations.clear();
+    node.wanted.filters.clear();
+    for n in 0..dice.roll(3) {
+        node.wanted.filters.insert(FilterId(format!("filter-{n}")), random_filter(dice));
+    }
+    let filters: Vec<_> = node.wanted.filters.keys().cloned().collect();
     let vrfs = 1 + dice.roll(3);
     for vrf in 1..=vrfs {
         // Labels change hands.
@@ -312,6 +318,9 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
     for workload in workloads {
         if dice.roll(3) > 0 {
             node.port(1 + dice.roll(vrfs), workload);
+            if let Some(port) = node.wanted.ports.get_mut(&workload.id) {
+                port.filter = filters.get(dice.roll(3) as usize).cloned();
+            }
             hops.push(NextHop::Port(workload.id.clone()));
             holders.push(workload.id.clone());
         }
@@ -343,11 +352,11 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
 }
 
 /// Xorshift: the same states on every run.
-struct Dice(u32);
+pub(crate) struct Dice(pub(crate) u32);
 
 impl Dice {
     /// 0 to `sides` - 1.
-    fn roll(&mut self, sides: impl TryInto<u32>) -> u32 {
+    pub(crate) fn roll(&mut self, sides: impl TryInto<u32>) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
