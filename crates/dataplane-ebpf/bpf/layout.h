@@ -99,6 +99,7 @@ enum port_flags {
 	PORT_ALLOWED = 1 << 2, /* `allowed` has more sources of it */
 	PORT_HOST_ACCESS = 1 << 3,
 	PORT_MIRROR = 1 << 4,
+	PORT_SAMPLE = 1 << 6,
 	PORT_SERVES = 1 << 5, /* it has or had a floating or service address: it may have flows */
 };
 
@@ -374,6 +375,39 @@ struct event {
 	__u32 length; /* of all of it */
 };
 
+/* A packet that stands for others. */
+struct sample {
+	struct event event;
+	__u32 port; /* element of `ports` */
+	__u32 generation;
+	__u32 vrf;
+	__u32 length;
+	__u32 packets; /* segments of a large one */
+	struct address source;
+	struct address destination;
+	struct address remote; /* the other node; ::: none */
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 side;
+	__u8 tcp_flags;
+	__u8 tos;
+};
+
+#define MIRROR_MAX 1518
+
+/* A copy of a packet, from its IP header on. */
+struct mirrored {
+	struct event event;
+	__u32 port; /* element of `ports` */
+	__u32 generation;
+	__u32 length; /* of all of the packet */
+	__u32 captured;
+	__u8 side;
+	__u8 unused[3];
+	__u8 octets[MIRROR_MAX + 2];
+};
+
 /* A rule that logs has decided. */
 struct decided {
 	struct event event;
@@ -449,6 +483,8 @@ _Static_assert(sizeof(struct filter) == 8208, "filter");
 _Static_assert(sizeof(struct connection_key) == 44, "connection_key");
 _Static_assert(sizeof(struct connection) == 20, "connection");
 _Static_assert(sizeof(struct decided) == 64, "decided");
+_Static_assert(sizeof(struct sample) == 84, "sample");
+_Static_assert(sizeof(struct mirrored) == 1548, "mirrored");
 _Static_assert(sizeof(struct traffic) == 32, "traffic");
 _Static_assert(sizeof(struct port_name) == 1024, "port_name");
 _Static_assert(sizeof(struct vrf_name) == 256, "vrf_name");

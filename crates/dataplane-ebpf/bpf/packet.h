@@ -79,6 +79,7 @@ struct packet {
 	__u8 flags;
 	__u8 tcp_flags;
 	__u8 icmp_type;
+	__u16 segments;
 	__u16 mtu; /* of the way that it turned out to be too big for */
 };
 
@@ -271,6 +272,7 @@ VERIFIED_ONCE int parse(struct __sk_buff *skb, struct packet *p, __u32 protocol)
 	if (!p)
 		return -1;
 	__builtin_memset(p, 0, sizeof(*p));
+	p->segments = skb->gso_segs ? skb->gso_segs : 1;
 	if (protocol == bpf_htons(ETH_P_IPV6) ? parse_v6(skb, p) : parse_v4(skb, p))
 		return -1;
 	if (parse_l4(skb, p))

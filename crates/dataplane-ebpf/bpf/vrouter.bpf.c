@@ -20,6 +20,7 @@
 #include "source.h"
 #include "tunnel.h"
 #include "underlay.h"
+#include "watch.h"
 
 enum { TOO_LONG = -2 };
 
@@ -41,6 +42,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	eth.h_proto = ethernet_type(p);
 	if (bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
 		return drop(DROP_REFUSED);
+	if (COUNTS && port->flags & PORT_MIRROR)
+		mirror(skb, slot, port, SIDE_IN, p->length);
 	TRACE(STEP_DELIVERED, step->number[0] = slot);
 	sent(port_traffic_of(slot), p->length);
 	/* The kernel still takes it for the other version of IP, and reads the header again only on
@@ -220,6 +223,8 @@ int arcus_port(struct __sk_buff *skb)
 			return TC_ACT_SHOT;
 	}
 	received(port_traffic_of(*slot), p.length);
+	if (COUNTS && port->flags & PORT_MIRROR)
+		mirror(skb, *slot, port, SIDE_OUT, p.length);
 	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
 	if (is_for_many(&p.was.destination))
@@ -268,6 +273,8 @@ int arcus_port(struct __sk_buff *skb)
 	hop = choose(&p, found->group, group, ANY_MEMBER);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
+	if (COUNTS && port->flags & PORT_SAMPLE)
+		sample(&p, *slot, port, SIDE_OUT, hop->kind == HOP_TUNNEL ? &hop->address : NULL);
 	if (decrement_ttl(skb, &p))
 		return drop(DROP_REFUSED);
 	switch (hop->kind) {
@@ -335,6 +342,12 @@ int arcus_uplink(struct __sk_buff *skb)
 	hop = choose(&p, found->group, group, LOCAL_MEMBERS);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
+	if (COUNTS && self->sample_one_in && hop->kind == HOP_PORT) {
+		struct port *port = bpf_map_lookup_elem(&ports, &hop->number);
+
+		if (port)
+			sample(&p, hop->number, port, SIDE_IN, &arrival.remote);
+	}
 	switch (hop->kind) {
 	case HOP_PORT:
 		return deliver(skb, &p, hop->number, arrival.turned);

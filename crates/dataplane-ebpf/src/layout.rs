@@ -26,6 +26,8 @@ pub(crate) const PORT_V4: u32 = 1 << 0;
 pub(crate) const PORT_V6: u32 = 1 << 1;
 pub(crate) const PORT_ALLOWED: u32 = 1 << 2;
 pub(crate) const PORT_HOST_ACCESS: u32 = 1 << 3;
+pub(crate) const PORT_MIRROR: u32 = 1 << 4;
+pub(crate) const PORT_SAMPLE: u32 = 1 << 6;
 pub(crate) const PORT_SERVES: u32 = 1 << 5;
 
 pub(crate) const FLOATING: u8 = 0;
@@ -50,6 +52,8 @@ pub(crate) const PEER_IDENTITY: u8 = 3;
 pub(crate) const ANY_PROTOCOL: u16 = 0xffff;
 
 pub(crate) const EVENT_DECIDED: u32 = 1;
+pub(crate) const EVENT_SAMPLE: u32 = 2;
+pub(crate) const EVENT_MIRRORED: u32 = 3;
 
 /// A number in network order.
 #[repr(transparent)]

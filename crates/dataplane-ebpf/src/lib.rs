@@ -27,6 +27,7 @@ mod plane;
 mod ports;
 mod programs;
 mod purge;
+mod records;
 mod routes;
 mod shares;
 mod tables;

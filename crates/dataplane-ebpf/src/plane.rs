@@ -1,13 +1,13 @@
 //! The plane: what it remembers, and how an operation finds its file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use aya::include_bytes_aligned;
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Events, FilterId, Found, Identities, NodeConfig,
-    Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
+    Counters, Dataplane, DataplaneError, Desired, Events, FilterId, Found, Identities, Mirroring,
+    NodeConfig, Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
 };
 use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
@@ -40,6 +40,8 @@ pub struct EbpfPlane {
     pub(crate) pins: Pins,
     pub(crate) kernel: Kernel,
     pub(crate) tracer: Option<Tracer>,
+    /// Ports whose packets are copied, for as long as this plane is open.
+    pub(crate) mirrored: BTreeSet<PortId>,
     pub(crate) netlink: Netlink,
     pub(crate) was_found: bool,
     /// Until somebody takes it.
@@ -83,6 +85,7 @@ impl EbpfPlane {
             pins,
             kernel,
             tracer: None,
+            mirrored: BTreeSet::new(),
             netlink: Netlink::open()?,
             was_found,
             ring: Some(ring),
@@ -101,9 +104,28 @@ impl EbpfPlane {
         plane.programs.adopt(&plane.netlink, &known).await?;
         let found = plane.read_back().await?;
         // Empty tables forward nothing that a peer should keep routes for.
+        // What an earlier agent copied, nobody reads any more.
+        plane.write_ports()?;
         plane.was_found = was_found && found != Desired::default() || plane.programs.relieves();
         info!(instance = plane.instance, found = plane.was_found, "eBPF data plane open");
         Ok(plane)
+    }
+
+    fn mirror_port(&mut self, id: &PortId, mirroring: Mirroring) -> Result<()> {
+        let slot = self.slots.get(id).cloned();
+        let slot = slot.ok_or_else(|| DataplaneError::new(format!("there is no port {id}")))?;
+        match mirroring {
+            Mirroring::On => self.mirrored.insert(id.clone()),
+            Mirroring::Off => self.mirrored.remove(id),
+        };
+        self.write_port(id, &slot)
+    }
+
+    /// Writes every port again: something that the programs read beside it has changed.
+    pub(crate) fn write_ports(&mut self) -> Result<()> {
+        let slots: Vec<_> =
+            self.slots.iter().map(|(id, slot)| (id.clone(), slot.clone())).collect();
+        slots.iter().try_for_each(|(id, slot)| self.write_port(id, slot))
     }
 
     /// Interfaces that the maps speak of.
@@ -172,6 +194,10 @@ impl Dataplane for EbpfPlane {
 
     async fn trace(&mut self, probe: &Probe) -> Result<Trace> {
         self.trace_packet(probe).await
+    }
+
+    async fn mirror(&mut self, port: &PortId, mirroring: Mirroring) -> Result<()> {
+        self.mirror_port(port, mirroring)
     }
 
     async fn take_over(&mut self) -> Result<()> {

@@ -120,6 +120,8 @@ impl EbpfPlane {
                 | flag(port.v6.is_some(), layout::PORT_V6)
                 | flag(!port.allowed.is_empty(), layout::PORT_ALLOWED)
                 | flag(port.host_access, layout::PORT_HOST_ACCESS)
+                | flag(self.mirrored.contains(id), layout::PORT_MIRROR)
+                | flag(self.node.sample_one_in > 0, layout::PORT_SAMPLE)
                 | flag(served || is_target(), layout::PORT_SERVES),
             v4: port.v4.map_or(Be32::default(), |v4| v4.address.into()),
             gateway_v4: port.v4.map_or(Be32::default(), |v4| v4.gateway.into()),

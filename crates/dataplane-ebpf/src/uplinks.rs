@@ -51,8 +51,9 @@ impl EbpfPlane {
                 self.tables.uplinks.delete(&ifindex, "uplink")?;
             }
         }
+        let resample = self.node.sample_one_in != config.sample_one_in;
         self.node = config.clone();
-        Ok(())
+        if resample { self.write_ports() } else { Ok(()) }
     }
 
     fn write_probers(&mut self, config: &NodeConfig) -> Result<()> {

@@ -19,4 +19,5 @@ mod restart;
 mod services;
 mod trace;
 mod versions;
+mod watch;
 mod world;

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use dataplane::Mirroring;
 use dataplane::{
     Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Events, Found, Link,
     Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace, Translation,
@@ -104,6 +105,7 @@ enum Job {
     Counters(oneshot::Sender<Result<Counters>>),
     TakeOver(oneshot::Sender<Result<()>>),
     Trace(Probe, oneshot::Sender<Result<Trace>>),
+    Mirror(PortId, Mirroring, oneshot::Sender<Result<()>>),
     Events(oneshot::Sender<Option<Box<dyn Events>>>),
 }
 
@@ -143,6 +145,10 @@ impl Node {
 
     pub(crate) async fn counters(&self) -> Result<Counters> {
         self.ask(Job::Counters).await?
+    }
+
+    pub(crate) async fn mirror(&self, port: &PortId, mirroring: Mirroring) -> Result<()> {
+        self.ask(|answer| Job::Mirror(port.clone(), mirroring, answer)).await?
     }
 
     pub(crate) async fn trace(&self, probe: Probe) -> Result<Trace> {
@@ -298,6 +304,9 @@ fn serve(
                 Job::List(answer) => drop(answer.send(plane.list().await.map_err(Into::into))),
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
+                }
+                Job::Mirror(port, mirroring, answer) => {
+                    drop(answer.send(plane.mirror(&port, mirroring).await.map_err(Into::into)));
                 }
                 Job::Trace(probe, answer) => {
                     drop(answer.send(plane.trace(&probe).await.map_err(Into::into)));
