@@ -75,7 +75,8 @@ static __always_inline void forget_connection(const struct connection_key *key)
 /* The connection that the packet belongs to; one that is over is forgotten. */
 static __always_inline struct connection *known_connection(const struct connection_key *key,
 							   __u32 generation,
-							   const struct packet *p, enum side side)
+							   const struct packet *p, enum side side,
+							   __u32 now)
 {
 	struct connection *connection = find_connection(key);
 	int opens = p->flags & OPENS;
@@ -83,7 +84,7 @@ static __always_inline struct connection *known_connection(const struct connecti
 	if (!connection)
 		return NULL;
 	if (connection->generation != generation ||
-	    seconds() - connection->seen > longest_silence(connection, p->protocol) ||
+	    now - connection->seen > longest_silence(connection, p->protocol) ||
 	    (opens && side == connection->opener && is_closed(connection->state))) {
 		forget_connection(key);
 		return NULL;
@@ -122,11 +123,10 @@ OWN_FRAME void confirm(const struct connection_key *key, const struct connection
  * for it. */
 static __always_inline void follow_connection(const struct connection_key *key,
 					      struct connection *connection,
-					      const struct packet *p, enum side side)
+					      const struct packet *p, enum side side, __u32 now)
 {
 	int by_opener = side == connection->opener;
 	__u8 state = next_state(connection->state, p, by_opener);
-	__u32 now = seconds();
 
 	if (connection->seen != now)
 		connection->seen = now;

@@ -269,8 +269,8 @@ VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 s
 			  const struct port *port, __u32 side)
 {
 	struct connection *connection = NULL;
+	__u32 *revision, now = seconds();
 	struct question q = {};
-	__u32 *revision;
 
 	if (!p || !port)
 		return -1;
@@ -292,7 +292,7 @@ VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 s
 	/* Only echoes have something that tells one conversation from another. */
 	q.forgotten = is_icmp(p) && !is_echo(p);
 	if (!q.forgotten)
-		connection = known_connection(&q.key, q.generation, p, side);
+		connection = known_connection(&q.key, q.generation, p, side, now);
 	if (connection && connection->state & REFUSED && connection->revision != *revision) {
 		forget_connection(&q.key);
 		connection = NULL;
@@ -304,7 +304,7 @@ VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 s
 		count_rule(q.counter);
 		if (connection->state & REFUSED)
 			return -1;
-		follow_connection(&q.key, connection, p, side);
+		follow_connection(&q.key, connection, p, side, now);
 	}
 	if (p->flags & FRAGMENT)
 		expect_fragments(&q, p, side, *revision);

@@ -270,9 +270,9 @@ pub(crate) const fn direction(raw: u8) -> Direction {
 
 fn decode(raw: &layout::Filter, names: &[String]) -> Filter {
     let rules = raw.rules.iter().take(raw.count as usize).enumerate();
-    let named = |(index, rule)| decode_rule(rule, names.get(index).cloned().unwrap_or_default());
+    let rule = |(index, raw)| decode_rule(raw, names.get(index).cloned().unwrap_or_default());
     Filter {
-        rules: rules.map(named).collect(),
+        rules: rules.map(rule).collect(),
         default_in: verdict(raw.default_verdict[0]),
         default_out: verdict(raw.default_verdict[1]),
     }
