@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
 /* What is remembered of the connections of ports that have a filter.
  *
- * A connection is in `openings` until who opened it speaks again after an answer, and only then in
+ * A connection is in `unconfirmed` until who opened it speaks again after an answer, and only then in
  * `connections`. So what is never answered, or never heard of again, takes the place of its like only. */
 #pragma once
 
-#include "nat.h"
-
-#define TCP_FIN 0x01
-#define TCP_RST 0x04
+#include "flow.h"
 
 /* After so many quiet seconds it is another connection. TCP that is open says when it ends, or is the
  * longest unused at last. */
 #define IDLE_CLOSED 10
 #define IDLE_OPENING 120
-#define IDLE_FRAGMENTS 30
 
 /* As the workload sees the packet: before anything is translated of what it sends, after that of
  * what it receives. */
@@ -32,15 +28,6 @@ static __always_inline void connection_key_of(struct connection_key *key, const 
 		key->peer = sees->source;
 		key->peer_port = sees->source_port;
 	}
-}
-
-/* Later fragments have no ports. They follow their first by what it has in common with them. */
-static __always_inline void fragments_key_of(struct connection_key *key, const struct packet *p,
-					     enum side side)
-{
-	key->own_port = p->fragment & 0xffff;
-	key->peer_port = p->fragment >> 16;
-	key->fragments = 1 + side;
 }
 
 static __always_inline int is_closed(__u8 state)
@@ -63,13 +50,13 @@ static __always_inline struct connection *find_connection(const struct connectio
 
 	if (connection)
 		return connection;
-	return bpf_map_lookup_elem(&openings, key);
+	return bpf_map_lookup_elem(&unconfirmed, key);
 }
 
 static __always_inline void forget_connection(const struct connection_key *key)
 {
 	bpf_map_delete_elem(&connections, key);
-	bpf_map_delete_elem(&openings, key);
+	bpf_map_delete_elem(&unconfirmed, key);
 }
 
 /* The connection that the packet belongs to; one that is over is forgotten. */
@@ -109,14 +96,14 @@ static __always_inline __u8 next_state(__u8 state, const struct packet *p, int b
 	return state;
 }
 
-/* From `openings` to `connections`. */
+/* From `unconfirmed` to `connections`. */
 OWN_FRAME void confirm(const struct connection_key *key, const struct connection *opening)
 {
 	struct connection connection = *opening;
 
 	connection.state |= CONFIRMED;
 	if (!bpf_map_update_elem(&connections, key, &connection, BPF_ANY))
-		bpf_map_delete_elem(&openings, key);
+		bpf_map_delete_elem(&unconfirmed, key);
 }
 
 /* A packet of a connection passes. What does not change is not written, so that cores do not fight

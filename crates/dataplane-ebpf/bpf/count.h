@@ -54,11 +54,12 @@ static __always_inline struct traffic *vrf_traffic_of(__u32 vrf)
 
 static __always_inline struct traffic *tunnel_traffic_of(const struct address *remote)
 {
-	struct traffic *traffic = bpf_map_lookup_elem(&tunnel_traffic, remote);
+	struct address key = *remote; /* Linux 6.1 takes keys from the stack only. */
+	struct traffic *traffic = bpf_map_lookup_elem(&tunnel_traffic, &key);
 	struct traffic nothing = {};
 
 	if (traffic)
 		return traffic;
-	bpf_map_update_elem(&tunnel_traffic, remote, &nothing, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&tunnel_traffic, remote);
+	bpf_map_update_elem(&tunnel_traffic, &key, &nothing, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&tunnel_traffic, &key);
 }

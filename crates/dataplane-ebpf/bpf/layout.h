@@ -62,7 +62,12 @@ enum translation_kind {
 enum direction {
 	FORWARD, /* towards the holder or backend */
 	REVERSE, /* its answers */
+	OUTWARD, /* from a port, to leave with the node's own address */
+	INWARD,	 /* the answers, in UNDERLAY */
 };
+
+/* Stands for a VRF; those are numbered from 1. */
+#define UNDERLAY 0
 
 /* Addresses, MPLS labels of the wire and L4 ports are in network order, all else in host order. */
 
@@ -94,6 +99,7 @@ enum port_flags {
 	PORT_ALLOWED = 1 << 2, /* `allowed` has more sources of it */
 	PORT_HOST_ACCESS = 1 << 3,
 	PORT_MIRROR = 1 << 4,
+	PORT_SERVES = 1 << 5, /* it has or had a floating or service address: it may have flows */
 };
 
 struct port {
@@ -233,9 +239,50 @@ struct flow {
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 vrf;  /* REVERSE: where the answer is routed */
-	__u32 port; /* element of `ports`: FORWARD: who gets it; REVERSE: who may answer */
+	__u32 port; /* element of `ports`: FORWARD, INWARD: who gets it; REVERSE, OUTWARD: who may send it */
 	__u32 generation;
 	__u32 seen; /* in seconds since boot */
+	__u32 state;
+};
+
+enum flow_state {
+	FLOW_ANSWERED = 1 << 0,
+	FLOW_CLOSED = 1 << 1, /* one side has, or both have */
+};
+
+/* Whose backend a client keeps. */
+struct affinity_key {
+	__u32 vrf;
+	struct address address; /* of the service */
+	struct address client;
+	__be16 port;
+	__u8 protocol;
+	__u8 unused;
+};
+
+struct affinity {
+	__u32 backend; /* `key` of `struct backend` */
+	__u32 port;
+	__u32 generation;
+	__u32 seen; /* in seconds since boot */
+};
+
+struct fragment_key {
+	__u32 scope; /* VRF, or UNDERLAY */
+	struct address source;
+	struct address destination;
+	__be32 id;
+	__u8 protocol; /* 0: IPv6 */
+	__u8 unused[3];
+};
+
+/* The first fragment of a packet. */
+struct fragment {
+	__be16 source_port;
+	__be16 destination_port;
+	__u32 seen; /* in seconds since boot */
+	__u8 protocol;
+	__u8 unused[3];
 };
 
 /* Who opens a connection, seen from the workload: others, or it. */
@@ -289,11 +336,10 @@ struct connection_key {
 	__u32 port; /* element of `ports` */
 	struct address own;
 	struct address peer;
-	__be16 own_port; /* of fragments that follow their first: the identification, in two halves */
+	__be16 own_port;
 	__be16 peer_port;
 	__u8 protocol;
-	__u8 fragments; /* side that sends them, and one; 0: it is a connection */
-	__u16 unused;
+	__u8 unused[3];
 };
 
 enum connection_state {
@@ -392,7 +438,11 @@ _Static_assert(sizeof(struct translation_key) == 24, "translation_key");
 _Static_assert(sizeof(struct backend) == 12, "backend");
 _Static_assert(sizeof(struct translation) == 780, "translation");
 _Static_assert(sizeof(struct flow_key) == 44, "flow_key");
-_Static_assert(sizeof(struct flow) == 52, "flow");
+_Static_assert(sizeof(struct flow) == 56, "flow");
+_Static_assert(sizeof(struct affinity_key) == 40, "affinity_key");
+_Static_assert(sizeof(struct affinity) == 16, "affinity");
+_Static_assert(sizeof(struct fragment_key) == 44, "fragment_key");
+_Static_assert(sizeof(struct fragment) == 12, "fragment");
 _Static_assert(sizeof(struct rule) == 32, "rule");
 _Static_assert(sizeof(struct filter) == 8208, "filter");
 _Static_assert(sizeof(struct connection_key) == 44, "connection_key");

@@ -41,6 +41,9 @@ MAP(group_shares, HASH, 16384, GROWS, __u32, struct shares);  /* by twice the gr
 MAP(next_hops, ARRAY, 65536, 0, __u32, struct next_hop);
 MAP(translations, HASH, 16384, GROWS, struct translation_key, struct translation);
 MAP(flows, LRU_HASH, 131072, 0, struct flow_key, struct flow);
+MAP(openings, LRU_HASH, 16384, 0, struct flow_key, struct flow);  /* of TCP, not yet answered */
+MAP(affinities, LRU_HASH, 16384, 0, struct affinity_key, struct affinity);
+MAP(fragments, LRU_HASH, 4096, 0, struct fragment_key, struct fragment);
 MAP(drops, PERCPU_ARRAY, REASONS_MAX, 0, __u32, __u64);
 MAP(port_traffic, PERCPU_ARRAY, 4096, 0, __u32, struct traffic);  /* by element of `ports` */
 MAP(vrf_traffic, PERCPU_ARRAY, 4096, 0, __u32, struct traffic);  /* by VRF */
@@ -50,7 +53,7 @@ MAP(filters, HASH, 4096, GROWS, __u32, struct filter);  /* by number, from 1 */
 MAP(filter_revisions, ARRAY, 4096, 0, __u32, __u32);  /* what is in `filters`, where it is quickly seen */
 MAP(rule_counts, PERCPU_ARRAY, 65536, 0, __u32, __u64);
 MAP(connections, LRU_HASH, 131072, 0, struct connection_key, struct connection);
-MAP(openings, LRU_HASH, 16384, 0, struct connection_key, struct connection);
+MAP(unconfirmed, LRU_HASH, 16384, 0, struct connection_key, struct connection);  /* connections that are opening */
 MAP(lost_events, PERCPU_ARRAY, 1, 0, __u32, __u64);
 
 struct {

@@ -34,8 +34,9 @@ impl EbpfPlane {
         }
         counters.rules = self.read_rule_counts().map_err(unreadable)?;
         let flows = self.tables.flows.keys().flatten().count()
+            + self.tables.openings.keys().flatten().count()
             + self.tables.connections.keys().flatten().count()
-            + self.tables.openings.keys().flatten().count();
+            + self.tables.unconfirmed.keys().flatten().count();
         counters.flows = u64::try_from(flows).unwrap_or(u64::MAX);
         Ok(counters)
     }

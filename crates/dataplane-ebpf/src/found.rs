@@ -12,6 +12,7 @@ use dataplane::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::groups::{Groups, Numbered};
+use crate::kernel::are_reserved;
 use crate::layout::{self, NetV4, NetV6};
 use crate::names::{self, PortRecord};
 use crate::netlink::Interface;
@@ -71,7 +72,8 @@ impl EbpfPlane {
             tunnel_v6: v6,
             router_mac: Mac(raw.router_mac),
             uplinks,
-            masquerade_ports: masquerade.filter(|_| raw.masquerade_count > 0),
+            masquerade_ports: masquerade
+                .filter(|range| raw.masquerade_count > 0 && are_reserved(*range)),
             probers: self.tables.probers.all()?.into_iter().map(|(one, _)| one.into()).collect(),
             sample_one_in: raw.sample_one_in,
         })

@@ -26,11 +26,13 @@ pub(crate) const PORT_V4: u32 = 1 << 0;
 pub(crate) const PORT_V6: u32 = 1 << 1;
 pub(crate) const PORT_ALLOWED: u32 = 1 << 2;
 pub(crate) const PORT_HOST_ACCESS: u32 = 1 << 3;
+pub(crate) const PORT_SERVES: u32 = 1 << 5;
 
 pub(crate) const FLOATING: u8 = 0;
 pub(crate) const SERVICE: u8 = 1;
 
 pub(crate) const FORWARD: u8 = 0;
+pub(crate) const REVERSE: u8 = 1;
 
 pub(crate) const RULES_MAX: usize = dataplane::Filter::MAX_RULES;
 
@@ -330,6 +332,48 @@ pub(crate) struct Flow {
     pub(crate) port: u32,
     pub(crate) generation: u32,
     pub(crate) seen: u32,
+    pub(crate) state: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AffinityKey {
+    pub(crate) vrf: u32,
+    pub(crate) address: Address,
+    pub(crate) client: Address,
+    pub(crate) port: Be16,
+    pub(crate) protocol: u8,
+    pub(crate) unused: u8,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Affinity {
+    pub(crate) backend: u32,
+    pub(crate) port: u32,
+    pub(crate) generation: u32,
+    pub(crate) seen: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FragmentKey {
+    pub(crate) scope: u32,
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
+    pub(crate) id: Be32,
+    pub(crate) protocol: u8,
+    pub(crate) unused: [u8; 3],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    pub(crate) source_port: Be16,
+    pub(crate) destination_port: Be16,
+    pub(crate) seen: u32,
+    pub(crate) protocol: u8,
+    pub(crate) unused: [u8; 3],
 }
 
 #[repr(C)]
@@ -372,8 +416,7 @@ pub(crate) struct ConnectionKey {
     pub(crate) own_port: Be16,
     pub(crate) peer_port: Be16,
     pub(crate) protocol: u8,
-    pub(crate) fragments: u8,
-    pub(crate) unused: u16,
+    pub(crate) unused: [u8; 3],
 }
 
 #[repr(C)]
@@ -451,7 +494,11 @@ shared! {
     Backend = 12,
     Translation = 780,
     FlowKey = 44,
-    Flow = 52,
+    Flow = 56,
+    AffinityKey = 40,
+    Affinity = 16,
+    FragmentKey = 44,
+    Fragment = 12,
     Rule = 32,
     Filter = 8208,
     ConnectionKey = 44,

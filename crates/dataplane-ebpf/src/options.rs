@@ -53,7 +53,8 @@ pub struct Sizes {
     /// Floating addresses, service addresses and service ports together.
     pub translations: u32,
     /// Translated connections, two entries each and about 160 octets an entry, reserved. When it is
-    /// full the longest unused gives way.
+    /// full the longest unused gives way. An eighth more is for TCP connections that nobody has
+    /// answered yet, and as many for clients that keep their backend.
     pub flows: u32,
     /// Filters, 8 kB and the names of their rules each. Taken as they come.
     pub filters: u32,

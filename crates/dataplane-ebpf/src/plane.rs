@@ -94,10 +94,7 @@ impl EbpfPlane {
         plane.programs.adopt(&plane.netlink, &known).await?;
         let found = plane.read_back().await?;
         // Empty tables forward nothing that a peer should keep routes for.
-        plane.was_found = was_found && found != Desired::default();
-        pins.remove_other_versions().map_err(|error| {
-            DataplaneError::because("cannot remove what older versions pinned", error)
-        })?;
+        plane.was_found = was_found && found != Desired::default() || plane.programs.relieves();
         info!(instance = plane.instance, found = plane.was_found, "eBPF data plane open");
         Ok(plane)
     }
@@ -168,6 +165,10 @@ impl Dataplane for EbpfPlane {
 
     fn events(&mut self) -> Option<Box<dyn Events>> {
         self.take_events()
+    }
+
+    async fn take_over(&mut self) -> Result<()> {
+        self.programs.relieve(&self.netlink).await
     }
 }
 

@@ -108,6 +108,10 @@ impl EbpfPlane {
         let floating_v6 = self.outward_address(id, IpAddr::is_ipv6);
         let port = &slot.port;
         let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        // Connections may outlive what they were opened to.
+        let was = self.tables.ports.read(slot.index, "port")?;
+        let served = was.generation == slot.generation && was.flags & layout::PORT_SERVES != 0;
+        let is_target = || self.translations.values().any(|to| to.targets().any(|port| port == id));
         let value = layout::Port {
             ifindex: slot.ifindex,
             generation: slot.generation,
@@ -115,7 +119,8 @@ impl EbpfPlane {
             flags: flag(port.v4.is_some(), layout::PORT_V4)
                 | flag(port.v6.is_some(), layout::PORT_V6)
                 | flag(!port.allowed.is_empty(), layout::PORT_ALLOWED)
-                | flag(port.host_access, layout::PORT_HOST_ACCESS),
+                | flag(port.host_access, layout::PORT_HOST_ACCESS)
+                | flag(served || is_target(), layout::PORT_SERVES),
             v4: port.v4.map_or(Be32::default(), |v4| v4.address.into()),
             gateway_v4: port.v4.map_or(Be32::default(), |v4| v4.gateway.into()),
             v6: port.v6.map_or(Address::NONE, |v6| v6.address.into()),

@@ -12,19 +12,20 @@ use dataplane::DataplaneError;
 
 use crate::kernel::Kernel;
 use crate::layout::{
-    Address, Allowed, AllowedKey, Connection, ConnectionKey, Filter, FilterName, FilterNameKey,
-    Flow, FlowKey, Group, HostV4, HostV6, Identities, Label, NetV4, NetV6, NextHop, Node, Port,
-    PortName, Route, Shares, Traffic, Translation, TranslationKey, Uplink, VrfName,
+    Address, Affinity, AffinityKey, Allowed, AllowedKey, Connection, ConnectionKey, Filter,
+    FilterName, FilterNameKey, Flow, FlowKey, Fragment, FragmentKey, Group, HostV4, HostV6,
+    Identities, Label, NetV4, NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic,
+    Translation, TranslationKey, Uplink, VrfName,
 };
 use crate::options::Sizes;
 use crate::pins::Pins;
 
 /// Lists the maps once: a field, its name, and the sizes that a pinned one must have.
 macro_rules! maps {
-    ($($name:ident: $kind:ty, $key:expr, $value:expr;)*) => {
+    ($($(#[$attribute:meta])* $name:ident: $kind:ty, $key:expr, $value:expr;)*) => {
         /// All maps of `bpf/maps.h`.
         pub(crate) struct Tables {
-            $(pub(crate) $name: $kind,)*
+            $($(#[$attribute])* pub(crate) $name: $kind,)*
         }
 
         /// Name and sizes of key and value of every map.
@@ -58,6 +59,11 @@ maps! {
     next_hops: Array<MapData, NextHop>, 4, size_of::<NextHop>();
     translations: HashMap<MapData, TranslationKey, Translation>, size_of::<TranslationKey>(), size_of::<Translation>();
     flows: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
+    openings: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
+    #[expect(dead_code, reason = "only the programs read it; its sizes are checked")]
+    affinities: HashMap<MapData, AffinityKey, Affinity>, size_of::<AffinityKey>(), size_of::<Affinity>();
+    #[expect(dead_code, reason = "only the programs read it; its sizes are checked")]
+    fragments: HashMap<MapData, FragmentKey, Fragment>, size_of::<FragmentKey>(), size_of::<Fragment>();
     drops: PerCpuArray<MapData, u64>, 4, 8;
     port_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
     vrf_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
@@ -66,7 +72,7 @@ maps! {
     filter_revisions: Array<MapData, u32>, 4, 4;
     rule_counts: PerCpuArray<MapData, u64>, 4, 8;
     connections: HashMap<MapData, ConnectionKey, Connection>, size_of::<ConnectionKey>(), size_of::<Connection>();
-    openings: HashMap<MapData, ConnectionKey, Connection>, size_of::<ConnectionKey>(), size_of::<Connection>();
+    unconfirmed: HashMap<MapData, ConnectionKey, Connection>, size_of::<ConnectionKey>(), size_of::<Connection>();
     port_names: HashMap<MapData, u32, PortName>, 4, size_of::<PortName>();
     vrf_names: HashMap<MapData, u32, VrfName>, 4, size_of::<VrfName>();
     filter_names: HashMap<MapData, FilterNameKey, FilterName>, size_of::<FilterNameKey>(), size_of::<FilterName>();
@@ -111,7 +117,9 @@ pub(crate) fn open(
         ("filter_names", sizes.filters.saturating_mul(8)),
         ("rule_counts", sizes.rules),
         ("connections", sizes.connections),
-        ("openings", sizes.connections / 8),
+        ("unconfirmed", sizes.connections / 8),
+        ("openings", sizes.flows / 8),
+        ("affinities", sizes.flows / 8),
     ];
     for (name, limit) in limits {
         loader.map_max_entries(name, limit.max(1));

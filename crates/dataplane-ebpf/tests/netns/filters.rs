@@ -357,16 +357,16 @@ async fn what_nobody_takes_in_time_is_counted_as_lost() -> Result<()> {
         ensure!(decided > 39_000, "{decided}");
         Ok(decided)
     };
-    let sent = testbed::wait_for("all are decided", CEILING, decided).await?;
+    let all = testbed::wait_for("all are decided", CEILING, decided).await?;
     let (mut reported, mut lost) = (0, 0);
-    while reported + lost < sent {
+    while reported + lost < all {
         match next_event(&mut *events).await? {
             Event::Decided(_) => reported += 1,
             Event::Lost(more) => lost += more,
             other => anyhow::bail!("{other:?}"),
         }
     }
-    ensure!(reported + lost == sent && reported > 10_000 && lost > 10_000, "{reported} {lost}");
+    ensure!(reported + lost == all && reported > 10_000 && lost > 10_000, "{reported} {lost}");
     Ok(())
 }
 

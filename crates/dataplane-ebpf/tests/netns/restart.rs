@@ -72,6 +72,46 @@ async fn closed_and_opened(world: World) -> Result<()> {
     Ok(())
 }
 
+/// As if another version, whose maps this one cannot read, had made what is pinned.
+fn make_another_version(node: &Node) -> Result<()> {
+    let instance = node.options.bpffs.join("arcus").join(&node.options.instance);
+    let versions: Vec<_> = fs::read_dir(&instance)?.collect::<Result<_, _>>()?;
+    ensure!(versions.len() == 1, "{versions:?}");
+    fs::rename(versions[0].path(), instance.join("v0"))?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn another_version_forwards_until_the_maps_of_this_one_are_filled() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two, a, b) = pair(&world).await?;
+    let pings = start_pings(&world.bed, &a, &b).await?;
+    for node in [&mut one, &mut two] {
+        node.close();
+        make_another_version(node)?;
+        node.open().await?;
+        ensure!(node.was_found(), "packets flow");
+        let found = node.list().await?;
+        ensure!(found.fib.is_empty() && found.ports.is_empty(), "of the other version's maps");
+        node.reconcile().await?;
+    }
+    for node in [&one, &two] {
+        node.take_over().await?;
+        ensure!(node.list().await? == node.wanted);
+        let instance = node.options.bpffs.join("arcus").join(&node.options.instance);
+        ensure!(!instance.join("v0").exists(), "the other version is gone");
+    }
+    // Now it is these maps that packets go by.
+    let before = one.counters().await?.ports[&a.id].rx_packets;
+    a.reaches(b.address).await?;
+    ensure!(one.counters().await?.ports[&a.id].rx_packets > before);
+    ensure!(pings.answered() < PINGS.into(), "the pings were over before the upgrade was");
+    let report = pings.finish().await?;
+    ensure!(report.lost.is_empty(), "{report:?}");
+    Ok(())
+}
+
 /// Not a test of its own: the process that is killed by the one below.
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]

@@ -103,6 +103,7 @@ enum Job {
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
     Events(oneshot::Sender<Option<Box<dyn Events>>>),
+    TakeOver(oneshot::Sender<Result<()>>),
 }
 
 impl Node {
@@ -146,6 +147,10 @@ impl Node {
     /// Once for each time that the plane is opened.
     pub(crate) async fn events(&self) -> Result<Box<dyn Events>> {
         self.ask(Job::Events).await?.context("there are no events")
+    }
+
+    pub(crate) async fn take_over(&self) -> Result<()> {
+        self.ask(Job::TakeOver).await?
     }
 
     pub(crate) async fn drops(&self, reason: DropReason) -> Result<u64> {
@@ -290,6 +295,9 @@ fn serve(
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
                 }
                 Job::Events(answer) => drop(answer.send(plane.events())),
+                Job::TakeOver(answer) => {
+                    drop(answer.send(plane.take_over().await.map_err(Into::into)));
+                }
                 Job::Apply(ops, answer) => {
                     let failures = plane.apply(&ops).await.into_iter();
                     let text =
