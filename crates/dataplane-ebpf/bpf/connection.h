@@ -5,16 +5,12 @@
  * `connections`. So what is never answered, or never heard of again, takes the place of its like only. */
 #pragma once
 
-#include "nat.h"
-
-#define TCP_FIN 0x01
-#define TCP_RST 0x04
+#include "flow.h"
 
 /* After so many quiet seconds it is another connection. TCP that is open says when it ends, or is the
  * longest unused at last. */
 #define IDLE_CLOSED 10
 #define IDLE_OPENING 120
-#define IDLE_FRAGMENTS 30
 
 /* As the workload sees the packet: before anything is translated of what it sends, after that of
  * what it receives. */
@@ -32,15 +28,6 @@ static __always_inline void connection_key_of(struct connection_key *key, const 
 		key->peer = sees->source;
 		key->peer_port = sees->source_port;
 	}
-}
-
-/* Later fragments have no ports. They follow their first by what it has in common with them. */
-static __always_inline void fragments_key_of(struct connection_key *key, const struct packet *p,
-					     enum side side)
-{
-	key->own_port = p->fragment & 0xffff;
-	key->peer_port = p->fragment >> 16;
-	key->fragments = 1 + side;
 }
 
 static __always_inline int is_closed(__u8 state)
@@ -75,7 +62,8 @@ static __always_inline void forget_connection(const struct connection_key *key)
 /* The connection that the packet belongs to; one that is over is forgotten. */
 static __always_inline struct connection *known_connection(const struct connection_key *key,
 							   __u32 generation,
-							   const struct packet *p, enum side side)
+							   const struct packet *p, enum side side,
+							   __u32 now)
 {
 	struct connection *connection = find_connection(key);
 	int opens = p->flags & OPENS;
@@ -83,7 +71,7 @@ static __always_inline struct connection *known_connection(const struct connecti
 	if (!connection)
 		return NULL;
 	if (connection->generation != generation ||
-	    seconds() - connection->seen > longest_silence(connection, p->protocol) ||
+	    now - connection->seen > longest_silence(connection, p->protocol) ||
 	    (opens && side == connection->opener && is_closed(connection->state))) {
 		forget_connection(key);
 		return NULL;
@@ -122,11 +110,10 @@ OWN_FRAME void confirm(const struct connection_key *key, const struct connection
  * for it. */
 static __always_inline void follow_connection(const struct connection_key *key,
 					      struct connection *connection,
-					      const struct packet *p, enum side side)
+					      const struct packet *p, enum side side, __u32 now)
 {
 	int by_opener = side == connection->opener;
 	__u8 state = next_state(connection->state, p, by_opener);
-	__u32 now = seconds();
 
 	if (connection->seen != now)
 		connection->seen = now;

@@ -16,9 +16,8 @@ struct question {
 	__u32 filter;
 	__u32 vrf;
 	__u32 generation;
-	__u32 counter; /* of the rule that has decided */
-	__u16 asked;   /* the port that is called, or the type of ICMP */
-	__u8 side;     /* who opens the connection */
+	__u16 asked;	/* the port that is called, or the type of ICMP */
+	__u8 side;	/* who opens the connection */
 	__u8 forgotten; /* nothing is to be remembered of it */
 };
 
@@ -165,7 +164,8 @@ static __always_inline void report(const struct question *q, const struct decisi
 
 static __always_inline int is_echo(const struct packet *p)
 {
-	return p->flags & ECHO_REQUEST ||
+	/* Later fragments do not say which of the two they are. */
+	return p->flags & (ECHO_REQUEST | LATER_FRAGMENT) ||
 	       p->icmp_type == (p->flags & V6 ? ICMPV6_ECHOREPLY : ICMP_ECHOREPLY);
 }
 
@@ -193,7 +193,6 @@ VERIFIED_ONCE int ask(const struct packet *p, struct question *q, struct connect
 	}
 	if (decide(q, &d))
 		return -1;
-	q->counter = d.counter;
 	if (connection && d.verdict == ALLOW) {
 		connection->counter = d.counter;
 		connection->revision = d.revision;
@@ -222,17 +221,20 @@ VERIFIED_ONCE int ask(const struct packet *p, struct question *q, struct connect
 VERIFIED_ONCE int is_related(struct __sk_buff *skb, const struct packet *p, struct question *q,
 			     __u32 revision)
 {
+	struct scratch *room = scratch();
 	struct connection *connection;
-	struct packet quoted = {};
+	struct packet *quoted;
 	struct quote at;
 
-	if (!p || !q)
+	if (!p || !q || !room)
 		return 0;
-	if (quoted_header(skb, p, &quoted, &at) || quoted_ports(skb, at.l4, &quoted))
+	quoted = &room->quoted;
+	__builtin_memset(quoted, 0, sizeof(*quoted));
+	if (quoted_header(skb, p, quoted, &at) || quoted_ports(skb, at.l4, quoted))
 		return 0;
 	/* The error goes against the packet that it is about. */
-	connection_key_of(&q->key, &quoted.was, q->side == SIDE_IN ? SIDE_OUT : SIDE_IN);
-	q->key.protocol = quoted.protocol;
+	connection_key_of(&q->key, &quoted->was, q->side == SIDE_IN ? SIDE_OUT : SIDE_IN);
+	q->key.protocol = quoted->protocol;
 	connection = find_connection(&q->key);
 	if (!connection || connection->generation != q->generation ||
 	    connection->revision != revision || connection->state & REFUSED)
@@ -275,8 +277,8 @@ VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 s
 			  const struct port *port, __u32 side)
 {
 	struct connection *connection = NULL;
+	__u32 *revision, now = seconds();
 	struct question q = {};
-	__u32 *revision;
 
 	if (!p || !port)
 		return -1;
@@ -293,26 +295,24 @@ VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 s
 		return 0;
 	q.key.protocol = p->protocol;
 	connection_key_of(&q.key, &p->now, side);
-	if (p->flags & LATER_FRAGMENT)
-		return !is_expected_fragment(&q, p, side, *revision);
 	/* Only echoes have something that tells one conversation from another. */
 	q.forgotten = is_icmp(p) && !is_echo(p);
 	if (!q.forgotten)
-		connection = known_connection(&q.key, q.generation, p, side);
+		connection = known_connection(&q.key, q.generation, p, side, now);
 	if (connection && connection->state & REFUSED && connection->revision != *revision) {
 		forget_connection(&q.key);
 		connection = NULL;
 	}
+	/* What its first was not allowed to open it does not, either. */
+	if (!connection && p->flags & LATER_FRAGMENT)
+		return -1;
 	if ((!connection || connection->revision != *revision) && ask(p, &q, connection))
 		return -1;
-	if (connection) {
-		q.counter = connection->counter;
-		count_rule(q.counter);
-		if (connection->state & REFUSED)
-			return -1;
-		follow_connection(&q.key, connection, p, side);
-	}
-	if (p->flags & FRAGMENT)
-		expect_fragments(&q, p, side, *revision);
+	if (!connection)
+		return 0;
+	count_rule(connection->counter);
+	if (connection->state & REFUSED)
+		return -1;
+	follow_connection(&q.key, connection, p, side, now);
 	return 0;
 }

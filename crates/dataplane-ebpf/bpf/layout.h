@@ -337,11 +337,10 @@ struct connection_key {
 	__u32 port; /* element of `ports` */
 	struct address own;
 	struct address peer;
-	__be16 own_port; /* of fragments that follow their first: the identification, in two halves */
+	__be16 own_port;
 	__be16 peer_port;
 	__u8 protocol;
-	__u8 fragments; /* side that sends them, and one; 0: it is a connection */
-	__u16 unused;
+	__u8 unused[3];
 };
 
 enum connection_state {

@@ -237,6 +237,8 @@ int arcus_port(struct __sk_buff *skb)
 		if (same_address(&p.was.destination, &gateway))
 			return answer_echo(skb, port, &p);
 	}
+	if (p.flags & FRAGMENT)
+		join_fragments(&p, port->vrf);
 	if (port->filter && refuses(skb, &p, *slot, port, SIDE_OUT))
 		return drop(DROP_DENIED);
 	if (p.ttl <= 1) {
@@ -247,8 +249,6 @@ int arcus_port(struct __sk_buff *skb)
 	if (port->bandwidth && pace(skb, *slot, port->bandwidth, p.length))
 		return drop(DROP_RATE_LIMIT);
 	vrf = port->vrf;
-	if (p.flags & FRAGMENT)
-		join_fragments(&p, vrf);
 	if (port->flags & PORT_SERVES && p.flags & ICMP_ERROR) {
 		answers = translate_error(skb, &p, vrf, REVERSE, &vrf) == *slot;
 	} else if (port->flags & PORT_SERVES) {

@@ -420,8 +420,7 @@ pub(crate) struct ConnectionKey {
     pub(crate) own_port: Be16,
     pub(crate) peer_port: Be16,
     pub(crate) protocol: u8,
-    pub(crate) fragments: u8,
-    pub(crate) unused: u16,
+    pub(crate) unused: [u8; 3],
 }
 
 #[repr(C)]

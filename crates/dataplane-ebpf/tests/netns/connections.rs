@@ -254,6 +254,11 @@ fn syn(from: Ipv4Addr, from_port: u16, to: Ipv4Addr, port: u16) -> [u8; 20] {
     header
 }
 
+/// Of `struct connection` in `bpf/layout.h`.
+const STATE: usize = 19;
+const BOTH_FINS: u8 = 0x0c;
+const RESET: u8 = 0x10;
+
 type Table = HashMap<MapData, [u8; 44], [u8; 20]>;
 
 /// A pinned table of a node.
@@ -353,14 +358,14 @@ async fn a_port_of_a_connection_is_not_open_to_the_other_side() -> Result<()> {
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
         anyhow::Ok(socket)
     };
-    let (asker, asked, stranger) =
+    let (client_end, server_end, stranger) =
         (bind(&client, 5000)?, bind(&server, 5001)?, bind(&server, 5002)?);
-    asker.send_to(b"who", (server.address, 5001))?;
-    let (_, caller) = asked.recv_from(&mut [0; 8])?;
+    client_end.send_to(b"who", (server.address, 5001))?;
+    let (_, caller) = server_end.recv_from(&mut [0; 8])?;
     stranger.send_to(b"me", caller)?;
-    ensure!(asker.recv_from(&mut [0; 8]).is_err(), "a stranger answers");
-    asked.send_to(b"I", caller)?;
-    ensure!(asker.recv_from(&mut [0; 8]).map_err(|_| anyhow!("no answer"))?.0 == 1);
+    ensure!(client_end.recv_from(&mut [0; 8]).is_err(), "a stranger answers");
+    server_end.send_to(b"I", caller)?;
+    ensure!(client_end.recv_from(&mut [0; 8]).map_err(|_| anyhow!("no answer"))?.0 == 1);
     Ok(())
 }
 
@@ -376,22 +381,22 @@ async fn what_is_quiet_for_long_is_over_and_tcp_that_is_open_is_not() -> Result<
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
         anyhow::Ok(socket)
     };
-    let (asker, asked) = (bind(&client, 5000)?, bind(&server, 5001)?);
+    let (client_end, server_end) = (bind(&client, 5000)?, bind(&server, 5001)?);
     let mut stream = Stream::open(&client, &server, 80)?;
     stream.both_speak()?;
     for (quiet, heard) in [(170, true), (190, false)] {
-        asker.send_to(b"who", (server.address, 5001))?;
-        let (_, caller) = asked.recv_from(&mut [0; 8])?;
+        client_end.send_to(b"who", (server.address, 5001))?;
+        let (_, caller) = server_end.recv_from(&mut [0; 8])?;
         pass_time(&node, quiet)?;
-        asked.send_to(b"I", caller)?;
-        ensure!(asker.recv_from(&mut [0; 8]).is_ok() == heard, "after {quiet} seconds");
+        server_end.send_to(b"I", caller)?;
+        ensure!(client_end.recv_from(&mut [0; 8]).is_ok() == heard, "after {quiet} seconds");
     }
     pass_time(&node, 7 * 24 * 3600)?;
     stream.both_speak()?;
     // Both say that they end it, and soon nobody may speak any more.
     drop(stream);
     let fin = async || {
-        let over = |value: &[u8; 20]| value[19] & 12 == 12;
+        let over = |value: &[u8; 20]| value[STATE] & BOTH_FINS == BOTH_FINS;
         let table = table(&node, "connections")?;
         let values: Vec<_> = table.keys().flatten().map(|key| table.get(&key, 0)).collect();
         ensure!(values.iter().flatten().any(over), "{values:?}");
@@ -424,7 +429,7 @@ async fn a_connection_that_is_over_is_another_one_when_it_is_opened_again() -> R
         let reset = async || {
             let table = table(&node, "new_connections")?;
             let values: Vec<_> = table.keys().flatten().map(|key| table.get(&key, 0)).collect();
-            ensure!(values.iter().flatten().any(|value| value[19] & 16 != 0), "{values:?}");
+            ensure!(values.iter().flatten().any(|value| value[STATE] & RESET != 0), "{values:?}");
             Ok(())
         };
         testbed::wait_for("it is refused", CEILING, reset).await?;

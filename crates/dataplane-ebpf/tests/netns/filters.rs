@@ -337,6 +337,41 @@ async fn packets_are_counted_and_what_a_rule_decides_is_reported_once() -> Resul
 
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
+async fn what_nobody_takes_in_time_is_counted_as_lost() -> Result<()> {
+    let world = World::new().await?;
+    let mut node = world.node(1).await?;
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    let b = world.workload("b", [172, 16, 1, 11]).await?;
+    node.vrf(1, 101).port(1, &a).port(1, &b);
+    let rule = allow(Direction::In, Peer::Any, UDP, &[1, 40_000]);
+    guard(&mut node, &b, only(&[Rule { verdict: Verdict::Deny, log: true, ..rule }]));
+    node.reconcile().await?;
+    let mut events = node.events().await?;
+    let send = || {
+        let socket = UdpSocket::bind((a.address, 0))?;
+        (1..=40_000).try_for_each(|port| socket.send_to(b"who", (b.address, port)).map(drop))
+    };
+    inside(&a.namespace, send)??;
+    let decided = async || {
+        let decided = counts(&node.counters().await?, &b)[0];
+        ensure!(decided > 39_000, "{decided}");
+        Ok(decided)
+    };
+    let all = testbed::wait_for("all are decided", CEILING, decided).await?;
+    let (mut reported, mut lost) = (0, 0);
+    while reported + lost < all {
+        match next_event(&mut *events).await? {
+            Event::Decided(_) => reported += 1,
+            Event::Lost(more) => lost += more,
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+    ensure!(reported + lost == all && reported > 10_000 && lost > 10_000, "{reported} {lost}");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
 async fn a_filter_is_there_before_its_ports_and_goes_after_them() -> Result<()> {
     use dataplane::Op;
     let world = World::new().await?;
