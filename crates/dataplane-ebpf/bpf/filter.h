@@ -243,35 +243,6 @@ VERIFIED_ONCE int is_related(struct __sk_buff *skb, const struct packet *p, stru
 	return 1;
 }
 
-/* Later fragments of a packet that has passed are to pass, too. */
-OWN_FRAME void expect_fragments(struct question *q, const struct packet *p, enum side side,
-				__u32 revision)
-{
-	struct connection fragments = {
-		.generation = q->generation,
-		.revision = revision,
-		.counter = q->counter,
-		.seen = seconds(),
-	};
-
-	fragments_key_of(&q->key, p, side);
-	bpf_map_update_elem(&new_connections, &q->key, &fragments, BPF_ANY);
-}
-
-static __always_inline int is_expected_fragment(struct question *q, const struct packet *p,
-						enum side side, __u32 revision)
-{
-	struct connection *first;
-
-	fragments_key_of(&q->key, p, side);
-	first = bpf_map_lookup_elem(&new_connections, &q->key);
-	if (!first || first->generation != q->generation || first->revision != revision ||
-	    seconds() - first->seen > IDLE_FRAGMENTS)
-		return 0;
-	count_rule(first->counter);
-	return 1;
-}
-
 /* Whether the port's filter lets the packet out of the workload, or into it. Not 0: it does not. */
 VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 slot,
 			  const struct port *port, __u32 side)
