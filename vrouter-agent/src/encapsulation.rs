@@ -11,7 +11,7 @@ use dataplane::Encapsulation;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
     /// Every encapsulation of the data plane, most preferred first. The cloud's list gives the
-    /// order; what it leaves out comes last, since a node always takes both.
+    /// order; what it leaves out comes last, since a node takes all in any case.
     order: Vec<Encapsulation>,
     /// By tunnel address, as the topology lists them.
     gateways: BTreeMap<IpAddr, Vec<Encapsulation>>,
@@ -20,9 +20,8 @@ pub struct Preferences {
 impl Preferences {
     pub fn of(topology: &Topology, cloud: &str) -> Self {
         let listed = topology.clouds.get(cloud).map(|cloud| cloud.encapsulations.as_slice());
-        let all = [Encapsulation::MplsOverGre, Encapsulation::MplsOverUdp];
         let mut order: Vec<_> = listed.unwrap_or_default().iter().map(|e| local(*e)).collect();
-        order.extend(all);
+        order.extend(Encapsulation::ALL);
         let mut seen = Vec::new();
         order.retain(|encapsulation| {
             let first = !seen.contains(encapsulation);
@@ -52,11 +51,12 @@ impl Preferences {
         self.first_of(&offered)
     }
 
-    /// What we announce, most preferred first.
-    pub fn tunnel_types(&self) -> impl Iterator<Item = TunnelType> + '_ {
-        self.order.iter().map(|encapsulation| match encapsulation {
-            Encapsulation::MplsOverGre => TunnelType::GRE,
-            Encapsulation::MplsOverUdp => TunnelType::MPLS_IN_UDP,
+    /// What our VPN routes offer, most preferred first; never VXLAN, which has no label.
+    pub fn mpls_types(&self) -> impl Iterator<Item = TunnelType> + '_ {
+        self.order.iter().filter_map(|encapsulation| match encapsulation {
+            Encapsulation::MplsOverGre => Some(TunnelType::GRE),
+            Encapsulation::MplsOverUdp => Some(TunnelType::MPLS_IN_UDP),
+            Encapsulation::Vxlan => None,
         })
     }
 
@@ -70,6 +70,7 @@ fn of_tunnel_type(tunnel: TunnelType) -> Option<Encapsulation> {
     match tunnel {
         TunnelType::GRE | TunnelType::MPLS_IN_GRE => Some(Encapsulation::MplsOverGre),
         TunnelType::MPLS_IN_UDP => Some(Encapsulation::MplsOverUdp),
+        TunnelType::VXLAN => Some(Encapsulation::Vxlan),
         _ => None,
     }
 }
@@ -78,5 +79,6 @@ const fn local(encapsulation: arcus_config::Encapsulation) -> Encapsulation {
     match encapsulation {
         arcus_config::Encapsulation::MplsOverGre => Encapsulation::MplsOverGre,
         arcus_config::Encapsulation::MplsOverUdp => Encapsulation::MplsOverUdp,
+        arcus_config::Encapsulation::Vxlan => Encapsulation::Vxlan,
     }
 }

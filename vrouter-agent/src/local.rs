@@ -5,13 +5,14 @@
 //! result compares it with the last one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use arcus_api::v1::PortId;
 use arcus_config::{Network, Topology};
 use bgp_wire::{RouteDistinguisher, RouteTarget};
 use dataplane::{
-    Attachment, Backend, MplsLabel, NextHop, Port, Protocol, Translation, TranslationKind, VrfId,
+    Attachment, Backend, Link, MplsLabel, NextHop, Port, Protocol, Translation, TranslationKind,
+    VrfId,
 };
 use ipnet::Ipv4Net;
 
@@ -60,7 +61,7 @@ pub struct Local {
     pub vrfs: BTreeMap<VrfId, LocalVrf>,
     pub ports: BTreeMap<dataplane::PortId, Port>,
     /// Floating ones as if no other node had the address.
-    pub translations: BTreeMap<(VrfId, Ipv4Addr), Translation>,
+    pub translations: BTreeMap<(VrfId, IpAddr), Translation>,
     pub routes: BTreeMap<VpnPrefix, OwnRoute>,
     /// Ports that cannot be, and why.
     pub refused: BTreeMap<PortId, String>,
@@ -146,11 +147,19 @@ impl Local {
         let link = ipam::link(network, spec.address).expect("checked with the topology");
         let port = Port {
             vrf,
-            address: spec.address,
-            prefix_len: link.prefix_len,
-            gateway: link.gateway,
+            v4: Some(Link {
+                address: spec.address,
+                prefix_len: link.prefix_len,
+                gateway: link.gateway,
+            }),
+            v6: None,
             mac: spec.mac,
             mtu: node.port_mtu,
+            allowed: BTreeSet::new(),
+            label: None,
+            filter: None,
+            bandwidth: None,
+            host_access: false,
             attachment: Attachment::Netns {
                 path: spec.netns.clone(),
                 interface: spec.interface.clone(),
@@ -175,7 +184,9 @@ impl Local {
             }
             let to = match used_for {
                 AddressUse::Port => NextHop::Port(plane_id(id)),
-                AddressUse::Floating | AddressUse::Service => NextHop::Translate { vrf, address },
+                AddressUse::Floating | AddressUse::Service => {
+                    NextHop::Translate { vrf, address: address.into() }
+                }
             };
             let announced =
                 presence.announced && (used_for == AddressUse::Port || presence.spec.ready);
@@ -222,7 +233,7 @@ impl Local {
         let none = || Translation {
             kind: TranslationKind::Floating { ports: Vec::new(), exclusive: true },
         };
-        let translation = self.translations.entry((vrf, address)).or_insert_with(none);
+        let translation = self.translations.entry((vrf, address.into())).or_insert_with(none);
         if let TranslationKind::Floating { ports, .. } = &mut translation.kind {
             ports.push(plane_id(id));
         }
@@ -234,9 +245,11 @@ impl Local {
         specs: impl Iterator<Item = &'a PortSpec>,
         vrf_of: &BTreeMap<&str, VrfId>,
     ) {
-        let mut holders: BTreeMap<(VrfId, Ipv4Addr), usize> = BTreeMap::new();
+        let mut holders: BTreeMap<(VrfId, IpAddr), usize> = BTreeMap::new();
         for floating in specs.flat_map(|spec| &spec.floating) {
-            *holders.entry((vrf_of[floating.network.as_str()], floating.address)).or_default() += 1;
+            *holders
+                .entry((vrf_of[floating.network.as_str()], floating.address.into()))
+                .or_default() += 1;
         }
         for (key, translation) in &mut self.translations {
             if let TranslationKind::Floating { exclusive, .. } = &mut translation.kind {
@@ -253,7 +266,7 @@ impl Local {
                 TranslationKind::Floating { ports, .. } => {
                     ports.truncate(Translation::MAX_TARGETS);
                 }
-                TranslationKind::Service { ports } => {
+                TranslationKind::Service { ports, .. } => {
                     for backends in ports.values_mut() {
                         backends.truncate(Translation::MAX_TARGETS);
                     }
@@ -269,9 +282,11 @@ impl Local {
         called: (Protocol, u16),
         backend: Backend,
     ) {
-        let none = || Translation { kind: TranslationKind::Service { ports: BTreeMap::new() } };
-        let translation = self.translations.entry((vrf, address)).or_insert_with(none);
-        if let TranslationKind::Service { ports } = &mut translation.kind {
+        let none = || Translation {
+            kind: TranslationKind::Service { ports: BTreeMap::new(), affinity: None },
+        };
+        let translation = self.translations.entry((vrf, address.into())).or_insert_with(none);
+        if let TranslationKind::Service { ports, .. } = &mut translation.kind {
             let backends = ports.entry(called).or_default();
             backends.push(backend);
             backends.sort();

@@ -48,7 +48,7 @@ pub struct Speaker {
 
 impl Speaker {
     fn route_attributes(&self, targets: &BTreeSet<RouteTarget>) -> PathAttributes {
-        let tunnels = self.preferences.tunnel_types().map(ExtendedCommunity::encapsulation);
+        let tunnels = self.preferences.mpls_types().map(ExtendedCommunity::encapsulation);
         let targets = targets.iter().copied().map(ExtendedCommunity::from);
         PathAttributes {
             origin: Origin::Igp,

@@ -85,7 +85,8 @@ impl Path {
         let label = MplsLabel::new(label).ok_or(Unusable::Label)?;
         let encapsulation: Encapsulation =
             preferences.choose(offers, next_hop).ok_or(Unusable::Encapsulation)?;
-        Ok(NextHop::Tunnel(Tunnel { remote, encapsulation, label }))
+        let tunnel = Tunnel::mpls(remote.into(), encapsulation, label);
+        tunnel.map(NextHop::Tunnel).ok_or(Unusable::Encapsulation)
     }
 
     /// Greater is better: the steps that all paths of one prefix can be compared by.

@@ -14,7 +14,7 @@ mod show;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ pub struct Core {
     /// Changes for the data plane apart from routes.
     pending: Work,
     /// As handed to the data plane.
-    translations: BTreeMap<(VrfId, Ipv4Addr), Translation>,
+    translations: BTreeMap<(VrfId, IpAddr), Translation>,
     /// Own routes that were handed to the data plane: as what, and with which work.
     handed: BTreeMap<VpnPrefix, (NextHop, u64)>,
     /// The last work handed out, and the last that was reported done.
@@ -92,8 +92,11 @@ impl Core {
     /// The cloud is not in the topology; the caller has looked.
     pub fn new(now: Instant, node: Node, topology: Arc<Topology>, state: State) -> Self {
         let speaker = speaker(&node, &topology);
-        let node_config =
-            NodeConfig { tunnel_address: node.address, uplinks: node.uplinks.clone() };
+        let node_config = NodeConfig {
+            tunnel_v4: Some(node.address),
+            uplinks: node.uplinks.clone(),
+            ..NodeConfig::default()
+        };
         let mut core = Self {
             speaker,
             numbers: state.numbers,
@@ -230,7 +233,7 @@ impl Core {
         let before = std::mem::replace(&mut self.local, new);
 
         for (id, vrf) in changes(&before.vrfs, &self.local.vrfs) {
-            let vrf = vrf.map(|vrf| Vrf { name: vrf.network.clone(), label: vrf.label });
+            let vrf = vrf.map(|vrf| Vrf { name: vrf.network.clone(), label: vrf.label, vni: None });
             self.pending.vrfs.insert(id, vrf);
         }
         for (id, port) in changes(&before.ports, &self.local.ports) {
@@ -279,7 +282,7 @@ impl Core {
             };
             for net in prefixes {
                 let selection = table.select_multipath(net, &self.speaker.preferences);
-                work.routes.insert((id, net), selection.group);
+                work.routes.insert((id, net), selection.group.map(Into::into));
             }
         }
     }
@@ -293,7 +296,7 @@ impl Core {
             .map(|((vrf, address), translation)| {
                 let mut translation = translation.clone();
                 if let TranslationKind::Floating { exclusive, .. } = &mut translation.kind {
-                    let net = IpNet::from(IpAddr::V4(*address));
+                    let net = IpNet::from(*address);
                     let table = self.import.table(*vrf);
                     *exclusive &= !table.is_some_and(|table| table.is_also_remote(net));
                 }

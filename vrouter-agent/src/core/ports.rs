@@ -310,7 +310,7 @@ impl Core {
         let addresses = port.spec.addresses().filter_map(|(network, address, _)| {
             let vrf = self.numbers.of(network)?.id;
             let net = std::net::IpAddr::V4(address).into();
-            Some([Item::Vrf(vrf), Item::Translation(vrf, address), Item::Route(vrf, net)])
+            Some([Item::Vrf(vrf), Item::Translation(vrf, address.into()), Item::Route(vrf, net)])
         });
         whole
             .chain(addresses.flatten())

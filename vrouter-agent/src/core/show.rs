@@ -1,19 +1,21 @@
 //! The core as others see it: answers to questions, in the shapes of the API.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use arcus_api::v1;
 use arcus_api::v1::{PortId, PortStatus, Tunnel, VrfNextHop, VrfNextHopKind, VrfRoute};
 use bgp_wire::AfiSafi;
-use dataplane::{Encapsulation, NextHop, NextHopGroup, TranslationKind, VrfFib, VrfId};
+use dataplane::{
+    Encapsulation, Mac, Member, NextHop, NextHopGroup, TranslationKind, TunnelHeader, VrfFib, VrfId,
+};
 use ipnet::IpNet;
 
 use super::ports::Port;
 use super::{Core, Peer, PeerState};
 use crate::local::LocalVrf;
-use crate::reconcile::Item;
+use crate::reconcile::{Item, both};
 use crate::vrf_table::{Source, Unusable};
 
 /// Numbers for metrics.
@@ -48,6 +50,7 @@ impl Core {
             id: id.clone(),
             network: spec.network.clone(),
             address: spec.address.into(),
+            ip6: None,
             mac: spec.mac.to_string(),
             netns: spec.netns.clone(),
             interface: spec.interface.clone(),
@@ -58,7 +61,11 @@ impl Core {
             floating: spec
                 .floating
                 .iter()
-                .map(|f| v1::Floating { network: f.network.clone(), address: f.address.into() })
+                .map(|f| v1::Floating {
+                    network: f.network.clone(),
+                    address: f.address.into(),
+                    weight: None,
+                })
                 .collect(),
             services: spec
                 .services
@@ -72,8 +79,14 @@ impl Core {
                         dataplane::Protocol::Tcp => v1::Protocol::Tcp,
                         dataplane::Protocol::Udp => v1::Protocol::Udp,
                     },
+                    affinity_seconds: None,
+                    weight: None,
                 })
                 .collect(),
+            filter: None,
+            groups: Vec::new(),
+            allowed: Vec::new(),
+            bandwidth: None,
         }
     }
 
@@ -92,6 +105,8 @@ impl Core {
             import_targets: vrf.import.iter().map(ToString::to_string).collect(),
             export_targets: vrf.export.iter().map(ToString::to_string).collect(),
             routes: routes as u64,
+            vni: None,
+            ipv6_routes: 0,
         }
     }
 
@@ -112,9 +127,9 @@ impl Core {
             .unwrap_or_default();
         // As the reconciler has it: tunnels that were left stay beside what is wanted.
         let left = self.left.get(&vrf).and_then(|table| table.get(&net));
-        let left = left.map_or(&[][..], NextHopGroup::members).iter().filter(|m| m.is_remote());
-        let wanted = selection.group.as_ref().map_or(&[][..], NextHopGroup::members);
-        let members = NextHopGroup::new(wanted.iter().chain(left).cloned());
+        let members = left
+            .and_then(|left| both(selection.group.as_ref(), &left.to))
+            .or_else(|| selection.group.clone());
         let kept = members.is_some() && members != selection.group;
         let waiting = self.done < self.seq || self.import.is_dirty(vrf, net);
         let failure = self.failing.get(&Item::Route(vrf, net)).cloned();
@@ -135,6 +150,7 @@ impl Core {
                     Source::Peer(peer) => Some(*peer),
                 })
                 .collect(),
+            groups: Vec::new(),
             programmed: members.is_some() && !waiting && problem.is_none(),
             kept,
             problem,
@@ -142,32 +158,36 @@ impl Core {
     }
 
     /// A translation is shown as the ports behind it.
-    fn show_next_hop(&self, next_hop: &NextHop) -> Vec<VrfNextHop> {
-        let plain = |kind, to: String| VrfNextHop { kind, to, label: None, encapsulation: None };
-        match next_hop {
+    fn show_next_hop(&self, member: &Member) -> Vec<VrfNextHop> {
+        match &member.hop {
             NextHop::Discard => vec![plain(VrfNextHopKind::Discard, String::new())],
+            NextHop::Masquerade => vec![plain(VrfNextHopKind::Masquerade, String::new())],
             NextHop::Port(port) => vec![plain(VrfNextHopKind::Local, port.to_string())],
-            NextHop::Tunnel(tunnel) => vec![VrfNextHop {
-                kind: VrfNextHopKind::Tunnel,
-                to: tunnel.remote.to_string(),
-                label: Some(tunnel.label.value()),
-                encapsulation: Some(tunnel.encapsulation.to_string()),
-            }],
+            NextHop::Tunnel(tunnel) => {
+                let encapsulation = tunnel.header.encapsulation();
+                let is_vxlan = encapsulation == Encapsulation::Vxlan;
+                let id = tunnel.header.id();
+                vec![VrfNextHop {
+                    label: (!is_vxlan).then_some(id),
+                    vni: is_vxlan.then_some(id),
+                    encapsulation: Some(encapsulation.to_string()),
+                    ..plain(VrfNextHopKind::Tunnel, tunnel.remote.to_string())
+                }]
+            }
             NextHop::Translate { vrf, address } => self.show_translation(*vrf, *address),
         }
     }
 
-    fn show_translation(&self, vrf: VrfId, address: Ipv4Addr) -> Vec<VrfNextHop> {
+    fn show_translation(&self, vrf: VrfId, address: IpAddr) -> Vec<VrfNextHop> {
         let Some(translation) = self.local.translations.get(&(vrf, address)) else {
             return Vec::new();
         };
-        let shown = |kind, to: String| VrfNextHop { kind, to, label: None, encapsulation: None };
         match &translation.kind {
             TranslationKind::Floating { ports, .. } => {
                 let holders = ports.iter().map(ToString::to_string);
-                holders.map(|port| shown(VrfNextHopKind::Floating, port)).collect()
+                holders.map(|port| plain(VrfNextHopKind::Floating, port)).collect()
             }
-            TranslationKind::Service { ports } => {
+            TranslationKind::Service { ports, .. } => {
                 let mut backends: Vec<String> = ports
                     .values()
                     .flatten()
@@ -175,31 +195,37 @@ impl Core {
                     .collect();
                 backends.sort();
                 backends.dedup();
-                backends.into_iter().map(|to| shown(VrfNextHopKind::Service, to)).collect()
+                backends.into_iter().map(|to| plain(VrfNextHopKind::Service, to)).collect()
             }
         }
     }
 
     /// Pairs of tunnel ends that some route uses.
     pub fn show_tunnels(&self) -> Vec<Tunnel> {
-        let mut used: BTreeMap<(Ipv4Addr, Encapsulation), u64> = BTreeMap::new();
+        let mut used: BTreeMap<(IpAddr, Encapsulation, Option<Mac>), (u64, u16)> = BTreeMap::new();
         for (_, table) in self.import.tables() {
             for net in table.prefixes() {
                 let selection = table.select_multipath(net, &self.speaker.preferences);
-                for member in selection.group.iter().flat_map(NextHopGroup::members) {
-                    if let NextHop::Tunnel(tunnel) = member {
-                        *used.entry((tunnel.remote, tunnel.encapsulation)).or_default() += 1;
+                for hop in selection.group.iter().flat_map(NextHopGroup::hops) {
+                    if let NextHop::Tunnel(tunnel) = hop {
+                        let mac = match tunnel.header {
+                            TunnelHeader::Vxlan { router_mac, .. } => Some(router_mac),
+                            _ => None,
+                        };
+                        let key = (tunnel.remote, tunnel.header.encapsulation(), mac);
+                        used.entry(key).or_insert((0, tunnel.overhead())).0 += 1;
                     }
                 }
             }
         }
         used.into_iter()
-            .map(|((remote, encapsulation), routes)| Tunnel {
+            .map(|((remote, encapsulation, router_mac), (routes, overhead))| Tunnel {
                 local: self.node.address.into(),
-                remote: remote.into(),
+                remote,
                 encapsulation: encapsulation.to_string(),
+                router_mac: router_mac.map(|mac| mac.to_string()),
                 routes,
-                mtu: self.node.uplink_mtu.checked_sub(encapsulation.overhead()).map(u32::from),
+                mtu: self.node.uplink_mtu.checked_sub(overhead).map(u32::from),
             })
             .collect()
     }
@@ -308,4 +334,8 @@ impl Core {
     pub fn is_ready(&self) -> bool {
         self.is_restored() && self.has_session()
     }
+}
+
+fn plain(kind: VrfNextHopKind, to: String) -> VrfNextHop {
+    VrfNextHop { kind, to, label: None, vni: None, encapsulation: None, weight: None }
 }

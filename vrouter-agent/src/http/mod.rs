@@ -251,5 +251,9 @@ const fn meaning(reason: DropReason) -> &'static str {
         DropReason::Fragment => "is a fragment that cannot be translated",
         DropReason::Refused => "the kernel refused to change or send it",
         DropReason::Spoofed => "was sent by a workload from an address that is not its own",
+        DropReason::Denied => "a filter does not allow the connection",
+        DropReason::RateLimit => "the port has sent more than its bandwidth for too long",
+        DropReason::NoSourcePort => "no source port is left for connections out of the node",
+        DropReason::WrongMac => "came in VXLAN and is not for this node's router",
     }
 }

@@ -18,7 +18,7 @@ use bgp_wire::community::{ExtendedCommunity, TunnelType};
 use bgp_wire::nlri::{PathId, Route, Routes, VpnKey, Withdrawal, Withdrawals};
 use bgp_wire::update::{Form, Update};
 use bgp_wire::{AfiSafi, AsPath, Label, NextHop, PathAttributes, RouteDistinguisher};
-use dataplane::{Desired, Memory, NextHopGroup, VrfFib};
+use dataplane::{Desired, Memory, VrfFib};
 
 use super::{Core, PortAnswer, RequestId, SessionDetails, SessionUp};
 use crate::ipam;
@@ -197,7 +197,7 @@ impl Bed {
     /// The group of a prefix as text; empty if there is no route.
     fn route(&self, network: &str, prefix: &str) -> String {
         let net = prefix.parse().expect("a prefix");
-        self.fib(network).get(&net).map(NextHopGroup::to_string).unwrap_or_default()
+        self.fib(network).get(&net).map(|route| route.to.to_string()).unwrap_or_default()
     }
 
     /// The prefixes that are shown in this state.
