@@ -12,9 +12,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Fib, Filter, FilterId, NextHop, NextHopGroup,
-    NodeConfig, Op, Port, PortId, Route, Scope, Translation, TranslationKind, Vrf, VrfFib, VrfId,
-    diff,
+    Counters, Dataplane, DataplaneError, Desired, Events, Fib, Filter, FilterId, Mirroring,
+    NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Route, Scope, Trace, Translation,
+    TranslationKind, Vrf, VrfFib, VrfId, diff,
 };
 use ipnet::IpNet;
 
@@ -122,6 +122,23 @@ impl<P: Dataplane> Reconciler<P> {
 
     pub async fn counters(&mut self) -> Result<Counters, DataplaneError> {
         self.plane.counters().await
+    }
+
+    pub async fn trace(&mut self, probe: &Probe) -> Result<Trace, DataplaneError> {
+        self.plane.trace(probe).await
+    }
+
+    pub async fn mirror(
+        &mut self,
+        port: &PortId,
+        mirroring: Mirroring,
+    ) -> Result<(), DataplaneError> {
+        self.plane.mirror(port, mirroring).await
+    }
+
+    /// Where reports of packets come from; once only.
+    pub fn events(&mut self) -> Option<Box<dyn Events>> {
+        self.plane.events()
     }
 
     /// How many things wait for another attempt.

@@ -8,15 +8,17 @@ use arcus_api::v1;
 use arcus_api::v1::{PortId, PortStatus, Tunnel, VrfNextHop, VrfNextHopKind, VrfRoute};
 use bgp_wire::AfiSafi;
 use dataplane::{
-    Encapsulation, Mac, Member, NextHop, NextHopGroup, TranslationKind, TunnelHeader, VrfFib, VrfId,
+    Encapsulation, Mac, Member, NextHop, NextHopGroup, Route, TranslationKind, TunnelHeader,
+    VrfFib, VrfId,
 };
 use ipnet::IpNet;
 
 use super::ports::Port;
 use super::{Core, Peer, PeerState};
 use crate::local::LocalVrf;
+use crate::path::Unusable;
 use crate::reconcile::{Item, both};
-use crate::vrf_table::{Source, Unusable};
+use crate::vrf_table::{Source, VrfTable};
 
 /// Numbers for metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,16 +48,21 @@ impl Core {
 
     fn show_port(&self, id: &PortId, port: &Port) -> PortStatus {
         let spec = &port.spec;
+        let network = self.topology.networks.get(&spec.network);
         PortStatus {
             id: id.clone(),
             network: spec.network.clone(),
-            address: spec.address.into(),
-            ip6: None,
+            address: spec.own_addresses().next().unwrap_or(IpAddr::from([0; 4])),
             mac: spec.mac.to_string(),
             netns: spec.netns.clone(),
             interface: spec.interface.clone(),
             // 0 is no label that could be given out: the network has no VRF yet.
-            label: self.numbers.of(&spec.network).map_or(0, |numbers| numbers.label.value()),
+            label: self
+                .numbers
+                .of_port(&id.to_string())
+                .or_else(|| self.numbers.of(&spec.network).map(|numbers| numbers.label))
+                .map_or(0, dataplane::MplsLabel::value),
+            ip6: spec.v4.and(spec.v6),
             state: self.state_of(id, port),
             ready: spec.ready,
             floating: spec
@@ -63,8 +70,8 @@ impl Core {
                 .iter()
                 .map(|f| v1::Floating {
                     network: f.network.clone(),
-                    address: f.address.into(),
-                    weight: None,
+                    address: f.address,
+                    weight: f.weight,
                 })
                 .collect(),
             services: spec
@@ -72,21 +79,32 @@ impl Core {
                 .iter()
                 .map(|service| v1::ServiceEndpoint {
                     network: service.network.clone(),
-                    address: service.address.into(),
+                    address: service.address,
                     port: service.port,
                     target_port: service.target_port,
                     protocol: match service.protocol {
                         dataplane::Protocol::Tcp => v1::Protocol::Tcp,
                         dataplane::Protocol::Udp => v1::Protocol::Udp,
                     },
-                    affinity_seconds: None,
-                    weight: None,
+                    affinity_seconds: service.affinity,
+                    weight: service.weight,
                 })
                 .collect(),
-            filter: None,
-            groups: Vec::new(),
-            allowed: Vec::new(),
-            bandwidth: None,
+            filter: spec.filter.clone().or_else(|| network?.filter.clone()),
+            groups: spec
+                .groups
+                .clone()
+                .or_else(|| Some(network?.groups.clone()))
+                .unwrap_or_default(),
+            allowed: spec
+                .allowed
+                .iter()
+                .map(|allowed| v1::AllowedSource {
+                    prefix: allowed.net,
+                    mac: allowed.mac.map(|mac| mac.to_string()),
+                })
+                .collect(),
+            bandwidth: spec.bandwidth,
         }
     }
 
@@ -96,7 +114,10 @@ impl Core {
     }
 
     fn show_vrf(&self, id: VrfId, vrf: &LocalVrf) -> v1::Vrf {
-        let routes = self.import.table(id).map_or(0, crate::vrf_table::VrfTable::len);
+        let table = self.import.table(id);
+        let routes = table.map_or(0, VrfTable::len);
+        let prefixes = table.into_iter().flat_map(VrfTable::prefixes);
+        let ipv6_routes = prefixes.filter(|net| matches!(net, IpNet::V6(_))).count();
         v1::Vrf {
             id: id.0,
             name: vrf.network.clone(),
@@ -105,8 +126,8 @@ impl Core {
             import_targets: vrf.import.iter().map(ToString::to_string).collect(),
             export_targets: vrf.export.iter().map(ToString::to_string).collect(),
             routes: routes as u64,
-            vni: None,
-            ipv6_routes: 0,
+            vni: vrf.vni.map(dataplane::Vni::value),
+            ipv6_routes: ipv6_routes as u64,
         }
     }
 
@@ -127,10 +148,11 @@ impl Core {
             .unwrap_or_default();
         // As the reconciler has it: tunnels that were left stay beside what is wanted.
         let left = self.left.get(&vrf).and_then(|table| table.get(&net));
-        let members = left
-            .and_then(|left| both(selection.group.as_ref(), &left.to))
-            .or_else(|| selection.group.clone());
-        let kept = members.is_some() && members != selection.group;
+        let group = selection.route.as_ref().map(|route| &route.to);
+        let members = left.and_then(|left| both(group, &left.to)).or_else(|| group.cloned());
+        let weights = members.iter().flat_map(NextHopGroup::members).map(|member| member.weight);
+        let is_weighted = weights.clone().min() != weights.max();
+        let kept = members.is_some() && members.as_ref() != group;
         let waiting = self.done < self.seq || self.import.is_dirty(vrf, net);
         let failure = self.failing.get(&Item::Route(vrf, net)).cloned();
         let unusable = selection.unusable.first().filter(|_| members.is_none());
@@ -140,7 +162,7 @@ impl Core {
             next_hops: members
                 .iter()
                 .flat_map(NextHopGroup::members)
-                .flat_map(|member| self.show_next_hop(member))
+                .flat_map(|member| self.show_next_hop(member, is_weighted))
                 .collect(),
             from: selection
                 .from
@@ -150,16 +172,36 @@ impl Core {
                     Source::Peer(peer) => Some(*peer),
                 })
                 .collect(),
-            groups: Vec::new(),
+            groups: selection
+                .route
+                .as_ref()
+                .map(|route| self.group_names(route))
+                .unwrap_or_default(),
             programmed: members.is_some() && !waiting && problem.is_none(),
             kept,
             problem,
         }
     }
 
+    /// Names of the groups behind a route; numbers of those that the topology does not have.
+    fn group_names(&self, route: &Route) -> Vec<String> {
+        let groups = &self.topology.groups;
+        let name = |id: u32| groups.values().find(|group| group.id == id).map(|g| g.name.clone());
+        let ids = route.identities.as_slice().iter();
+        ids.map(|identity| name(identity.0).unwrap_or_else(|| identity.to_string())).collect()
+    }
+
     /// A translation is shown as the ports behind it.
-    fn show_next_hop(&self, member: &Member) -> Vec<VrfNextHop> {
-        match &member.hop {
+    fn show_next_hop(&self, member: &Member, is_weighted: bool) -> Vec<VrfNextHop> {
+        let mut shown = self.show_hop(&member.hop);
+        if is_weighted {
+            shown.iter_mut().for_each(|hop| hop.weight = Some(u32::from(member.weight)));
+        }
+        shown
+    }
+
+    pub(super) fn show_hop(&self, hop: &NextHop) -> Vec<VrfNextHop> {
+        match hop {
             NextHop::Discard => vec![plain(VrfNextHopKind::Discard, String::new())],
             NextHop::Masquerade => vec![plain(VrfNextHopKind::Masquerade, String::new())],
             NextHop::Port(port) => vec![plain(VrfNextHopKind::Local, port.to_string())],
@@ -206,7 +248,7 @@ impl Core {
         for (_, table) in self.import.tables() {
             for net in table.prefixes() {
                 let selection = table.select_multipath(net, &self.speaker.preferences);
-                for hop in selection.group.iter().flat_map(NextHopGroup::hops) {
+                for hop in selection.route.iter().flat_map(|route| route.to.hops()) {
                     if let NextHop::Tunnel(tunnel) = hop {
                         let mac = match tunnel.header {
                             TunnelHeader::Vxlan { router_mac, .. } => Some(router_mac),
@@ -220,7 +262,11 @@ impl Core {
         }
         used.into_iter()
             .map(|((remote, encapsulation, router_mac), (routes, overhead))| Tunnel {
-                local: self.node.address.into(),
+                local: match remote {
+                    IpAddr::V4(_) => self.node.tunnel_v4().map(IpAddr::V4),
+                    IpAddr::V6(_) => self.node.tunnel_v6().map(IpAddr::V6),
+                }
+                .unwrap_or(self.node.address),
                 remote,
                 encapsulation: encapsulation.to_string(),
                 router_mac: router_mac.map(|mac| mac.to_string()),
@@ -237,34 +283,34 @@ impl Core {
     fn show_neighbor(&self, now: Instant, address: IpAddr, peer: &Peer) -> v1::Neighbor {
         let up = peer.state() == PeerState::Up;
         let details = peer.details();
-        let (received, stale) = self.import.received(address);
-        let family = |family, of: AfiSafi, received: usize, accepted: usize, advertised: usize| {
+        let received = self.import.received(address);
+        let stale: usize = received.values().map(|counts| counts.stale).sum();
+        let negotiated = |of: AfiSafi| details.is_none_or(|d| d.families.contains(&of));
+        let families = [
+            (v1::Family::Vpnv4, AfiSafi::VPNV4),
+            (v1::Family::Vpnv6, AfiSafi::VPNV6),
+            (v1::Family::Evpn, AfiSafi::EVPN),
+            (v1::Family::Rtc, AfiSafi::RTC),
+        ]
+        .into_iter()
+        .filter(|(_, of)| negotiated(*of))
+        .map(|(family, of)| {
+            let counts = received.get(&of).copied().unwrap_or_default();
+            let advertised = if of == AfiSafi::RTC {
+                self.announced.memberships.len()
+            } else {
+                self.announced.routes.keys().filter(|key| key.family() == of).count()
+            };
             v1::NeighborFamily {
                 family,
-                received: received as u64,
-                accepted: accepted as u64,
+                received: counts.all as u64,
+                accepted: counts.imported as u64,
                 advertised: if up { advertised as u64 } else { 0 },
                 end_of_rib: peer.has_finished(of),
                 prefix_limit: 0,
             }
-        };
-        let negotiated = |of: AfiSafi| details.is_none_or(|d| d.families.contains(&of));
-        let mut families = Vec::new();
-        if negotiated(AfiSafi::VPNV4) {
-            let accepted = self.import.imported(address);
-            let advertised = self.announced.routes.len();
-            families.push(family(
-                v1::Family::Vpnv4,
-                AfiSafi::VPNV4,
-                received,
-                accepted,
-                advertised,
-            ));
-        }
-        if negotiated(AfiSafi::RTC) {
-            let advertised = self.announced.memberships.len();
-            families.push(family(v1::Family::Rtc, AfiSafi::RTC, 0, 0, advertised));
-        }
+        })
+        .collect();
         let restart_time = details.and_then(|details| details.restart_time);
         v1::Neighbor {
             name: Some(peer.name.clone()),
@@ -338,4 +384,9 @@ impl Core {
 
 fn plain(kind: VrfNextHopKind, to: String) -> VrfNextHop {
     VrfNextHop { kind, to, label: None, vni: None, encapsulation: None, weight: None }
+}
+
+/// A next hop that is nothing any more.
+pub(super) fn nothing(hop: &NextHop) -> VrfNextHop {
+    plain(VrfNextHopKind::Discard, hop.to_string())
 }

@@ -70,7 +70,7 @@ async fn set_ready(
     status(&id, api.ask(|reply| Request::Ready { id: wanted, ready, reply }).await?)
 }
 
-fn read_id(text: String) -> Result<PortId, ApiError> {
+pub(crate) fn read_id(text: String) -> Result<PortId, ApiError> {
     PortId::try_from(text).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
