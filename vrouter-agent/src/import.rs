@@ -99,10 +99,14 @@ impl Import {
         for withdrawn in &update.withdrawn {
             match withdrawn {
                 Withdrawals::VpnV4(routes) => {
-                    routes.iter().for_each(|route| self.forget(peer, route.key.into()));
+                    for route in routes {
+                        self.forget(peer, route.key.into());
+                    }
                 }
                 Withdrawals::VpnV6(routes) => {
-                    routes.iter().for_each(|route| self.forget(peer, route.key.into()));
+                    for route in routes {
+                        self.forget(peer, route.key.into());
+                    }
                 }
                 Withdrawals::Evpn(routes) => {
                     let keys = routes.iter().filter_map(|route| RouteKey::of_evpn(&route.key));
@@ -373,7 +377,7 @@ struct Shared<'a> {
 impl Shared<'_> {
     /// `None`: it leads back to this node.
     fn path(&mut self, label: Label, by: ToldBy) -> Option<Arc<Path>> {
-        if let Some((of_label, of_kind, path)) = &self.last
+        if let Some((label_before, by_before, path)) = &self.last
             && (*of_label, *of_kind) == (label, by)
         {
             return path.clone();

@@ -261,6 +261,9 @@ impl Outbox {
     }
 }
 
+/// A route to be told, as this node and as the family knows it.
+type Told<F> = (RouteKey, <F as Family>::Key, <F as Family>::Data);
+
 /// What is owed of one family.
 struct Batch<'a> {
     form: Form,
@@ -279,7 +282,7 @@ impl Batch<'_> {
         chunk: &mut Chunk,
     ) {
         let mut withdrawn = Vec::new();
-        let mut told: BTreeMap<&Said, Vec<(RouteKey, F::Key, F::Data)>> = BTreeMap::new();
+        let mut told: BTreeMap<&Said, Vec<Told<F>>> = BTreeMap::new();
         for key in &self.routes {
             let Some(wire) = key_of(*key) else { continue };
             match self.announced.routes.get(key) {

@@ -177,7 +177,7 @@ fn group_of(community: ExtendedCommunity) -> Option<Identity> {
     }
 }
 
-/// The community for a group. The AS has two octets there; one of four is AS_TRANS (RFC 6793 §9).
+/// The community for a group. The AS has two octets there; one of four is `AS_TRANS` (RFC 6793 §9).
 pub(crate) fn group(asn: u32, id: u32) -> ExtendedCommunity {
     let ([a, b], [c, d, e, f]) = (two_octets(asn).to_be_bytes(), id.to_be_bytes());
     ExtendedCommunity([0x80, 0x04, a, b, c, d, e, f])

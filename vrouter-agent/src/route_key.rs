@@ -37,6 +37,7 @@ impl RouteKey {
     }
 
     /// The type 5 route to the same prefix.
+    #[must_use]
     pub const fn as_type_5(self) -> Self {
         Self { kind: RouteKind::Prefix { tag: 0 }, ..self }
     }

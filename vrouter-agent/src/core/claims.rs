@@ -1,7 +1,7 @@
 //! A port that moves between nodes (live migration): for a moment two nodes have its address.
 //!
-//! The new one wins by LOCAL_PREF, and as MED at the border: routers of others know no mobility
-//! community on VPN routes. `docs/decisions/live-migration.md` has the whole course of it.
+//! The new one wins by `LOCAL_PREF`, and as MED at the border: routers of others know no mobility
+//! community on VPN routes. `docs/decisions/0009-live-migration.md` has the whole course of it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -99,10 +99,10 @@ impl Core {
     fn is_fresh(&self, now: Instant, route: &OwnRoute, net: IpNet) -> bool {
         let vrf = self.local.vrfs.get(&route.vrf);
         self.ports.iter().any(|(id, port)| {
-            let is_it = route.to.contains(&dataplane::NextHop::Port(plane_id(id)));
-            let is_in = vrf.is_some_and(|vrf| vrf.network == port.spec.network);
+            let leads_to_it = route.to.contains(&dataplane::NextHop::Port(plane_id(id)));
+            let in_network = vrf.is_some_and(|vrf| vrf.network == port.spec.network);
             let has = port.spec.own_addresses().any(|own| IpNet::from(own) == net);
-            is_it && is_in && has && matches!(port.fresh, Fresh::Until(at) if now < at)
+            leads_to_it && in_network && has && matches!(port.fresh, Fresh::Until(at) if now < at)
         })
     }
 

@@ -88,6 +88,7 @@ pub struct Core {
 
 /// What is older than what it is derived from.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about another thing")]
 struct Outdated {
     local: bool,
     announced: bool,

@@ -72,7 +72,7 @@ enum Stored {
     /// The port as it is.
     Same,
     /// The port as it was.
-    Before(PortSpec),
+    Before(Box<PortSpec>),
     Nothing,
 }
 
@@ -103,7 +103,7 @@ impl Port {
     fn replace(&mut self, spec: PortSpec) {
         let before = std::mem::replace(&mut self.spec, spec);
         if matches!(self.stored, Stored::Same) {
-            self.stored = Stored::Before(before);
+            self.stored = Stored::Before(Box::new(before));
         }
     }
 
@@ -222,7 +222,7 @@ impl Core {
                     continue;
                 }
                 Stored::Before(spec) => {
-                    port.spec = spec;
+                    port.spec = *spec;
                     port.handed = None;
                 }
                 Stored::Nothing => {

@@ -195,7 +195,9 @@ impl Core {
     fn show_next_hop(&self, member: &Member, is_weighted: bool) -> Vec<VrfNextHop> {
         let mut shown = self.show_hop(&member.hop);
         if is_weighted {
-            shown.iter_mut().for_each(|hop| hop.weight = Some(u32::from(member.weight)));
+            for hop in &mut shown {
+                hop.weight = Some(u32::from(member.weight));
+            }
         }
         shown
     }

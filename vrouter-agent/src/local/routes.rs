@@ -231,7 +231,7 @@ impl OwnRoute {
         self.weight = self.weight.zip(other.weight).map(|(a, b)| a.saturating_add(b));
         self.spread = self.spread.max(other.spread);
         let all = [&self.identities, &other.identities];
-        self.identities = Identities::new(all.into_iter().flat_map(|i| i.as_slice()).copied());
+        self.identities = Identities::new(all.into_iter().flat_map(Identities::as_slice).copied());
     }
 }
 

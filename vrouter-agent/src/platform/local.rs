@@ -43,7 +43,7 @@ async fn add(
     let spec = ipam::read_request(&request).map_err(|refused| ApiError::refused(refused.0))?;
     api.netns(&spec.netns).await?;
     let wanted = id.clone();
-    status(&id, api.ask(|reply| Request::Put { id: wanted, spec, reply }).await?)
+    status(&id, api.ask(|reply| Request::Put { id: wanted, spec: Box::new(spec), reply }).await?)
 }
 
 async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {

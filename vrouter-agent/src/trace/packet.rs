@@ -167,7 +167,11 @@ pub(super) fn from_hex(text: &str) -> Result<Vec<u8>, String> {
 }
 
 pub(super) fn to_hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets.iter().fold(String::new(), |mut text, octet| {
+        let digit = |nibble| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+        text.extend([digit(octet >> 4), digit(octet & 15)]);
+        text
+    })
 }
 
 #[cfg(test)]
