@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::core::Core;
-use crate::http::Api;
+use crate::http::{Api, TopologyFile};
+use crate::mirror::Mirrors;
 use crate::node::Node;
 use crate::owner::{Inboxes, Owner};
 use crate::reconcile::Reconciler;
@@ -47,7 +48,8 @@ pub async fn start<P: Dataplane + 'static>(
     let file = StateFile::in_directory(&state_dir)?;
     let state = file.read()?;
     let listeners = http_shell::Listeners::bind(&socket, http).await?;
-    let reconciler = Reconciler::adopt(plane).await?;
+    let mut reconciler = Reconciler::adopt(plane).await?;
+    let packet_events = reconciler.events();
     let was_found = reconciler.was_found();
     let left = reconciler.found_routes().clone();
     info!(
@@ -68,20 +70,25 @@ pub async fn start<P: Dataplane + 'static>(
     let shutdown = supervisor.shutdown();
 
     let ends = reconcile_task::Ends { work: work_inbox, reports, questions: question_inbox };
+    let mirrors = Mirrors::new(questions.clone());
+    if let Some(packet_events) = packet_events {
+        let task = crate::events::run(packet_events, mirrors.clone(), shutdown.clone());
+        supervisor.spawn("events", task);
+    }
     supervisor.spawn("reconcile", reconcile_task::run(reconciler, ends, shutdown.clone()));
 
     let mut core = Core::new(Instant::now(), node.clone(), Arc::clone(&topology), state);
     core.set_left(left);
     let sessions = Sessions::new(events, was_found);
     let running = Running::new(topology_file.clone(), topology);
-    let cloud = node.cloud.clone();
+    let topology = TopologyFile::new(topology_file, node.cloud.clone());
     let owner = Owner::new(core, sessions, running, node, file);
     let inboxes =
         Inboxes { requests: request_inbox, events: event_inbox, reports: report_inbox, work };
     supervisor.spawn("owner", owner.run(inboxes, shutdown.clone()));
 
     let mut registry = metrics::registry("arcus-vrouter-agent");
-    let api = Api::new(requests, questions, topology_file, cloud, &mut registry);
+    let api = Api::new(requests, questions, mirrors, topology, &mut registry);
     supervisor.spawn("http", http_shell::serve(listeners, api.clone().router(registry), shutdown));
     Ok(api)
 }

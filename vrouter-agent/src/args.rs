@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use arcus_api::socket;
@@ -32,7 +32,16 @@ pub struct Args {
 
     /// This node's address in the underlay: BGP connects from it, tunnels end at it.
     #[arg(long, value_name = "IP")]
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
+
+    /// Beside an IPv4 address: where tunnels over IPv6 end.
+    #[arg(long, value_name = "IPV6")]
+    pub address6: Option<Ipv6Addr>,
+
+    /// BGP identifier and upper part of route distinguishers, unique in the federation; the IPv4
+    /// address, or made from the IPv6 address, if not given.
+    #[arg(long, value_name = "IPV4")]
+    pub router_id: Option<Ipv4Addr>,
 
     /// What the node is called; CLOUD-ADDRESS if not given.
     #[arg(long)]
@@ -66,7 +75,7 @@ pub struct Args {
 
 impl Args {
     pub fn node_name(&self) -> String {
-        let default = || socket::agent_name(&self.cloud, self.address.into());
+        let default = || socket::agent_name(&self.cloud, self.address);
         self.name.clone().unwrap_or_else(default)
     }
 

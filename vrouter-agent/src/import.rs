@@ -5,21 +5,21 @@
 //! set of prefixes, not as a list of events, until somebody takes it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bgp_wire::nlri::{Routes, VpnKey, Withdrawals};
-use bgp_wire::{NextHop, PathAttributes, RouteDistinguisher, RouteTarget, Update};
+use bgp_wire::nlri::{Routes, Withdrawals};
+use bgp_wire::{AfiSafi, Label, NextHop, RouteTarget, Update};
 use dataplane::VrfId;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
-use crate::vrf_table::{Entry, Path, Source, Target, VrfTable};
-
-/// One VPN-IPv4 destination.
-pub type VpnPrefix = VpnKey<Ipv4Net>;
+use crate::node::Node;
+use crate::path::{self, Path, ToldBy};
+use crate::route_key::RouteKey;
+use crate::vrf_table::{Entry, Source, VrfTable};
 
 /// More changed prefixes of one VRF than this, and the whole VRF counts as changed.
-const DIRTY_LIMIT: usize = 16_384;
+const DIRTY_LIMIT: usize = 262_144;
 
 /// What of one VRF has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,14 @@ pub struct OwnPath {
     /// Its VRF, which has it whatever its targets are.
     pub home: VrfId,
     pub path: Arc<Path>,
+}
+
+/// Numbers of routes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    pub all: usize,
+    pub stale: usize,
+    pub imported: usize,
 }
 
 /// A path, and the VRF that has it whatever its targets are.
@@ -55,8 +63,8 @@ pub struct Import {
     vrfs: BTreeMap<VrfId, Vrf>,
     by_target: BTreeMap<RouteTarget, BTreeSet<VrfId>>,
     /// What each control node told, by its address.
-    received: BTreeMap<IpAddr, BTreeMap<VpnPrefix, Arc<Path>>>,
-    own: BTreeMap<VpnPrefix, OwnPath>,
+    received: BTreeMap<IpAddr, BTreeMap<RouteKey, Arc<Path>>>,
+    own: BTreeMap<RouteKey, OwnPath>,
     dirty: BTreeMap<VrfId, Dirty>,
 }
 
@@ -85,31 +93,67 @@ impl Import {
         }
     }
 
-    /// What one UPDATE says of VPN-IPv4 routes. `node` is this node's address: what leads back to
-    /// it is no route (RFC 4456 §8).
-    pub fn update(&mut self, peer: IpAddr, update: &Update, node: Ipv4Addr) {
+    /// What one UPDATE says of routes that lead into VRFs. What leads back to this node is no route
+    /// (RFC 4456 §8).
+    pub fn update(&mut self, peer: IpAddr, update: &Update, node: &Node) {
         for withdrawn in &update.withdrawn {
-            if let Withdrawals::VpnV4(routes) = withdrawn {
-                for route in routes {
-                    self.forget(peer, route.key);
+            match withdrawn {
+                Withdrawals::VpnV4(routes) => {
+                    for route in routes {
+                        self.forget(peer, route.key.into());
+                    }
                 }
+                Withdrawals::VpnV6(routes) => {
+                    for route in routes {
+                        self.forget(peer, route.key.into());
+                    }
+                }
+                Withdrawals::Evpn(routes) => {
+                    let keys = routes.iter().filter_map(|route| RouteKey::of_evpn(&route.key));
+                    keys.for_each(|key| self.forget(peer, key));
+                }
+                _ => {}
             }
         }
         for (next_hop, announced) in &update.announced {
-            let Routes::VpnV4(routes) = announced else { continue };
-            for route in routes {
-                match read_path(&update.attributes, *next_hop, route.data.mpls_value(), node) {
-                    Some(path) => self.learn(peer, route.key, path),
-                    None => self.forget(peer, route.key),
+            let mut shared = Shared { update, next_hop: *next_hop, node, last: None };
+            match announced {
+                Routes::VpnV4(routes) => {
+                    for route in routes {
+                        let path = shared.path(route.data, ToldBy::Vpn);
+                        self.told(peer, route.key.into(), path);
+                    }
                 }
+                Routes::VpnV6(routes) => {
+                    for route in routes {
+                        let path = shared.path(route.data, ToldBy::Vpn);
+                        self.told(peer, route.key.into(), path);
+                    }
+                }
+                Routes::Evpn(routes) => {
+                    for route in routes {
+                        let Some(key) = RouteKey::of_evpn(&route.key) else { continue };
+                        let said = path::read_evpn(&update.attributes, &route.data);
+                        let path = said.and_then(|(label, by)| shared.path(label, by));
+                        self.told(peer, key, path);
+                    }
+                }
+                _ => {}
             }
         }
     }
 
+    fn told(&mut self, peer: IpAddr, key: RouteKey, path: Option<Arc<Path>>) {
+        match path {
+            Some(path) => self.learn(peer, key, path),
+            None => self.forget(peer, key),
+        }
+    }
+
     /// Replaces this node's own routes.
-    pub fn set_own(&mut self, own: BTreeMap<VpnPrefix, OwnPath>) {
+    pub fn set_own(&mut self, own: BTreeMap<RouteKey, OwnPath>) {
         let before = std::mem::replace(&mut self.own, own);
-        let keys: BTreeSet<VpnPrefix> = before.keys().chain(self.own.keys()).copied().collect();
+        let keys: BTreeSet<RouteKey> = before.keys().chain(self.own.keys()).copied().collect();
         for key in keys {
             let (old, new) = (before.get(&key).cloned(), self.own.get(&key).cloned());
             if old != new {
@@ -120,16 +164,29 @@ impl Import {
         }
     }
 
+    /// Replaces one of this node's own routes.
+    pub fn put_own(&mut self, key: RouteKey, own: OwnPath) {
+        let old = self.own.insert(key, own.clone());
+        if old.as_ref() != Some(&own) {
+            let place = |own: OwnPath| Placed { home: Some(own.home), path: own.path };
+            self.place(Source::Own, key, old.map(place).as_ref(), Some(&place(own)));
+        }
+    }
+
     /// Marks what a peer told as kept from an earlier session.
     pub fn mark_stale(&mut self, peer: IpAddr) {
         self.rewrite(peer, |path| (!path.stale).then(|| Path { stale: true, ..path.clone() }));
     }
 
-    /// Drops what is still marked as kept, and returns how many routes that were.
-    pub fn drop_stale(&mut self, peer: IpAddr) -> usize {
+    /// Drops what of one family, or of all, is still marked as kept, and returns how many routes that
+    /// were.
+    pub fn drop_stale(&mut self, peer: IpAddr, of: Option<AfiSafi>) -> usize {
         let Some(routes) = self.received.get(&peer) else { return 0 };
-        let stale: Vec<_> =
-            routes.iter().filter(|(_, path)| path.stale).map(|(key, _)| *key).collect();
+        let stale: Vec<_> = routes
+            .iter()
+            .filter(|(key, path)| path.stale && of.is_none_or(|of| of == key.family()))
+            .map(|(key, _)| *key)
+            .collect();
         for key in &stale {
             self.forget(peer, *key);
         }
@@ -187,64 +244,66 @@ impl Import {
         self.by_target.keys().copied().collect()
     }
 
-    /// How many routes a peer has told, and how many of them are stale.
-    pub fn received(&self, peer: IpAddr) -> (usize, usize) {
-        let routes = self.received.get(&peer);
-        let stale = routes.map_or(0, |routes| routes.values().filter(|path| path.stale).count());
-        (routes.map_or(0, BTreeMap::len), stale)
+    /// How many routes a peer has told of each family: all, stale ones, and those that some VRF
+    /// imports.
+    pub fn received(&self, peer: IpAddr) -> BTreeMap<AfiSafi, Received> {
+        let mut counts: BTreeMap<AfiSafi, Received> = BTreeMap::new();
+        for (key, path) in self.received.get(&peer).into_iter().flatten() {
+            let of = counts.entry(key.family()).or_default();
+            of.all += 1;
+            of.stale += usize::from(path.stale);
+            of.imported += usize::from(self.importers(&path.targets).next().is_some());
+        }
+        counts
     }
 
-    /// How many of a peer's routes some VRF imports.
-    pub fn imported(&self, peer: IpAddr) -> usize {
-        let routes = self.received.get(&peer).into_iter().flatten();
-        routes.filter(|(_, path)| self.importers(&path.targets).next().is_some()).count()
-    }
-
-    fn learn(&mut self, peer: IpAddr, key: VpnPrefix, path: Path) {
-        let path = Arc::new(path);
+    fn learn(&mut self, peer: IpAddr, key: RouteKey, path: Arc<Path>) {
         let old = self.received.entry(peer).or_default().insert(key, Arc::clone(&path));
         let place = |path| Placed { home: None, path };
         self.place(Source::Peer(peer), key, old.map(place).as_ref(), Some(&place(path)));
     }
 
-    fn forget(&mut self, peer: IpAddr, key: VpnPrefix) {
+    fn forget(&mut self, peer: IpAddr, key: RouteKey) {
         let old = self.received.get_mut(&peer).and_then(|routes| routes.remove(&key));
         if let Some(path) = old {
             self.place(Source::Peer(peer), key, Some(&Placed { home: None, path }), None);
         }
     }
 
+    /// Paths that were shared are shared afterwards.
     fn rewrite(&mut self, peer: IpAddr, change: impl Fn(&Path) -> Option<Path>) {
         let Some(routes) = self.received.get(&peer) else { return };
-        let changed: Vec<_> =
-            routes.iter().filter_map(|(key, path)| Some((*key, change(path)?))).collect();
+        let mut last: Option<(&Arc<Path>, Arc<Path>)> = None;
+        let mut changed = Vec::new();
+        for (key, path) in routes {
+            let new = match &last {
+                Some((before, after)) if Arc::ptr_eq(before, path) => Some(Arc::clone(after)),
+                _ => change(path).map(Arc::new),
+            };
+            if let Some(new) = new {
+                last = Some((path, Arc::clone(&new)));
+                changed.push((*key, new));
+            }
+        }
         for (key, path) in changed {
             self.learn(peer, key, path);
         }
     }
 
     /// Puts a path into the tables that want it, and takes the old one out of the others.
-    fn place(
-        &mut self,
-        source: Source,
-        key: VpnPrefix,
-        old: Option<&Placed>,
-        new: Option<&Placed>,
-    ) {
-        let out_of: BTreeSet<VrfId> =
-            old.into_iter().flat_map(|placed| self.places(placed)).collect();
-        let into: BTreeSet<VrfId> =
-            new.into_iter().flat_map(|placed| self.places(placed)).collect();
-        let net = IpNet::V4(key.net);
-        for id in out_of.difference(&into) {
+    fn place(&mut self, source: Source, key: RouteKey, old: Option<&Placed>, new: Option<&Placed>) {
+        let out_of = self.places(old);
+        let into = self.places(new);
+        let net = key.net;
+        for id in out_of.iter().filter(|id| !into.contains(id)) {
             let vrf = self.vrfs.get_mut(id);
-            if vrf.is_some_and(|vrf| vrf.table.remove(net, source, key.rd)) {
+            if vrf.is_some_and(|vrf| vrf.table.remove(net, source, key.kind, key.rd)) {
                 mark(&mut self.dirty, *id, net);
             }
         }
         let Some(Placed { path, .. }) = new else { return };
         for id in into {
-            let entry = Entry { source, rd: key.rd, path: Arc::clone(path) };
+            let entry = Entry { source, kind: key.kind, rd: key.rd, path: Arc::clone(path) };
             let vrf = self.vrfs.get_mut(&id);
             if vrf.is_some_and(|vrf| vrf.table.insert(net, entry)) {
                 mark(&mut self.dirty, id, net);
@@ -252,8 +311,13 @@ impl Import {
         }
     }
 
-    fn places(&self, placed: &Placed) -> impl Iterator<Item = VrfId> {
-        self.importers(&placed.path.targets).chain(placed.home)
+    /// Few: a list is faster than a set.
+    fn places(&self, placed: Option<&Placed>) -> Vec<VrfId> {
+        let Some(placed) = placed else { return Vec::new() };
+        let mut places: Vec<_> = self.importers(&placed.path.targets).chain(placed.home).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     fn importers(&self, targets: &[RouteTarget]) -> impl Iterator<Item = VrfId> {
@@ -265,15 +329,16 @@ impl Import {
         let Some(vrf) = self.vrfs.get(&id) else { return };
         let wanted = |path: &Path| path.targets.iter().any(|target| vrf.targets.contains(target));
         let mut table = VrfTable::default();
-        let mut put = |source, rd: RouteDistinguisher, net: Ipv4Net, path: &Arc<Path>| {
-            table.insert(IpNet::V4(net), Entry { source, rd, path: Arc::clone(path) });
+        let mut put = |source, key: &RouteKey, path: &Arc<Path>| {
+            let entry = Entry { source, kind: key.kind, rd: key.rd, path: Arc::clone(path) };
+            table.insert(key.net, entry);
         };
         for (key, own) in self.own.iter().filter(|(_, own)| own.home == id || wanted(&own.path)) {
-            put(Source::Own, key.rd, key.net, &own.path);
+            put(Source::Own, key, &own.path);
         }
         for (peer, routes) in &self.received {
             for (key, path) in routes.iter().filter(|(_, path)| wanted(path)) {
-                put(Source::Peer(*peer), key.rd, key.net, path);
+                put(Source::Peer(*peer), key, path);
             }
         }
         let before = &vrf.table;
@@ -301,25 +366,28 @@ fn mark(dirty: &mut BTreeMap<VrfId, Dirty>, vrf: VrfId, net: IpNet) {
     }
 }
 
-/// The path of an announced route; `None` if it leads back to this node.
-fn read_path(
-    attributes: &PathAttributes,
+/// The paths of one list of routes: the same one as long as labels do not change.
+struct Shared<'a> {
+    update: &'a Update,
     next_hop: NextHop,
-    label: u32,
-    node: Ipv4Addr,
-) -> Option<Path> {
-    let next_hop = next_hop.address()?;
-    if next_hop == IpAddr::V4(node) || attributes.originator_id == Some(node) {
-        return None;
+    node: &'a Node,
+    last: Option<(Label, ToldBy, Option<Arc<Path>>)>,
+}
+
+impl Shared<'_> {
+    /// `None`: it leads back to this node.
+    fn path(&mut self, label: Label, by: ToldBy) -> Option<Arc<Path>> {
+        if let Some((label_before, by_before, path)) = &self.last
+            && (*of_label, *of_kind) == (label, by)
+        {
+            return path.clone();
+        }
+        let attributes = &self.update.attributes;
+        let is_ours = self.next_hop.address().is_some_and(|address| self.node.has(address))
+            || attributes.originator_id == Some(self.node.router_id);
+        let path = (!is_ours).then(|| path::read(attributes, self.next_hop, label, by)).flatten();
+        let path = path.map(Arc::new);
+        self.last = Some((label, by, path.clone()));
+        path
     }
-    Some(Path {
-        targets: attributes.route_targets().collect(),
-        local_pref: attributes.local_pref.unwrap_or(100),
-        as_path_len: attributes.as_path.length(),
-        origin: attributes.origin,
-        med: attributes.med.unwrap_or(0),
-        neighbor_as: attributes.as_path.first(),
-        to: Target::Remote { next_hop, label, offers: attributes.encapsulations().collect() },
-        stale: false,
-    })
 }

@@ -1,84 +1,135 @@
 //! Which addresses a port may have: what is asked, held against the topology and the other ports.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use arcus_api::v1::{PortId, PortRequest};
 use arcus_config::{Network, Topology};
-use ipnet::{IpNet, Ipv4Net};
+use dataplane::{AllowedSource, Link, Mac};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::port::{AddressUse, Floating, PortSpec, Service, default_mac};
 
 /// The default gateway where the subnet has no other address: link-local, so that it can never be
 /// somebody's.
 const GATEWAY_OF_ONE: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+const GATEWAY_OF_ONE_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// Why a port cannot be as it is asked for, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
 
-/// The link of a port: what its workload takes for directly reachable, and its default gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
-    pub prefix_len: u8,
-    pub gateway: Ipv4Addr,
-}
-
 /// Reads a request: the parts that can be judged without topology and other ports.
 pub fn read_request(request: &PortRequest) -> Result<PortSpec, Refused> {
-    let address = ipv4(request.ip)?;
-    let mac = match &request.mac {
-        Some(text) => text.parse().map_err(|e| Refused(format!("{e}")))?,
-        None => default_mac(address),
+    let (v4, v6) = match (request.ip, request.ip6) {
+        (IpAddr::V4(v4), v6) => (Some(v4), v6),
+        (IpAddr::V6(v6), None) => (None, Some(v6)),
+        (IpAddr::V6(v6), Some(_)) => {
+            return Err(Refused(format!(
+                "`ip6` is the second address of a port whose `ip` is IPv4, and {v6} is not"
+            )));
+        }
     };
-    if mac.0[0] & 1 == 1 {
-        return Err(Refused(format!("{mac} is a group address; a port needs one of its own")));
-    }
+    let mac = match &request.mac {
+        Some(text) => read_mac(text)?,
+        None => default_mac(request.ip),
+    };
     interface_name(&request.interface)?;
     if !request.netns.is_absolute() {
         let netns = request.netns.display();
         return Err(Refused(format!("`{netns}` is no absolute path; write /run/netns/NAME")));
     }
+    let weight = |weight: Option<u32>| match weight {
+        Some(0) => Err(Refused("a weight is 1 or more".to_owned())),
+        weight => Ok(weight),
+    };
     let floating = request.floating.iter().map(|floating| {
-        Ok(Floating { network: floating.network.clone(), address: ipv4(floating.address)? })
+        Ok(Floating {
+            network: floating.network.clone(),
+            address: floating.address,
+            weight: weight(floating.weight)?,
+        })
     });
     let services = request.services.iter().map(|service| {
         if service.port == 0 || service.target_port == 0 {
             return Err(Refused("a service has ports from 1 to 65535".to_owned()));
         }
+        if service.affinity_seconds == Some(0) {
+            return Err(Refused("an affinity lasts for 1 second or more".to_owned()));
+        }
         Ok(Service {
             network: service.network.clone(),
-            address: ipv4(service.address)?,
+            address: service.address,
             protocol: match service.protocol {
                 arcus_api::v1::Protocol::Tcp => dataplane::Protocol::Tcp,
                 arcus_api::v1::Protocol::Udp => dataplane::Protocol::Udp,
             },
             port: service.port,
             target_port: service.target_port,
+            affinity: service.affinity_seconds,
+            weight: weight(service.weight)?,
         })
     });
+    let allowed = request.allowed.iter().map(|allowed| {
+        let mac = allowed.mac.as_deref().map(read_mac).transpose()?;
+        Ok(AllowedSource { net: allowed.prefix.trunc(), mac })
+    });
+    if request.bandwidth == Some(0) {
+        return Err(Refused("a bandwidth is 1 bit a second or more".to_owned()));
+    }
     Ok(PortSpec {
         network: request.network.clone(),
         netns: request.netns.clone(),
         interface: request.interface.clone(),
-        address,
+        v4,
+        v6,
         mac,
         floating: floating.collect::<Result<_, _>>()?,
         services: services.collect::<Result<_, _>>()?,
         ready: request.ready,
+        filter: request.filter.clone(),
+        groups: request.groups.clone(),
+        allowed: allowed.collect::<Result<_, _>>()?,
+        bandwidth: request.bandwidth,
     })
+}
+
+fn read_mac(text: &str) -> Result<Mac, Refused> {
+    let mac: Mac = text.parse().map_err(|e| Refused(format!("{e}")))?;
+    if mac.0[0] & 1 == 1 {
+        return Err(Refused(format!("{mac} is a group address; a port needs one of its own")));
+    }
+    Ok(mac)
 }
 
 /// Whether the topology has a place for the port in this cloud.
 pub fn check_topology(spec: &PortSpec, topology: &Topology, cloud: &str) -> Result<(), Refused> {
     let network = network(topology, cloud, &spec.network)?;
-    let link = link(network, spec.address)?;
-    if link.gateway == spec.address {
-        return Err(Refused(format!(
-            "{} is the gateway of network `{}`; choose another address",
-            spec.address, network.name
-        )));
+    let is_gateway = |address: IpAddr| {
+        Refused(format!(
+            "{address} is the gateway of network `{}`; choose another address",
+            network.name
+        ))
+    };
+    if let Some(v4) = spec.v4
+        && link_v4(network, v4)?.gateway == v4
+    {
+        return Err(is_gateway(v4.into()));
+    }
+    if let Some(v6) = spec.v6
+        && link_v6(network, v6)?.gateway == v6
+    {
+        return Err(is_gateway(v6.into()));
+    }
+    if let Some(filter) = &spec.filter
+        && !topology.filters.contains_key(filter)
+    {
+        return Err(Refused(format!("there is no filter `{filter}` in the topology")));
+    }
+    let unknown = spec.groups.iter().flatten().find(|name| !topology.groups.contains_key(*name));
+    if let Some(group) = unknown {
+        return Err(Refused(format!("there is no group `{group}` in the topology")));
     }
     for floating in &spec.floating {
         let network = self::network(topology, cloud, &floating.network)?;
@@ -124,7 +175,7 @@ pub fn check_others(
 
 /// Two uses of one address within one port.
 fn check_itself(spec: &PortSpec) -> Result<(), Refused> {
-    let mut uses: BTreeMap<(&str, Ipv4Addr), AddressUse> = BTreeMap::new();
+    let mut uses: BTreeMap<(&str, IpAddr), AddressUse> = BTreeMap::new();
     for (network, address, used_for) in spec.addresses() {
         let before = uses.insert((network, address), used_for);
         if before.is_some_and(|before| before != used_for) {
@@ -146,21 +197,18 @@ fn check_itself(spec: &PortSpec) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The link of an address in a network.
+/// The link of an IPv4 address in a network.
 ///
 /// # Errors
 /// It is in none of the network's subnets, or is not an address of a host.
-pub fn link(network: &Network, address: Ipv4Addr) -> Result<Link, Refused> {
+pub fn link_v4(network: &Network, address: Ipv4Addr) -> Result<Link<Ipv4Addr>, Refused> {
     let subnet = network
         .subnets
         .iter()
         .filter_map(|subnet| if let IpNet::V4(v4) = subnet { Some(*v4) } else { None })
         .filter(|subnet| subnet.contains(&address))
         .max_by_key(Ipv4Net::prefix_len);
-    let Some(subnet) = subnet else {
-        inside("address", address, "subnets", &network.subnets, network)?;
-        return Err(Refused(format!("{address} is in no IPv4 subnet of `{}`", network.name)));
-    };
+    let Some(subnet) = subnet else { return Err(outside(network, address.into())) };
     let reserved =
         subnet.prefix_len() < 31 && (address == subnet.network() || address == subnet.broadcast());
     if reserved {
@@ -171,7 +219,40 @@ pub fn link(network: &Network, address: Ipv4Addr) -> Result<Link, Refused> {
         31 => subnet.hosts().find(|host| *host != address).unwrap_or(GATEWAY_OF_ONE),
         _ => subnet.hosts().next().unwrap_or(GATEWAY_OF_ONE),
     };
-    Ok(Link { prefix_len: subnet.prefix_len(), gateway })
+    Ok(Link { address, prefix_len: subnet.prefix_len(), gateway })
+}
+
+/// The link of an IPv6 address in a network. The gateway is the first address behind that of all
+/// routers of the subnet (RFC 4291 §2.6.1).
+///
+/// # Errors
+/// As [`link_v4`].
+pub fn link_v6(network: &Network, address: Ipv6Addr) -> Result<Link<Ipv6Addr>, Refused> {
+    let subnet = network
+        .subnets
+        .iter()
+        .filter_map(|subnet| if let IpNet::V6(v6) = subnet { Some(*v6) } else { None })
+        .filter(|subnet| subnet.contains(&address))
+        .max_by_key(Ipv6Net::prefix_len);
+    let Some(subnet) = subnet else { return Err(outside(network, address.into())) };
+    if subnet.prefix_len() < 127 && address == subnet.network() {
+        return Err(Refused(format!("{address} is not an address of a host in {subnet}")));
+    }
+    let gateway = match subnet.prefix_len() {
+        128 => GATEWAY_OF_ONE_V6,
+        127 => Ipv6Addr::from(u128::from(address) ^ 1),
+        _ => Ipv6Addr::from(u128::from(subnet.network()) | 1),
+    };
+    Ok(Link { address, prefix_len: subnet.prefix_len(), gateway })
+}
+
+fn outside(network: &Network, address: IpAddr) -> Refused {
+    let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
+    Refused(format!(
+        "address {address} is outside of the subnets of network `{}`, which are {}",
+        network.name,
+        list(&subnets)
+    ))
 }
 
 fn network<'a>(topology: &'a Topology, cloud: &str, name: &str) -> Result<&'a Network, Refused> {
@@ -193,12 +274,12 @@ fn network<'a>(topology: &'a Topology, cloud: &str, name: &str) -> Result<&'a Ne
 
 fn inside(
     what: &str,
-    address: Ipv4Addr,
+    address: IpAddr,
     key: &str,
     subnets: &[IpNet],
     network: &Network,
 ) -> Result<(), Refused> {
-    if subnets.iter().any(|subnet| subnet.contains(&IpAddr::V4(address))) {
+    if subnets.iter().any(|subnet| subnet.contains(&address)) {
         return Ok(());
     }
     let subnets: Vec<String> = subnets.iter().map(ToString::to_string).collect();
@@ -214,15 +295,6 @@ fn list<S: AsRef<str>>(items: &[S]) -> String {
         return "none".to_owned();
     }
     items.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
-}
-
-fn ipv4(address: IpAddr) -> Result<Ipv4Addr, Refused> {
-    match address {
-        IpAddr::V4(v4) => Ok(v4),
-        IpAddr::V6(v6) => {
-            Err(Refused(format!("{v6}: ports have IPv4 addresses; IPv6 is not forwarded yet")))
-        }
-    }
 }
 
 /// What Linux takes as an interface name.

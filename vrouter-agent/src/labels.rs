@@ -32,6 +32,9 @@ pub struct Numbers {
     last_label: u32,
     #[serde(default)]
     retirements: u64,
+    /// Of ports of networks with `port-labels`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    ports: BTreeMap<String, MplsLabel>,
 }
 
 /// Every VRF number is in use.
@@ -53,6 +56,27 @@ impl Numbers {
         Ok(new)
     }
 
+    /// The label of a port, a new one if it has none.
+    pub fn assign_port(&mut self, port: &str) -> MplsLabel {
+        if let Some(known) = self.ports.get(port) {
+            return *known;
+        }
+        let label = self.free_label();
+        self.last_label = label.value();
+        self.ports.insert(port.to_owned(), label);
+        label
+    }
+
+    /// Frees the labels of all other ports.
+    pub fn keep_ports(&mut self, used: &BTreeSet<String>) {
+        self.ports.retain(|port, _| used.contains(port));
+    }
+
+    /// The label of a port that has one of its own.
+    pub fn of_port(&self, port: &str) -> Option<MplsLabel> {
+        self.ports.get(port).copied()
+    }
+
     /// The numbers of a network that has a VRF, or had one.
     pub fn of(&self, network: &str) -> Option<VrfNumbers> {
         self.networks.get(network).copied()
@@ -72,9 +96,11 @@ impl Numbers {
     /// state file must hold.
     pub fn is_consistent(&self) -> bool {
         let ids: BTreeSet<_> = self.networks.values().map(|numbers| numbers.id).collect();
-        let labels: BTreeSet<_> = self.networks.values().map(|numbers| numbers.label).collect();
+        let of_ports = self.ports.values().copied();
+        let labels: BTreeSet<_> =
+            self.networks.values().map(|numbers| numbers.label).chain(of_ports).collect();
         ids.len() == self.networks.len()
-            && labels.len() == self.networks.len()
+            && labels.len() == self.networks.len() + self.ports.len()
             && ids.iter().all(|id| (1..=MAX_VRF).contains(&id.0))
     }
 
@@ -96,12 +122,15 @@ impl Numbers {
     fn free_label(&self) -> MplsLabel {
         let (first, last) = (MplsLabel::MIN.value(), MplsLabel::MAX.value());
         let start = self.last_label.saturating_add(1).max(first);
-        let is_free = |label: &MplsLabel| !self.networks.values().any(|n| n.label == *label);
+        let is_free = |label: &MplsLabel| {
+            !self.networks.values().any(|n| n.label == *label)
+                && !self.ports.values().any(|of| of == label)
+        };
         (start..=last)
             .chain(first..start)
             .filter_map(MplsLabel::new)
             .find(is_free)
-            .expect("there are more labels than VRFs")
+            .expect("there are more labels than VRFs and ports")
     }
 }
 
@@ -129,7 +158,7 @@ mod tests {
             (name.clone(), VrfNumbers { id: VrfId(id), label, retired: None })
         });
         let mut numbers =
-            Numbers { networks: all.collect(), last_label: 15 + MAX_VRF, retirements: 0 };
+            Numbers { networks: all.collect(), last_label: 15 + MAX_VRF, ..Numbers::default() };
         assert_eq!(numbers.assign("late"), Err(Exhausted("late".into())));
 
         let mut used: BTreeSet<&str> = names.iter().map(String::as_str).collect();

@@ -4,22 +4,26 @@
 //! A pure function of its input, computed anew whenever something of it changes; whoever uses the
 //! result compares it with the last one.
 
+mod filters;
+mod routes;
+mod translations;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use arcus_api::v1::PortId;
-use arcus_config::{Network, Topology};
+use arcus_config::{StaticNext, Topology};
 use bgp_wire::{RouteDistinguisher, RouteTarget};
 use dataplane::{
-    Attachment, Backend, MplsLabel, NextHop, Port, Protocol, Translation, TranslationKind, VrfId,
+    AllowedSource, Attachment, Filter, FilterId, MplsLabel, Port, Translation, Vni, VrfId,
 };
-use ipnet::Ipv4Net;
 
-use crate::import::VpnPrefix;
 use crate::ipam;
 use crate::labels::Numbers;
 use crate::node::Node;
-use crate::port::{AddressUse, PortSpec};
+use crate::port::PortSpec;
+use crate::route_key::RouteKey;
+pub use routes::{OwnRoute, Purpose};
 
 /// A port, as far as it is to be seen from outside.
 #[derive(Debug, Clone, Copy)]
@@ -38,30 +42,21 @@ pub struct Presence<'a> {
 pub struct LocalVrf {
     pub network: String,
     pub label: MplsLabel,
+    pub vni: Option<Vni>,
     pub rd: RouteDistinguisher,
     pub import: BTreeSet<RouteTarget>,
     pub export: BTreeSet<RouteTarget>,
-}
-
-/// A route that this node has itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwnRoute {
-    pub vrf: VrfId,
-    pub to: NextHop,
-    pub label: MplsLabel,
-    pub targets: BTreeSet<RouteTarget>,
-    /// Whether others are to be told of it.
-    pub announced: bool,
 }
 
 /// All that this node has itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Local {
     pub vrfs: BTreeMap<VrfId, LocalVrf>,
+    pub filters: BTreeMap<FilterId, Filter>,
     pub ports: BTreeMap<dataplane::PortId, Port>,
     /// Floating ones as if no other node had the address.
-    pub translations: BTreeMap<(VrfId, Ipv4Addr), Translation>,
-    pub routes: BTreeMap<VpnPrefix, OwnRoute>,
+    pub translations: BTreeMap<(VrfId, IpAddr), Translation>,
+    pub routes: BTreeMap<RouteKey, OwnRoute>,
     /// Ports that cannot be, and why.
     pub refused: BTreeMap<PortId, String>,
 }
@@ -69,6 +64,14 @@ pub struct Local {
 /// The name of a port in the data plane.
 pub fn plane_id(id: &PortId) -> dataplane::PortId {
     dataplane::PortId(id.to_string())
+}
+
+/// What everything is derived from.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    node: &'a Node,
+    topology: &'a Topology,
+    vrf_of: &'a BTreeMap<&'a str, VrfId>,
 }
 
 /// Derives everything. Gives numbers to networks that have none yet and puts unused ones to rest.
@@ -91,16 +94,18 @@ pub fn derive(
     }
     numbers.retire_all_but(&vrf_of.keys().copied().collect());
 
+    let given = Given { node, topology, vrf_of: &vrf_of };
+    let mut labelled = BTreeSet::new();
     for (id, presence) in &present {
-        local.add_port(node, topology, id, presence.spec, vrf_of[presence.spec.network.as_str()]);
+        local.add_port(given, numbers, id, presence.spec, &mut labelled);
     }
-    for (id, presence) in &present {
-        if !presence.broken {
-            local.add_addresses(topology, id, presence, &vrf_of);
-        }
+    numbers.keep_ports(&labelled);
+    for (id, presence) in present.iter().filter(|(_, presence)| !presence.broken) {
+        local.add_addresses(given, id, presence);
     }
-    local.share_floating(present.iter().map(|(_, presence)| presence.spec), &vrf_of);
+    local.share_floating(present.iter().map(|(_, presence)| presence.spec), given);
     local.limit_targets();
+    local.add_configured(given, &present);
     local
 }
 
@@ -125,6 +130,7 @@ impl Local {
             let vrf = LocalVrf {
                 network: name.to_owned(),
                 label: assigned.label,
+                vni: network.vni.and_then(Vni::new),
                 rd: node.route_distinguisher(assigned.id),
                 import: topology.import_targets(network),
                 export: topology.export_targets(network),
@@ -136,146 +142,44 @@ impl Local {
 
     fn add_port(
         &mut self,
-        node: &Node,
-        topology: &Topology,
+        given: Given<'_>,
+        numbers: &mut Numbers,
         id: &PortId,
         spec: &PortSpec,
-        vrf: VrfId,
+        labelled: &mut BTreeSet<String>,
     ) {
+        let Given { node, topology, vrf_of } = given;
         let network = topology.networks.get(&spec.network).expect("its VRF was made from it");
-        let link = ipam::link(network, spec.address).expect("checked with the topology");
+        let label = network.port_labels.then(|| {
+            labelled.insert(id.to_string());
+            numbers.assign_port(&id.to_string())
+        });
+        let filter = self.add_filter(topology, network, spec.filter.as_deref());
         let port = Port {
-            vrf,
-            address: spec.address,
-            prefix_len: link.prefix_len,
-            gateway: link.gateway,
+            vrf: vrf_of[spec.network.as_str()],
+            v4: spec.v4.map(|v4| ipam::link_v4(network, v4).expect("checked with the topology")),
+            v6: spec.v6.map(|v6| ipam::link_v6(network, v6).expect("checked with the topology")),
             mac: spec.mac,
             mtu: node.port_mtu,
+            allowed: spec.allowed.clone(),
+            label,
+            filter,
+            bandwidth: spec.bandwidth,
+            host_access: network.host_access,
             attachment: Attachment::Netns {
                 path: spec.netns.clone(),
                 interface: spec.interface.clone(),
             },
         };
+        let mut port = port;
+        // What is routed via it may send from there.
+        for route in &network.static_routes {
+            if let StaticNext::Via(address) = route.next
+                && port.has(address)
+            {
+                port.allowed.insert(AllowedSource { net: route.prefix, mac: None });
+            }
+        }
         self.ports.insert(plane_id(id), port);
-    }
-
-    fn add_addresses(
-        &mut self,
-        topology: &Topology,
-        id: &PortId,
-        presence: &Presence<'_>,
-        vrf_of: &BTreeMap<&str, VrfId>,
-    ) {
-        let spec = presence.spec;
-        for (network, address, used_for) in spec.addresses() {
-            let vrf = vrf_of[network];
-            let network = topology.networks.get(network).expect("its VRF was made from it");
-            if used_for != AddressUse::Port && !presence.serving {
-                continue;
-            }
-            let to = match used_for {
-                AddressUse::Port => NextHop::Port(plane_id(id)),
-                AddressUse::Floating | AddressUse::Service => NextHop::Translate { vrf, address },
-            };
-            let announced =
-                presence.announced && (used_for == AddressUse::Port || presence.spec.ready);
-            self.add_route(topology, network, vrf, address, to, used_for, announced);
-        }
-        if !presence.serving {
-            return;
-        }
-        for floating in &spec.floating {
-            self.add_holder(vrf_of[floating.network.as_str()], floating.address, id);
-        }
-        for service in &spec.services {
-            let vrf = vrf_of[service.network.as_str()];
-            let backend = Backend { port: plane_id(id), target_port: service.target_port };
-            self.add_backend(vrf, service.address, (service.protocol, service.port), backend);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one address in all its aspects, used once")]
-    fn add_route(
-        &mut self,
-        topology: &Topology,
-        network: &Network,
-        vrf: VrfId,
-        address: Ipv4Addr,
-        to: NextHop,
-        used_for: AddressUse,
-        announced: bool,
-    ) {
-        let LocalVrf { rd, label, export, .. } = &self.vrfs[&vrf];
-        let targets = match used_for {
-            AddressUse::Port => topology.port_targets(network),
-            AddressUse::Floating => export.clone(),
-            AddressUse::Service => topology.service_targets(network),
-        };
-        let key = VpnPrefix { rd: *rd, net: Ipv4Net::from(address) };
-        let new = OwnRoute { vrf, to, label: *label, targets, announced };
-        // Of several ports behind one address, one that may be announced is enough.
-        let route = self.routes.entry(key).or_insert(new);
-        route.announced |= announced;
-    }
-
-    fn add_holder(&mut self, vrf: VrfId, address: Ipv4Addr, id: &PortId) {
-        let none = || Translation {
-            kind: TranslationKind::Floating { ports: Vec::new(), exclusive: true },
-        };
-        let translation = self.translations.entry((vrf, address)).or_insert_with(none);
-        if let TranslationKind::Floating { ports, .. } = &mut translation.kind {
-            ports.push(plane_id(id));
-        }
-    }
-
-    /// A floating address with several holders belongs to none of them alone, ready or not.
-    fn share_floating<'a>(
-        &mut self,
-        specs: impl Iterator<Item = &'a PortSpec>,
-        vrf_of: &BTreeMap<&str, VrfId>,
-    ) {
-        let mut holders: BTreeMap<(VrfId, Ipv4Addr), usize> = BTreeMap::new();
-        for floating in specs.flat_map(|spec| &spec.floating) {
-            *holders.entry((vrf_of[floating.network.as_str()], floating.address)).or_default() += 1;
-        }
-        for (key, translation) in &mut self.translations {
-            if let TranslationKind::Floating { exclusive, .. } = &mut translation.kind {
-                *exclusive = holders.get(key) == Some(&1);
-            }
-        }
-    }
-
-    /// Of more targets than a data plane can take, the first in order serve: the address must not be
-    /// lost because one too many wants to.
-    fn limit_targets(&mut self) {
-        for translation in self.translations.values_mut() {
-            match &mut translation.kind {
-                TranslationKind::Floating { ports, .. } => {
-                    ports.truncate(Translation::MAX_TARGETS);
-                }
-                TranslationKind::Service { ports } => {
-                    for backends in ports.values_mut() {
-                        backends.truncate(Translation::MAX_TARGETS);
-                    }
-                }
-            }
-        }
-    }
-
-    fn add_backend(
-        &mut self,
-        vrf: VrfId,
-        address: Ipv4Addr,
-        called: (Protocol, u16),
-        backend: Backend,
-    ) {
-        let none = || Translation { kind: TranslationKind::Service { ports: BTreeMap::new() } };
-        let translation = self.translations.entry((vrf, address)).or_insert_with(none);
-        if let TranslationKind::Service { ports } = &mut translation.kind {
-            let backends = ports.entry(called).or_default();
-            backends.push(backend);
-            backends.sort();
-            backends.dedup();
-        }
     }
 }

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use arcus_config::NodeScale;
 use arcus_vrouter_agent::agent::{self, Settings};
 use arcus_vrouter_agent::args::Args;
-use arcus_vrouter_agent::node::Node;
+use arcus_vrouter_agent::node::{Node, default_router_id};
+use arcus_vrouter_agent::uplink::Underlay;
 use arcus_vrouter_agent::{running, uplink};
 use clap::Parser;
 use daemon::{Claim, Supervisor, live, logging};
-use dataplane_ebpf::{EbpfPlane, Options};
+use dataplane_ebpf::{EbpfPlane, Options, Sizes};
 use tracing::{error, info};
 
 /// How long parts of the daemon may take to end.
@@ -35,7 +37,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let name = args.node_name();
     // Also before a purge: nobody may take the floor away under an agent that runs.
     let claim = Claim::take(&args.run_dir, &name)?;
-    let options = Options::new(args.instance());
+    let mut options = Options::new(args.instance());
     if args.purge {
         dataplane_ebpf::purge(&options).await?;
         info!(instance = options.instance, "data plane removed");
@@ -43,14 +45,21 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     let topology = running::read(&args.topology, &args.cloud)
         .map_err(|error| anyhow!("the topology is refused\n{error}"))?;
+    if let Some(scale) = topology.node_scale(&args.cloud) {
+        options.sizes = sizes(scale);
+    }
     let uplink = uplink::find(args.uplink.as_deref(), args.address).await?;
+    let has_v6 = args.address.is_ipv6() || args.address6.is_some();
+    let underlay = if has_v6 { Underlay::V6 } else { Underlay::V4 };
     let plane = EbpfPlane::open(&options).await.context("the data plane cannot be used")?;
     let node = Node {
         name,
         cloud: args.cloud.clone(),
         address: args.address,
+        address6: args.address6,
+        router_id: args.router_id.unwrap_or_else(|| default_router_id(args.address)),
         uplink_mtu: uplink.mtu,
-        port_mtu: uplink.port_mtu(),
+        port_mtu: uplink.port_mtu(underlay),
         uplinks: vec![uplink.name],
     };
     let settings = Settings {
@@ -66,4 +75,16 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let outcome = live(&api, &mut supervisor).await;
     supervisor.stop(GRACE).await;
     outcome
+}
+
+/// Tables for as much as the topology says that a node may have to hold. Numbers of VRFs are given out
+/// again only when all were used, so that there is room for all of them.
+fn sizes(scale: NodeScale) -> Sizes {
+    let default = Sizes::default();
+    Sizes {
+        routes: scale.max_routes,
+        ports: scale.max_ports,
+        translations: scale.max_ports.saturating_mul(4).max(default.translations),
+        ..default
+    }
 }

@@ -5,20 +5,26 @@
 //! session gets the latest state and nothing grows with its slowness.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use bgp_wire::community::ExtendedCommunity;
-use bgp_wire::nlri::{PathId, Rtc, VpnV4};
+use bgp_wire::community::{ExtendedCommunity, TunnelType};
+use bgp_wire::nlri::{Esi, Evpn, EvpnData, Family, MacAddress, PathId, Rtc, VpnKey, VpnV4, VpnV6};
 use bgp_wire::update::{self, Form};
 use bgp_wire::{AfiSafi, Label, NextHop, Origin, PathAttributes, RouteTarget, RtMembership};
-use dataplane::MplsLabel;
+use dataplane::{Identities, Mac, Spread};
+use ipnet::IpNet;
 
 use crate::encapsulation::Preferences;
-use crate::import::VpnPrefix;
+use crate::path::{self, BY_SOURCE};
+use crate::route_key::RouteKey;
 
-/// The preference of this node's routes: the usual default, so that equal addresses on several
-/// nodes share their flows.
-const LOCAL_PREF: u32 = 100;
+/// The preference of memberships and of most routes: the usual default, so that equal addresses on
+/// several nodes share their flows.
+pub const LOCAL_PREF: u32 = 100;
+
+/// Families of routes that lead into VRFs.
+pub const ROUTE_FAMILIES: [AfiSafi; 3] = [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN];
 
 /// Octets of messages that are made at a time.
 const CHUNK: usize = 64 * 1024;
@@ -26,14 +32,26 @@ const CHUNK: usize = 64 * 1024;
 /// One announced route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    pub label: MplsLabel,
+    /// An MPLS label; of an EVPN route the VNI.
+    pub label: Label,
+    pub said: Arc<Said>,
+}
+
+/// What is said of a route beside its label; equal for many.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Said {
     pub targets: BTreeSet<RouteTarget>,
+    pub local_pref: u32,
+    /// Empty unless the cloud announces them.
+    pub groups: Identities,
+    pub weight: Option<u64>,
+    pub spread: Spread,
 }
 
 /// All that the control nodes shall know of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Announced {
-    pub routes: BTreeMap<VpnPrefix, Announcement>,
+    pub routes: BTreeMap<RouteKey, Announcement>,
     /// Targets whose routes we want (RFC 4684).
     pub memberships: BTreeSet<RouteTarget>,
 }
@@ -42,36 +60,49 @@ pub struct Announced {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Speaker {
     pub asn: u32,
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
+    pub router_mac: Mac,
+    pub announce_groups: bool,
     pub preferences: Preferences,
 }
 
 impl Speaker {
-    fn route_attributes(&self, targets: &BTreeSet<RouteTarget>) -> PathAttributes {
-        let tunnels = self.preferences.tunnel_types().map(ExtendedCommunity::encapsulation);
-        let targets = targets.iter().copied().map(ExtendedCommunity::from);
+    fn attributes(&self, said: &Said, family: AfiSafi) -> PathAttributes {
+        let mut communities: Vec<ExtendedCommunity> =
+            said.targets.iter().copied().map(ExtendedCommunity::from).collect();
+        if family == AfiSafi::EVPN {
+            communities.push(ExtendedCommunity::encapsulation(TunnelType::VXLAN));
+            communities.push(ExtendedCommunity::router_mac(MacAddress(self.router_mac.0)));
+        } else {
+            let tunnels = self.preferences.mpls_types().map(ExtendedCommunity::encapsulation);
+            communities.extend(tunnels);
+        }
+        communities.extend(said.groups.as_slice().iter().map(|g| path::group(self.asn, g.0)));
+        communities.extend(said.weight.map(|weight| path::link_bandwidth(self.asn, weight)));
+        if said.spread == Spread::Source {
+            communities.push(BY_SOURCE);
+        }
         PathAttributes {
             origin: Origin::Igp,
-            local_pref: Some(LOCAL_PREF),
-            extended_communities: targets.chain(tunnels).collect(),
+            local_pref: Some(said.local_pref),
+            extended_communities: communities,
             ..PathAttributes::default()
         }
     }
 
-    const fn next_hop(&self) -> NextHop {
-        NextHop::V4(self.address)
+    fn next_hop(&self) -> NextHop {
+        NextHop::from(self.address)
     }
 }
 
 /// What one session is still to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outbox {
-    vpn: Option<Form>,
-    rtc: Option<Form>,
-    routes: BTreeSet<VpnPrefix>,
+    forms: BTreeMap<AfiSafi, Form>,
+    routes: BTreeSet<RouteKey>,
     memberships: BTreeSet<RouteTarget>,
-    vpn_end_of_rib: EndOfRib,
-    rtc_end_of_rib: EndOfRib,
+    /// By negotiated family.
+    ends: BTreeMap<AfiSafi, EndOfRib>,
 }
 
 /// The marker behind the first telling of a family (RFC 4724 §2).
@@ -88,44 +119,42 @@ enum EndOfRib {
 pub struct Chunk {
     /// Whole messages, one behind the other.
     pub octets: Vec<u8>,
-    routes: BTreeSet<VpnPrefix>,
+    routes: BTreeSet<RouteKey>,
     memberships: BTreeSet<RouteTarget>,
-    vpn_end_of_rib: bool,
-    rtc_end_of_rib: bool,
+    ends: Vec<AfiSafi>,
 }
 
 impl Outbox {
-    /// For a new session: everything is owed. `None` stands for a family that was not negotiated.
-    pub fn new(vpn: Option<Form>, rtc: Option<Form>, announced: &Announced) -> Self {
-        let mut new = Self {
-            vpn,
-            rtc,
-            routes: BTreeSet::new(),
-            memberships: BTreeSet::new(),
-            vpn_end_of_rib: EndOfRib::Held,
-            rtc_end_of_rib: EndOfRib::Owed,
-        };
+    /// For a new session with these families: everything is owed.
+    pub fn new(forms: BTreeMap<AfiSafi, Form>, announced: &Announced) -> Self {
+        let end = |family| if family == AfiSafi::RTC { EndOfRib::Owed } else { EndOfRib::Held };
+        let ends = forms.keys().map(|family| (*family, end(*family))).collect();
+        let mut new = Self { forms, routes: BTreeSet::new(), memberships: BTreeSet::new(), ends };
         new.owe_routes(announced.routes.keys().copied());
         new.owe_memberships(announced.memberships.iter().copied());
         new
     }
 
-    pub fn owe_routes(&mut self, keys: impl IntoIterator<Item = VpnPrefix>) {
-        if self.vpn.is_some() {
-            self.routes.extend(keys);
-        }
+    /// Families that the session has.
+    pub fn families(&self) -> impl Iterator<Item = AfiSafi> {
+        self.forms.keys().copied()
+    }
+
+    pub fn owe_routes(&mut self, keys: impl IntoIterator<Item = RouteKey>) {
+        let forms = &self.forms;
+        self.routes.extend(keys.into_iter().filter(|key| forms.contains_key(&key.family())));
     }
 
     pub fn owe_memberships(&mut self, targets: impl IntoIterator<Item = RouteTarget>) {
-        if self.rtc.is_some() {
+        if self.forms.contains_key(&AfiSafi::RTC) {
             self.memberships.extend(targets);
         }
     }
 
-    /// All routes of before are in the box: the marker may follow them.
+    /// All routes of before are in the box: the markers may follow them.
     pub fn release_end_of_rib(&mut self) {
-        if self.vpn_end_of_rib == EndOfRib::Held {
-            self.vpn_end_of_rib = EndOfRib::Owed;
+        for end in self.ends.values_mut().filter(|end| **end == EndOfRib::Held) {
+            *end = EndOfRib::Owed;
         }
     }
 
@@ -141,38 +170,35 @@ impl Outbox {
             octets: Vec::new(),
             routes: BTreeSet::new(),
             memberships: BTreeSet::new(),
-            vpn_end_of_rib: false,
-            rtc_end_of_rib: false,
+            ends: Vec::new(),
         };
-        if let Some(form) = self.rtc {
+        if let Some(form) = self.forms.get(&AfiSafi::RTC).copied() {
             self.take_memberships(form, announced, speaker, &mut chunk);
-            if self.memberships.is_empty() && self.rtc_end_of_rib == EndOfRib::Owed {
-                self.rtc_end_of_rib = EndOfRib::Sent;
-                chunk.rtc_end_of_rib = true;
-                update::write_end_of_rib(AfiSafi::RTC, &mut chunk.octets);
-            }
+            self.take_end(AfiSafi::RTC, self.memberships.is_empty(), &mut chunk);
         }
-        if let Some(form) = self.vpn {
-            self.take_routes(form, announced, speaker, &mut chunk);
-            if self.routes.is_empty() && self.vpn_end_of_rib == EndOfRib::Owed {
-                self.vpn_end_of_rib = EndOfRib::Sent;
-                chunk.vpn_end_of_rib = true;
-                update::write_end_of_rib(AfiSafi::VPNV4, &mut chunk.octets);
-            }
+        self.take_routes(announced, speaker, &mut chunk);
+        for family in ROUTE_FAMILIES {
+            let told = !self.routes.iter().any(|key| key.family() == family);
+            self.take_end(family, told, &mut chunk);
         }
         (!chunk.octets.is_empty()).then_some(chunk)
+    }
+
+    fn take_end(&mut self, family: AfiSafi, told: bool, chunk: &mut Chunk) {
+        if let Some(end) = self.ends.get_mut(&family).filter(|end| **end == EndOfRib::Owed)
+            && told
+        {
+            *end = EndOfRib::Sent;
+            chunk.ends.push(family);
+            update::write_end_of_rib(family, &mut chunk.octets);
+        }
     }
 
     /// Puts back what could not be sent.
     pub fn give_back(&mut self, chunk: Chunk) {
         self.routes.extend(chunk.routes);
         self.memberships.extend(chunk.memberships);
-        if chunk.vpn_end_of_rib {
-            self.vpn_end_of_rib = EndOfRib::Owed;
-        }
-        if chunk.rtc_end_of_rib {
-            self.rtc_end_of_rib = EndOfRib::Owed;
-        }
+        self.ends.extend(chunk.ends.into_iter().map(|family| (family, EndOfRib::Owed)));
     }
 
     fn take_memberships(
@@ -218,51 +244,15 @@ impl Outbox {
         chunk.memberships = owed;
     }
 
-    fn take_routes(
-        &mut self,
-        form: Form,
-        announced: &Announced,
-        speaker: &Speaker,
-        chunk: &mut Chunk,
-    ) {
-        // Routes with equal targets have equal attributes, and share messages.
-        let mut withdrawn = Vec::new();
-        let mut told: BTreeMap<&BTreeSet<RouteTarget>, Vec<(VpnPrefix, Label)>> = BTreeMap::new();
-        for key in &self.routes {
-            match announced.routes.get(key) {
-                Some(route) => {
-                    let label = Label::mpls(route.label.value()).expect("an MplsLabel has 20 bits");
-                    told.entry(&route.targets).or_default().push((*key, label));
-                }
-                None => withdrawn.push(*key),
-            }
-        }
-        let mut rest = withdrawn.as_slice();
-        while !rest.is_empty() && chunk.octets.len() < CHUNK {
-            let routes = rest.iter().map(|key| (PathId::default(), key));
-            let taken = update::write_unreach::<VpnV4>(form, routes, &mut chunk.octets);
-            let (done, after) = rest.split_at(taken.clamp(1, rest.len()));
-            chunk.routes.extend(done);
-            rest = after;
-        }
-        for (targets, routes) in told {
-            let mut octets = Vec::new();
-            update::write_attributes(
-                &speaker.route_attributes(targets),
-                speaker.next_hop(),
-                AfiSafi::VPNV4,
-                form.four_octet_as,
-                &mut octets,
-            );
-            let mut rest = routes.as_slice();
-            while !rest.is_empty() && chunk.octets.len() < CHUNK {
-                let list = rest.iter().map(|(key, label)| (PathId::default(), key, label));
-                let next_hop = speaker.next_hop();
-                let taken =
-                    update::write_reach::<VpnV4>(form, &octets, next_hop, list, &mut chunk.octets);
-                let (done, after) = rest.split_at(taken.clamp(1, rest.len()));
-                chunk.routes.extend(done.iter().map(|(key, _)| *key));
-                rest = after;
+    fn take_routes(&mut self, announced: &Announced, speaker: &Speaker, chunk: &mut Chunk) {
+        for family in ROUTE_FAMILIES {
+            let Some(form) = self.forms.get(&family).copied() else { continue };
+            let routes = self.routes.iter().filter(|key| key.family() == family);
+            let batch = Batch { form, announced, speaker, routes: routes.copied().collect() };
+            match family {
+                AfiSafi::VPNV4 => batch.write::<VpnV4>(family, vpn_v4, |l, _| l, chunk),
+                AfiSafi::VPNV6 => batch.write::<VpnV6>(family, vpn_v6, |l, _| l, chunk),
+                _ => batch.write::<Evpn>(family, |key| Some(key.to_evpn()), evpn_data, chunk),
             }
         }
         for key in &chunk.routes {
@@ -271,23 +261,114 @@ impl Outbox {
     }
 }
 
+/// A route to be told, as this node and as the family knows it.
+type Told<F> = (RouteKey, <F as Family>::Key, <F as Family>::Data);
+
+/// What is owed of one family.
+struct Batch<'a> {
+    form: Form,
+    announced: &'a Announced,
+    speaker: &'a Speaker,
+    routes: Vec<RouteKey>,
+}
+
+impl Batch<'_> {
+    /// Writes as much as a chunk takes. Routes of which the same is said share messages.
+    fn write<F: Family>(
+        &self,
+        family: AfiSafi,
+        key_of: impl Fn(RouteKey) -> Option<F::Key>,
+        data_of: impl Fn(Label, IpNet) -> F::Data,
+        chunk: &mut Chunk,
+    ) {
+        let mut withdrawn = Vec::new();
+        let mut told: BTreeMap<&Said, Vec<Told<F>>> = BTreeMap::new();
+        for key in &self.routes {
+            let Some(wire) = key_of(*key) else { continue };
+            match self.announced.routes.get(key) {
+                Some(route) => {
+                    let data = data_of(route.label, key.net);
+                    told.entry(&*route.said).or_default().push((*key, wire, data));
+                }
+                None => withdrawn.push((*key, wire)),
+            }
+        }
+        let mut rest = withdrawn.as_slice();
+        while !rest.is_empty() && chunk.octets.len() < CHUNK {
+            let routes = rest.iter().map(|(_, key)| (PathId::default(), key));
+            let taken = update::write_unreach::<F>(self.form, routes, &mut chunk.octets);
+            let (done, after) = rest.split_at(taken.clamp(1, rest.len()));
+            chunk.routes.extend(done.iter().map(|(key, _)| *key));
+            rest = after;
+        }
+        let next_hop = self.speaker.next_hop();
+        for (said, routes) in told {
+            let attributes = self.speaker.attributes(said, family);
+            let mut octets = Vec::new();
+            let wide = self.form.four_octet_as;
+            update::write_attributes(&attributes, next_hop, family, wide, &mut octets);
+            let mut rest = routes.as_slice();
+            while !rest.is_empty() && chunk.octets.len() < CHUNK {
+                let list = rest.iter().map(|(_, key, data)| (PathId::default(), key, data));
+                let out = &mut chunk.octets;
+                let taken = update::write_reach::<F>(self.form, &octets, next_hop, list, out);
+                let (done, after) = rest.split_at(taken.clamp(1, rest.len()));
+                chunk.routes.extend(done.iter().map(|(key, ..)| *key));
+                rest = after;
+            }
+        }
+    }
+}
+
+const fn vpn_v4(key: RouteKey) -> Option<VpnKey<ipnet::Ipv4Net>> {
+    match key.net {
+        IpNet::V4(net) => Some(VpnKey { rd: key.rd, net }),
+        IpNet::V6(_) => None,
+    }
+}
+
+const fn vpn_v6(key: RouteKey) -> Option<VpnKey<ipnet::Ipv6Net>> {
+    match key.net {
+        IpNet::V6(net) => Some(VpnKey { rd: key.rd, net }),
+        IpNet::V4(_) => None,
+    }
+}
+
+/// Without segment and gateway: the next hop and its router's MAC are all there is to know
+/// (RFC 9136 §4.4.1).
+fn evpn_data(label: Label, net: IpNet) -> EvpnData {
+    let gateway = match net {
+        IpNet::V4(_) => IpAddr::from([0; 4]),
+        IpNet::V6(_) => IpAddr::from([0; 16]),
+    };
+    EvpnData::IpPrefix { esi: Esi::default(), gateway, label }
+}
+
 #[cfg(test)]
 mod tests {
     use arcus_config::Topology;
     use bgp_wire::{Message, Negotiated, RouteDistinguisher, Update, for_each_family, frame};
+
+    use std::net::Ipv4Addr;
 
     use super::*;
 
     fn speaker() -> Speaker {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../topology-examples/leonardo.toml");
         let topology: Topology = arcus_config::read(path.as_ref()).expect("the example");
-        let preferences = Preferences::of(&topology, "kubernetes");
-        Speaker { asn: 64513, address: Ipv4Addr::new(10, 2, 1, 11), preferences }
+        let preferences = Preferences::of(&topology, "kubernetes", vec![[10, 2, 1, 11].into()]);
+        Speaker {
+            asn: 64513,
+            address: IpAddr::from([10, 2, 1, 11]),
+            router_mac: Mac([2, 0x5e, 10, 2, 1, 11]),
+            announce_groups: false,
+            preferences,
+        }
     }
 
-    fn prefix(n: u32) -> VpnPrefix {
+    fn prefix(n: u32) -> RouteKey {
         let rd = RouteDistinguisher::ipv4(Ipv4Addr::new(10, 2, 1, 11), 1);
-        VpnPrefix { rd, net: Ipv4Addr::from(0x0a0a_0000 + n).into() }
+        RouteKey::vpn(rd, IpNet::from(IpAddr::V4(Ipv4Addr::from(0x0a0a_0000 + n))))
     }
 
     fn targets(texts: &[&str]) -> BTreeSet<RouteTarget> {
@@ -295,8 +376,15 @@ mod tests {
     }
 
     fn announced(routes: u32) -> Announced {
-        let label = MplsLabel::MIN;
-        let route = Announcement { label, targets: targets(&["64512:100", "64512:5002"]) };
+        let label = Label::mpls(16).expect("20 bits");
+        let said = Said {
+            targets: targets(&["64512:100", "64512:5002"]),
+            local_pref: 100,
+            groups: Identities::default(),
+            weight: None,
+            spread: Spread::Flow,
+        };
+        let route = Announcement { label, said: Arc::new(said) };
         Announced {
             routes: (0..routes).map(|n| (prefix(n), route.clone())).collect(),
             memberships: targets(&["64512:100", "64512:200"]),
@@ -305,7 +393,7 @@ mod tests {
 
     fn outbox(announced: &Announced) -> Outbox {
         let form = Form { four_octet_as: true, extended_messages: false, add_path: false };
-        Outbox::new(Some(form), Some(form), announced)
+        Outbox::new([(AfiSafi::VPNV4, form), (AfiSafi::RTC, form)].into(), announced)
     }
 
     /// What the chunk says, read back as a peer would.
@@ -367,7 +455,7 @@ mod tests {
         let (next_hop, routes) = &update.announced[0];
         assert_eq!(next_hop.to_string(), "10.2.1.11");
         let bgp_wire::Routes::VpnV4(routes) = routes else { panic!("{routes:?}") };
-        assert_eq!(routes[0].key, prefix(0));
+        assert_eq!(RouteKey::from(routes[0].key), prefix(0));
         assert_eq!((routes[0].data.mpls_value(), routes[0].data.is_bottom_of_stack()), (16, true));
         let attributes = &update.attributes;
         assert_eq!(attributes.local_pref, Some(100));

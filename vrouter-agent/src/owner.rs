@@ -29,7 +29,7 @@ const SAVE_AGAIN: Duration = Duration::from_secs(1);
 pub enum Request {
     Put {
         id: PortId,
-        spec: PortSpec,
+        spec: Box<PortSpec>,
         reply: oneshot::Sender<PortAnswer>,
     },
     Remove {
@@ -193,7 +193,7 @@ impl Owner {
         match request {
             Request::Put { id, spec, reply } => {
                 let request = self.expect_answer(reply);
-                self.core.put_port(request, id, spec);
+                self.core.put_port(request, id, *spec);
             }
             Request::Remove { id, reply } => {
                 let request = self.expect_answer(reply);

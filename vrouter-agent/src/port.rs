@@ -1,11 +1,13 @@
 //! A port as the platform wants it, read: what the core and the state file hold.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use dataplane::{Mac, Protocol};
+use dataplane::{AllowedSource, Mac, Protocol};
 use serde::{Deserialize, Serialize};
+
+use crate::node::hashed_mac;
 
 /// Everything that was asked for one port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +16,11 @@ pub struct PortSpec {
     pub network: String,
     pub netns: PathBuf,
     pub interface: String,
-    pub address: Ipv4Addr,
+    /// At least one of the two is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v4: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v6: Option<Ipv6Addr>,
     pub mac: Mac,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub floating: BTreeSet<Floating>,
@@ -22,6 +28,17 @@ pub struct PortSpec {
     pub services: BTreeSet<Service>,
     /// Whether it answers under its floating and service addresses.
     pub ready: bool,
+    /// Its own; `None`: that of its network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Its own; `None`: those of its network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed: BTreeSet<AllowedSource>,
+    /// In bits a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
 }
 
 /// An address of another network under which the port is reached.
@@ -29,7 +46,9 @@ pub struct PortSpec {
 #[serde(deny_unknown_fields)]
 pub struct Floating {
     pub network: String,
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
 }
 
 /// A part in a service: connections to `address` and `port` are answered at `target_port`.
@@ -37,10 +56,15 @@ pub struct Floating {
 #[serde(deny_unknown_fields)]
 pub struct Service {
     pub network: String,
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     pub protocol: Protocol,
     pub port: u16,
     pub target_port: u16,
+    /// In seconds; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
 }
 
 /// What an address is used for; one address of a network has one use.
@@ -57,9 +81,14 @@ impl PortSpec {
         self.addresses().map(|(network, _, _)| network)
     }
 
+    /// Its own addresses, IPv4 first.
+    pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.map(IpAddr::V4).into_iter().chain(self.v6.map(IpAddr::V6))
+    }
+
     /// Every address that it has, and what for.
-    pub fn addresses(&self) -> impl Iterator<Item = (&str, Ipv4Addr, AddressUse)> {
-        let own = std::iter::once((self.network.as_str(), self.address, AddressUse::Port));
+    pub fn addresses(&self) -> impl Iterator<Item = (&str, IpAddr, AddressUse)> {
+        let own = self.own_addresses().map(|own| (self.network.as_str(), own, AddressUse::Port));
         let floating =
             self.floating.iter().map(|f| (f.network.as_str(), f.address, AddressUse::Floating));
         let services =
@@ -80,7 +109,12 @@ impl AddressUse {
 
 /// The MAC address of a port that asked for none: made from its address, which is unique in its
 /// network, and locally administered.
-pub fn default_mac(address: Ipv4Addr) -> Mac {
-    let [a, b, c, d] = address.octets();
-    Mac([0x02, 0x00, a, b, c, d])
+pub fn default_mac(address: IpAddr) -> Mac {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            Mac([0x02, 0x00, a, b, c, d])
+        }
+        IpAddr::V6(v6) => hashed_mac(v6),
+    }
 }

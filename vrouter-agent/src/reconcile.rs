@@ -8,12 +8,13 @@
 //! with beside those that are wanted, so that no flow moves while routes come in one by one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Fib, NextHopGroup, NodeConfig, Op, Port, PortId,
-    Scope, Translation, TranslationKind, Vrf, VrfFib, VrfId, diff,
+    Counters, Dataplane, DataplaneError, Desired, Events, Fib, Filter, FilterId, Mirroring,
+    NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Route, Scope, Trace, Translation,
+    TranslationKind, Vrf, VrfFib, VrfId, diff,
 };
 use ipnet::IpNet;
 
@@ -26,8 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 pub enum Item {
     Node,
     Vrf(VrfId),
+    Filter(FilterId),
     Port(PortId),
-    Translation(VrfId, Ipv4Addr),
+    Translation(VrfId, IpAddr),
     Route(VrfId, IpNet),
 }
 
@@ -38,9 +40,10 @@ pub struct Work {
     pub seq: u64,
     pub node: Option<NodeConfig>,
     pub vrfs: BTreeMap<VrfId, Option<Vrf>>,
+    pub filters: BTreeMap<FilterId, Option<Filter>>,
     pub ports: BTreeMap<PortId, Option<Port>>,
-    pub translations: BTreeMap<(VrfId, Ipv4Addr), Option<Translation>>,
-    pub routes: BTreeMap<(VrfId, IpNet), Option<NextHopGroup>>,
+    pub translations: BTreeMap<(VrfId, IpAddr), Option<Translation>>,
+    pub routes: BTreeMap<(VrfId, IpNet), Option<Route>>,
     /// VRFs of which `routes` has everything: what it does not name goes.
     pub whole: BTreeSet<VrfId>,
     /// Everything that is wanted is known: what an earlier run left and nobody asked for goes.
@@ -121,6 +124,23 @@ impl<P: Dataplane> Reconciler<P> {
         self.plane.counters().await
     }
 
+    pub async fn trace(&mut self, probe: &Probe) -> Result<Trace, DataplaneError> {
+        self.plane.trace(probe).await
+    }
+
+    pub async fn mirror(
+        &mut self,
+        port: &PortId,
+        mirroring: Mirroring,
+    ) -> Result<(), DataplaneError> {
+        self.plane.mirror(port, mirroring).await
+    }
+
+    /// Where reports of packets come from; once only.
+    pub fn events(&mut self) -> Option<Box<dyn Events>> {
+        self.plane.events()
+    }
+
     /// How many things wait for another attempt.
     pub fn failing(&self) -> usize {
         self.failures.len()
@@ -139,7 +159,11 @@ impl<P: Dataplane> Reconciler<P> {
             self.adopting = false;
             return self.everything(now).await;
         }
-        if !(work.vrfs.is_empty() && work.ports.is_empty() && work.translations.is_empty()) {
+        let is_only_routes = work.vrfs.is_empty()
+            && work.filters.is_empty()
+            && work.ports.is_empty()
+            && work.translations.is_empty();
+        if !is_only_routes {
             // What failed may have waited for just this.
             touched.extend(self.failures.keys().cloned());
         }
@@ -234,6 +258,10 @@ impl<P: Dataplane> Reconciler<P> {
                 touched.extend(nets.into_iter().map(|net| Item::Route(*id, net)));
             }
         }
+        for (id, filter) in &work.filters {
+            put(&mut self.wanted.filters, id, filter.as_ref());
+            touched.insert(Item::Filter(id.clone()));
+        }
         for (id, port) in &work.ports {
             put(&mut self.wanted.ports, id, port.as_ref());
             touched.insert(Item::Port(id.clone()));
@@ -260,9 +288,10 @@ impl<P: Dataplane> Reconciler<P> {
     }
 
     fn wanted_items(&self) -> BTreeSet<Item> {
-        let Desired { vrfs, ports, fib, translations, .. } = &self.wanted;
+        let Desired { vrfs, filters, ports, fib, translations, .. } = &self.wanted;
         std::iter::once(Item::Node)
             .chain(vrfs.keys().map(|id| Item::Vrf(*id)))
+            .chain(filters.keys().map(|id| Item::Filter(id.clone())))
             .chain(ports.keys().map(|id| Item::Port(id.clone())))
             .chain(translations.keys().map(|(vrf, address)| Item::Translation(*vrf, *address)))
             .chain(fib.iter().flat_map(|(vrf, t)| t.keys().map(|net| Item::Route(*vrf, *net))))
@@ -274,12 +303,11 @@ impl<P: Dataplane> Reconciler<P> {
 /// that was found shared is not taken for somebody's own before the others have been heard of.
 fn keep_what_was_left(wanted: &mut Desired, found: &Desired, kept: impl Fn(&VrfId) -> bool) {
     for (vrf, table) in found.fib.iter().filter(|(vrf, _)| kept(vrf)) {
-        for (net, group) in table {
-            let left = group.members().iter().filter(|member| member.is_remote());
+        for (net, left) in table {
             let want = wanted.fib.get(vrf).and_then(|table| table.get(net));
-            let want = want.map_or(&[][..], NextHopGroup::members);
-            if let Some(both) = NextHopGroup::new(want.iter().chain(left).cloned()) {
-                wanted.fib.entry(*vrf).or_default().insert(*net, both);
+            if let Some(to) = both(want.map(|route| &route.to), &left.to) {
+                let identities = want.unwrap_or(left).identities.clone();
+                wanted.fib.entry(*vrf).or_default().insert(*net, Route { to, identities });
             }
         }
     }
@@ -298,6 +326,15 @@ fn keep_what_was_left(wanted: &mut Desired, found: &Desired, kept: impl Fn(&VrfI
     }
 }
 
+/// What is wanted, and the other nodes of what was left beside it. `None`: neither has any.
+pub(crate) fn both(wanted: Option<&NextHopGroup>, left: &NextHopGroup) -> Option<NextHopGroup> {
+    let members = wanted.map_or(&[][..], NextHopGroup::members);
+    let is_left = |hop: &NextHop| hop.is_remote() && !members.iter().any(|m| m.hop == *hop);
+    let left = left.members().iter().filter(|member| is_left(&member.hop));
+    let hops = members.iter().chain(left).map(|m| (m.hop.clone(), u64::from(m.weight)));
+    NextHopGroup::weighted(hops, wanted.map(NextHopGroup::spread).unwrap_or_default())
+}
+
 /// The part of a state that `items` are about.
 fn part(state: &Desired, items: &BTreeSet<Item>) -> Desired {
     let mut part = Desired::default();
@@ -305,6 +342,7 @@ fn part(state: &Desired, items: &BTreeSet<Item>) -> Desired {
         match item {
             Item::Node => part.node = state.node.clone(),
             Item::Vrf(id) => put(&mut part.vrfs, id, state.vrfs.get(id)),
+            Item::Filter(id) => put(&mut part.filters, id, state.filters.get(id)),
             Item::Port(id) => put(&mut part.ports, id, state.ports.get(id)),
             Item::Translation(vrf, address) => {
                 let key = (*vrf, *address);
@@ -335,6 +373,7 @@ fn item_of(op: &Op) -> Item {
     match op {
         Op::PutNode(_) => Item::Node,
         Op::PutVrf(id, _) | Op::RemoveVrf(id) => Item::Vrf(*id),
+        Op::PutFilter(id, _) | Op::RemoveFilter(id) => Item::Filter(id.clone()),
         Op::PutPort(id, _) | Op::RemovePort(id) => Item::Port(id.clone()),
         Op::PutTranslation(vrf, address, _) | Op::RemoveTranslation(vrf, address) => {
             Item::Translation(*vrf, *address)
@@ -349,6 +388,8 @@ fn note(found: &mut Desired, op: &Op) {
         Op::PutNode(node) => found.node = node.clone(),
         Op::PutVrf(id, vrf) => put(&mut found.vrfs, id, Some(vrf)),
         Op::RemoveVrf(id) => put(&mut found.vrfs, id, None),
+        Op::PutFilter(id, filter) => put(&mut found.filters, id, Some(filter)),
+        Op::RemoveFilter(id) => put(&mut found.filters, id, None),
         Op::PutPort(id, port) => put(&mut found.ports, id, Some(port)),
         Op::RemovePort(id) => put(&mut found.ports, id, None),
         Op::PutTranslation(vrf, address, to) => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dataplane::{Counters, Dataplane};
+use dataplane::{Counters, Dataplane, Mirroring, PortId, Probe, Trace};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -12,15 +12,23 @@ use crate::reconcile::{Item, Reconciler, Report, Work};
 /// How often what is really there is compared with what is wanted.
 const AUDIT: Duration = Duration::from_mins(5);
 
+/// Where an answer of the data plane goes.
+pub type Reply<T> = oneshot::Sender<Result<T, String>>;
+
 /// A question to the owner of the data plane.
-pub type CountersQuestion = oneshot::Sender<Result<Counters, String>>;
+#[derive(Debug)]
+pub enum Question {
+    Counters(Reply<Counters>),
+    Trace(Probe, Reply<Trace>),
+    Mirror(PortId, Mirroring, Reply<()>),
+}
 
 /// What goes in and out of the task.
 pub struct Ends {
     /// One at a time: the core hands out more when a report has come.
     pub work: mpsc::Receiver<Work>,
     pub reports: mpsc::Sender<Report>,
-    pub questions: mpsc::Receiver<CountersQuestion>,
+    pub questions: mpsc::Receiver<Question>,
 }
 
 /// Runs until `shutdown`. What was applied stays applied.
@@ -37,9 +45,7 @@ pub async fn run<P: Dataplane>(
             () = shutdown.cancelled() => return Ok(()),
             Some(work) = ends.work.recv() => reconciler.apply(Instant::now(), work).await,
             Some(question) = ends.questions.recv() => {
-                let counters = reconciler.counters().await.map_err(|error| error.to_string());
-                // Whoever asked may have gone.
-                drop(question.send(counters));
+                answer(&mut reconciler, question).await;
                 continue;
             }
             () = tokio::time::sleep_until(deadline.into()) => {
@@ -65,6 +71,22 @@ pub async fn run<P: Dataplane>(
         }
         if ends.reports.send(report).await.is_err() {
             return Ok(());
+        }
+    }
+}
+
+async fn answer<P: Dataplane>(reconciler: &mut Reconciler<P>, question: Question) {
+    let text = |error: dataplane::DataplaneError| error.to_string();
+    // Whoever asked may have gone.
+    match question {
+        Question::Counters(reply) => {
+            drop(reply.send(reconciler.counters().await.map_err(text)));
+        }
+        Question::Trace(probe, reply) => {
+            drop(reply.send(reconciler.trace(&probe).await.map_err(text)));
+        }
+        Question::Mirror(port, mirroring, reply) => {
+            drop(reply.send(reconciler.mirror(&port, mirroring).await.map_err(text)));
         }
     }
 }

@@ -11,16 +11,17 @@ use bgp_peer::{Established, Mode, Peer, PeerConfig, PeerEvent, Push, PushError, 
 use bgp_session::{HoldTime, SessionConfig};
 use bgp_wire::capability::GracefulRestart;
 use bgp_wire::update::Form;
-use bgp_wire::{AfiSafi, Messages};
+use bgp_wire::{Afi, AfiSafi, Messages};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::core::{Core, SessionDetails, SessionUp};
 use crate::node::Node;
+use crate::originate::ROUTE_FAMILIES;
 
 /// Families that we announce and understand.
-const FAMILIES: [AfiSafi; 2] = [AfiSafi::VPNV4, AfiSafi::RTC];
+const FAMILIES: [AfiSafi; 4] = [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN, AfiSafi::RTC];
 
 /// How long closing all connections may take when the agent ends.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -76,11 +77,13 @@ impl Sessions {
                 restart_time: cloud.graceful_restart_time,
                 families: FAMILIES.iter().map(|family| (*family, self.was_forwarding)).collect(),
             }),
-            ..SessionConfig::internal(cloud.asn, node.address)
+            // A next hop of the other version (RFC 8950); VPNv6 has a form for IPv4 of its own.
+            extended_next_hop: vec![(AfiSafi::VPNV4, Afi::IPV6)],
+            ..SessionConfig::internal(cloud.asn, node.router_id)
         };
         PeerConfig {
             port: control.port,
-            local: Some(node.address.into()),
+            local: Some(node.address),
             mode: Mode::Active,
             ..PeerConfig::new(session, control.address)
         }
@@ -116,7 +119,9 @@ impl Sessions {
                 }
                 let keep = down
                     .retained
-                    .filter(|retained| retained.families.contains(&AfiSafi::VPNV4))
+                    .filter(|retained| {
+                        ROUTE_FAMILIES.iter().any(|family| retained.families.contains(family))
+                    })
                     .map(|retained| retained.restart_time);
                 core.peer_down(now, address, down.reason.to_string(), keep);
             }
@@ -165,9 +170,7 @@ impl Sessions {
 fn session_up(established: &Established) -> SessionUp {
     let agreement = &established.agreement;
     let negotiated = &agreement.negotiated;
-    let form = |family: AfiSafi| {
-        negotiated.families.contains(&family).then(|| Form::of(negotiated, family))
-    };
+    let forms = negotiated.families.iter().map(|family| (*family, Form::of(negotiated, *family)));
     let yes = |said: bool, name: &str| said.then(|| name.to_owned());
     let capabilities = [
         yes(negotiated.four_octet_as, "4-octet-as"),
@@ -178,8 +181,7 @@ fn session_up(established: &Established) -> SessionUp {
     ];
     let restart_time = agreement.restart.as_ref().map(|restart| restart.restart_time.as_secs());
     SessionUp {
-        vpn: form(AfiSafi::VPNV4),
-        rtc: form(AfiSafi::RTC),
+        forms: forms.collect(),
         details: SessionDetails {
             router_id: Some(agreement.peer.router_id),
             hold_time: Some(agreement.hold_time.secs()),

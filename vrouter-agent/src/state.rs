@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::labels::Numbers;
 use crate::port::PortSpec;
 
-/// The version that this agent writes, and the only one that it reads.
-const VERSION: u32 = 1;
+/// The version that this agent writes. It reads the one before, too.
+const VERSION: u32 = 2;
+
+/// Ports had one address, of IPv4, called `address`.
+const WITHOUT_IPV6: u32 = 1;
 
 /// The file's name in the state directory.
 const FILE: &str = "state.json";
@@ -80,13 +83,17 @@ impl StateFile {
         let damaged = |cause: serde_json::Error| error(DAMAGED, Some(cause.into()));
         // The version first: a later one may have any content.
         let raw: Versioned<serde_json::Value> = serde_json::from_slice(&text).map_err(damaged)?;
-        if raw.version != VERSION {
+        if ![WITHOUT_IPV6, VERSION].contains(&raw.version) {
             return Err(error(
                 "was written by another version of the agent; install that one",
                 None,
             ));
         }
-        let state: State = serde_json::from_value(raw.state).map_err(damaged)?;
+        let mut value = raw.state;
+        if raw.version == WITHOUT_IPV6 {
+            name_addresses(&mut value);
+        }
+        let state: State = serde_json::from_value(value).map_err(damaged)?;
         if !state.numbers.is_consistent() {
             return Err(error("gives one number or label to two networks", None));
         }
@@ -119,6 +126,18 @@ impl StateFile {
     }
 }
 
+/// From version 1 to 2.
+fn name_addresses(state: &mut serde_json::Value) {
+    let ports = state.get_mut("ports").and_then(serde_json::Value::as_object_mut);
+    for port in ports.into_iter().flat_map(|ports| ports.values_mut()) {
+        if let Some(port) = port.as_object_mut()
+            && let Some(address) = port.remove("address")
+        {
+            port.insert("v4".to_owned(), address);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,18 +146,23 @@ mod tests {
     fn some_state() -> State {
         let mut state = State::default();
         state.numbers.assign("database").unwrap();
-        let address = [10, 0, 100, 4].into();
+        let address = std::net::Ipv4Addr::new(10, 0, 100, 4);
         state.ports.insert(
             "db-1".parse().unwrap(),
             PortSpec {
                 network: "database".into(),
                 netns: "/run/netns/db-1".into(),
                 interface: "eth0".into(),
-                address,
-                mac: default_mac(address),
+                v4: Some(address),
+                v6: None,
+                mac: default_mac(address.into()),
                 floating: [].into(),
                 services: [].into(),
                 ready: true,
+                filter: None,
+                groups: None,
+                allowed: [].into(),
+                bandwidth: None,
             },
         );
         state
@@ -154,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_version_before_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = StateFile::in_directory(directory.path()).unwrap();
+        file.write(&some_state()).unwrap();
+        let text = fs::read_to_string(file.path()).unwrap();
+        let older =
+            text.replace("\"version\": 2", "\"version\": 1").replace("\"v4\"", "\"address\"");
+        assert_ne!(older, text);
+        fs::write(file.path(), older).unwrap();
+        assert_eq!(file.read().unwrap(), some_state());
+    }
+
+    #[test]
     fn a_file_that_cannot_be_understood_is_not_taken_for_an_empty_one() {
         let directory = tempfile::tempdir().unwrap();
         let file = StateFile::in_directory(directory.path()).unwrap();
@@ -161,7 +198,7 @@ mod tests {
         let cases = [
             ("", "is damaged"),
             ("{\"version\": 1, \"state\": {}}", "is damaged"),
-            ("{\"version\": 2, \"state\": []}", "another version"),
+            ("{\"version\": 3, \"state\": []}", "another version"),
             (&format!("{{\"version\":1,\"state\":{{\"numbers\":{half},\"ports\":{{}}}}}}"), "two"),
         ];
         for (text, want) in cases {

@@ -5,37 +5,40 @@
 //! plane, messages for sessions, answers. Knows no socket, no file and no task. The order that it
 //! keeps for a port is: saved, programmed, announced, answered.
 
+mod claims;
 mod peers;
 mod ports;
 mod reload;
 mod show;
+mod show_counters;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arcus_api::v1::PortId;
 use arcus_config::Topology;
-use dataplane::{Fib, NextHop, NodeConfig, Translation, TranslationKind, Vrf, VrfId};
-use ipnet::IpNet;
+use dataplane::{Fib, NextHop, NodeConfig, PortRange, Translation, VrfId};
 
 pub use peers::{Peer, PeerState, SessionDetails, SessionUp};
 pub use ports::{Denied, PortAnswer, RequestId};
 pub use show::Gauges;
 
 use crate::encapsulation::Preferences;
-use crate::import::{Dirty, Import, OwnPath, VpnPrefix};
+use crate::import::Import;
 use crate::labels::Numbers;
-use crate::local::{self, Local, Presence};
+use crate::local::Local;
 use crate::node::Node;
-use crate::originate::{Announced, Announcement, Speaker};
+use crate::originate::{Announced, Speaker};
 use crate::reconcile::{Item, Report, Work};
+use crate::route_key::RouteKey;
 use crate::state::State;
-use crate::vrf_table::{Path, Target};
+use claims::Claim;
 use ports::{Port, Removal};
 
 /// How long a port that is removed or no longer ready still receives, so that the others hear of it
@@ -62,12 +65,17 @@ pub struct Core {
     /// Changes for the data plane apart from routes.
     pending: Work,
     /// As handed to the data plane.
-    translations: BTreeMap<(VrfId, Ipv4Addr), Translation>,
+    translations: BTreeMap<(VrfId, IpAddr), Translation>,
     /// Own routes that were handed to the data plane: as what, and with which work.
-    handed: BTreeMap<VpnPrefix, (NextHop, u64)>,
+    handed: BTreeMap<RouteKey, (BTreeSet<NextHop>, u64)>,
+    /// Addresses of ports that other nodes have, too.
+    claims: BTreeMap<RouteKey, Claim>,
+    node_config: NodeConfig,
     /// The last work handed out, and the last that was reported done.
     seq: u64,
     done: u64,
+    /// When this is done, there is more to announce.
+    announce_at: Option<u64>,
     failing: BTreeMap<Item, String>,
     announced: Announced,
     peers: BTreeMap<IpAddr, Peer>,
@@ -80,9 +88,13 @@ pub struct Core {
 
 /// What is older than what it is derived from.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about another thing")]
 struct Outdated {
     local: bool,
     announced: bool,
+    /// Apart from those that a changed route leads to.
+    translations: bool,
+    handed: bool,
 }
 
 impl Core {
@@ -92,8 +104,7 @@ impl Core {
     /// The cloud is not in the topology; the caller has looked.
     pub fn new(now: Instant, node: Node, topology: Arc<Topology>, state: State) -> Self {
         let speaker = speaker(&node, &topology);
-        let node_config =
-            NodeConfig { tunnel_address: node.address, uplinks: node.uplinks.clone() };
+        let node_config = node_config(&node, &topology);
         let mut core = Self {
             speaker,
             numbers: state.numbers,
@@ -101,13 +112,16 @@ impl Core {
             removals: BTreeMap::new(),
             local: Local::default(),
             import: Import::default(),
-            outdated: Outdated { local: true, announced: true },
+            outdated: Outdated { local: true, announced: true, translations: true, handed: true },
             unsaved: false,
-            pending: Work { node: Some(node_config), ..Work::default() },
+            pending: Work { node: Some(node_config.clone()), ..Work::default() },
             translations: BTreeMap::new(),
             handed: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            node_config,
             seq: 0,
             done: 0,
+            announce_at: None,
             failing: BTreeMap::new(),
             announced: Announced::default(),
             peers: BTreeMap::new(),
@@ -157,8 +171,9 @@ impl Core {
         }
         let mut work = std::mem::take(&mut self.pending);
         let dirty = self.import.take_dirty();
+        self.review_claims(now, &dirty);
+        self.finish_translations(&dirty, &mut work);
         self.select(dirty, &mut work);
-        self.finish_translations(&mut work);
         work.sweep = self.take_sweep(now);
         let waits = self.ports.values().any(|port| port.handed.is_none())
             || self.removals.values().any(|removal| removal.handed.is_none());
@@ -171,16 +186,24 @@ impl Core {
         for handed in handed.chain(self.removals.values_mut().map(|removal| &mut removal.handed)) {
             handed.get_or_insert(self.seq);
         }
-        for (key, route) in &self.local.routes {
-            self.handed.entry(*key).or_insert_with(|| (route.to.clone(), self.seq));
+        if std::mem::take(&mut self.outdated.handed) {
+            for (key, route) in &self.local.routes {
+                self.handed.entry(*key).or_insert_with(|| (route.to.clone(), self.seq));
+            }
+            self.announce_at = Some(self.seq);
         }
+        self.settle();
         Some(work)
     }
 
     /// What the data plane says of the work it got.
     pub fn applied(&mut self, report: Report) {
         self.done = self.done.max(report.seq);
-        self.outdated.announced = true;
+        let news = !(report.failed.is_empty() && report.recovered.is_empty());
+        if news || self.announce_at.is_some_and(|seq| seq <= self.done) {
+            self.announce_at = None;
+            self.outdated.announced = true;
+        }
         for (item, reason) in report.failed {
             self.outdated.local |= matches!(item, Item::Port(_));
             self.failing.insert(item, reason);
@@ -220,133 +243,6 @@ impl Core {
         self.done > 0
     }
 
-    fn derive(&mut self) {
-        let broken = |id: &PortId| self.failing.contains_key(&Item::Port(local::plane_id(id)));
-        let presences: BTreeMap<PortId, Presence<'_>> =
-            self.ports.iter().map(|(id, port)| (id.clone(), port.presence(broken(id)))).collect();
-        let numbers = self.numbers.clone();
-        let new = local::derive(&self.node, &self.topology, &mut self.numbers, &presences);
-        self.unsaved |= numbers != self.numbers;
-        let before = std::mem::replace(&mut self.local, new);
-
-        for (id, vrf) in changes(&before.vrfs, &self.local.vrfs) {
-            let vrf = vrf.map(|vrf| Vrf { name: vrf.network.clone(), label: vrf.label });
-            self.pending.vrfs.insert(id, vrf);
-        }
-        for (id, port) in changes(&before.ports, &self.local.ports) {
-            self.pending.ports.insert(id, port.cloned());
-        }
-        for (id, port) in &mut self.ports {
-            let plane_id = local::plane_id(id);
-            if before.ports.get(&plane_id) != self.local.ports.get(&plane_id) {
-                port.handed = None;
-            }
-        }
-        let imports = self.local.vrfs.iter().map(|(id, vrf)| (*id, vrf.import.clone())).collect();
-        self.import.set_vrfs(imports);
-        for id in self.local.vrfs.keys().filter(|id| !before.vrfs.contains_key(id)) {
-            self.import.mark_dirty(*id);
-        }
-        let own = self.local.routes.iter().map(|(key, route)| {
-            let path = Path {
-                targets: route.targets.iter().copied().collect(),
-                local_pref: 100,
-                as_path_len: 0,
-                origin: bgp_wire::Origin::Igp,
-                med: 0,
-                neighbor_as: None,
-                to: Target::Own(route.to.clone()),
-                stale: false,
-            };
-            (*key, OwnPath { home: route.vrf, path: Arc::new(path) })
-        });
-        self.import.set_own(own.collect());
-        let routes = &self.local.routes;
-        self.handed.retain(|key, (to, _)| routes.get(key).is_some_and(|route| route.to == *to));
-        self.answer_refused();
-    }
-
-    /// What leads where, for all that has changed.
-    fn select(&self, dirty: BTreeMap<VrfId, Dirty>, work: &mut Work) {
-        for (id, dirty) in dirty {
-            let Some(table) = self.import.table(id) else { continue };
-            let prefixes: BTreeSet<IpNet> = match dirty {
-                Dirty::Prefixes(prefixes) => prefixes,
-                Dirty::Whole => {
-                    work.whole.insert(id);
-                    table.prefixes().collect()
-                }
-            };
-            for net in prefixes {
-                let selection = table.select_multipath(net, &self.speaker.preferences);
-                work.routes.insert((id, net), selection.group);
-            }
-        }
-    }
-
-    /// Holds floating addresses against what other nodes announce, and finds what has changed.
-    fn finish_translations(&mut self, work: &mut Work) {
-        let finished: BTreeMap<_, _> = self
-            .local
-            .translations
-            .iter()
-            .map(|((vrf, address), translation)| {
-                let mut translation = translation.clone();
-                if let TranslationKind::Floating { exclusive, .. } = &mut translation.kind {
-                    let net = IpNet::from(IpAddr::V4(*address));
-                    let table = self.import.table(*vrf);
-                    *exclusive &= !table.is_some_and(|table| table.is_also_remote(net));
-                }
-                ((*vrf, *address), translation)
-            })
-            .collect();
-        let changed = changes(&self.translations, &finished);
-        work.translations = changed.map(|(key, to)| (key, to.cloned())).collect();
-        self.translations = finished;
-    }
-
-    /// Compares what may be announced with what is, and owes every session the difference.
-    fn announce(&mut self) {
-        let routes: BTreeMap<VpnPrefix, Announcement> = self
-            .local
-            .routes
-            .iter()
-            .filter(|(key, route)| route.announced && self.is_programmed(key, route))
-            .map(|(key, route)| {
-                let announcement =
-                    Announcement { label: route.label, targets: route.targets.clone() };
-                (*key, announcement)
-            })
-            .collect();
-        let new = Announced { routes, memberships: self.import.targets() };
-        if new != self.announced {
-            let before = std::mem::replace(&mut self.announced, new);
-            let routes: Vec<VpnPrefix> =
-                changes(&before.routes, &self.announced.routes).map(|(key, _)| key).collect();
-            let memberships: Vec<_> =
-                before.memberships.symmetric_difference(&self.announced.memberships).collect();
-            for peer in self.peers.values_mut() {
-                peer.owe(routes.iter().copied(), memberships.iter().copied().copied());
-            }
-        }
-        if self.is_restored() {
-            self.peers.values_mut().for_each(Peer::release_end_of_rib);
-        }
-    }
-
-    fn is_programmed(&self, key: &VpnPrefix, route: &local::OwnRoute) -> bool {
-        let handed = self.handed.get(key).is_some_and(|(_, seq)| *seq <= self.done);
-        let failing = |item| self.failing.contains_key(&item);
-        let translation = match &route.to {
-            NextHop::Translate { vrf, address } => failing(Item::Translation(*vrf, *address)),
-            _ => false,
-        };
-        handed
-            && !translation
-            && !failing(Item::Vrf(route.vrf))
-            && !failing(Item::Route(route.vrf, IpNet::V4(key.net)))
-    }
-
     /// Whether everything that is wanted is known, so that the rest may go.
     fn take_sweep(&mut self, now: Instant) -> bool {
         if self.swept || !self.is_restored() || !self.has_session() {
@@ -368,19 +264,27 @@ fn speaker(node: &Node, topology: &Topology) -> Speaker {
     Speaker {
         asn: cloud.asn,
         address: node.address,
-        preferences: Preferences::of(topology, &node.cloud),
+        router_mac: node.router_mac(),
+        announce_groups: cloud.announce_groups,
+        preferences: Preferences::of(topology, &node.cloud, node.tunnel_ends()),
     }
 }
 
-/// What differs between two maps: the new values, `None` for what is gone.
-fn changes<'a, K: Ord + Clone, V: PartialEq>(
-    before: &'a BTreeMap<K, V>,
-    after: &'a BTreeMap<K, V>,
-) -> impl Iterator<Item = (K, Option<&'a V>)> {
-    let put = after
-        .iter()
-        .filter(|(key, value)| before.get(*key) != Some(*value))
-        .map(|(key, value)| (key.clone(), Some(value)));
-    let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), None));
-    put.chain(gone)
+fn node_config(node: &Node, topology: &Topology) -> NodeConfig {
+    let cloud = topology.clouds.get(&node.cloud);
+    let ports = cloud.map(|cloud| cloud.nodes.masquerade_ports);
+    let export = cloud.and_then(|cloud| cloud.nodes.flow_export);
+    NodeConfig {
+        tunnel_v4: node.tunnel_v4(),
+        tunnel_v6: node.tunnel_v6(),
+        router_mac: node.router_mac(),
+        uplinks: node.uplinks.clone(),
+        masquerade_ports: ports.and_then(|ports| PortRange::new(ports.first(), ports.last())),
+        probers: cloud
+            .into_iter()
+            .flat_map(|cloud| cloud.control_nodes.values())
+            .map(|control| control.address)
+            .collect(),
+        sample_one_in: export.map_or(0, |export| export.sample_one_in),
+    }
 }

@@ -1,5 +1,6 @@
 //! Control nodes: sessions that come and go, and what is kept of what they told (RFC 4724).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,8 @@ use bgp_wire::update::Form;
 use bgp_wire::{AfiSafi, RouteRefresh, RouteTarget, Update};
 
 use super::Core;
-use crate::import::VpnPrefix;
 use crate::originate::{Chunk, Outbox};
+use crate::route_key::RouteKey;
 
 /// How long a control node that is back may take to tell everything again before what it does not
 /// mention is dropped, unless its End-of-RIB says so earlier.
@@ -17,10 +18,8 @@ const RESYNC: Duration = Duration::from_mins(2);
 /// A session that is established, as far as the core must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionUp {
-    /// How octets of `VPNv4` UPDATEs are written; `None` if not negotiated.
-    pub vpn: Option<Form>,
-    /// As `vpn`, for route target membership.
-    pub rtc: Option<Form>,
+    /// How octets of UPDATEs of each negotiated family are written.
+    pub forms: BTreeMap<AfiSafi, Form>,
     pub details: SessionDetails,
 }
 
@@ -50,7 +49,9 @@ enum Kept {
     /// For the time that it asked for, or until it has told everything again.
     Until(Instant),
     /// Until somebody else knows better: nobody is there, and packets go on.
-    Headless,
+    Headless {
+        until: Option<Instant>,
+    },
 }
 
 /// One control node.
@@ -72,8 +73,15 @@ struct Session {
     details: SessionDetails,
     /// The writer is full; it says when it is not.
     blocked: bool,
-    vpn_end_of_rib: bool,
-    rtc_end_of_rib: bool,
+    /// Families whose End-of-RIB has come.
+    finished: BTreeSet<AfiSafi>,
+}
+
+impl Session {
+    fn has_told_all(&self) -> bool {
+        let mut families = self.outbox.families().filter(|family| *family != AfiSafi::RTC);
+        families.all(|family| self.finished.contains(&family))
+    }
 }
 
 impl Peer {
@@ -100,11 +108,12 @@ impl Peer {
 
     /// Whether its End-of-RIB of this family has come.
     pub fn has_finished(&self, family: AfiSafi) -> bool {
-        self.session.as_ref().is_some_and(|session| match family {
-            AfiSafi::VPNV4 => session.vpn_end_of_rib,
-            AfiSafi::RTC => session.rtc_end_of_rib,
-            _ => false,
-        })
+        self.session.as_ref().is_some_and(|session| session.finished.contains(&family))
+    }
+
+    /// Whether it has told all routes that it has.
+    fn has_told_all(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::has_told_all)
     }
 
     /// Routes and memberships that it is still to be told.
@@ -114,7 +123,7 @@ impl Peer {
 
     pub(super) fn owe(
         &mut self,
-        routes: impl Iterator<Item = VpnPrefix>,
+        routes: impl Iterator<Item = RouteKey>,
         memberships: impl Iterator<Item = RouteTarget>,
     ) {
         if let Some(session) = &mut self.session {
@@ -132,7 +141,8 @@ impl Peer {
     pub(super) const fn deadline(&self) -> Option<Instant> {
         match self.kept {
             Kept::Until(at) => Some(at),
-            Kept::Nothing | Kept::Headless => None,
+            Kept::Headless { until } => until,
+            Kept::Nothing => None,
         }
     }
 }
@@ -146,7 +156,7 @@ impl Core {
     pub fn peer_up(&mut self, now: Instant, address: IpAddr, up: SessionUp) {
         let announced = &self.announced;
         let Some(peer) = self.peers.get_mut(&address) else { return };
-        let mut outbox = Outbox::new(up.vpn, up.rtc, announced);
+        let mut outbox = Outbox::new(up.forms, announced);
         if self.done > 0 {
             outbox.release_end_of_rib();
         }
@@ -154,8 +164,7 @@ impl Core {
             outbox,
             details: up.details,
             blocked: false,
-            vpn_end_of_rib: false,
-            rtc_end_of_rib: false,
+            finished: BTreeSet::new(),
         });
         peer.since = now;
         // Whatever its forwarding bits say: a reflector forwards no packets, so its restart says
@@ -183,7 +192,7 @@ impl Core {
         self.import.mark_stale(address);
         let kept = match keep {
             Some(time) => Kept::Until(now + time),
-            None => self.without(address),
+            None => self.without(now, address),
         };
         if let Some(peer) = self.peers.get_mut(&address) {
             peer.kept = kept;
@@ -196,7 +205,7 @@ impl Core {
         if self.peers.get(&address).is_none_or(|peer| peer.session.is_none()) {
             return;
         }
-        self.import.update(address, update, self.node.address);
+        self.import.update(address, update, &self.node);
         if let Some(family) = update.end_of_rib {
             self.end_of_rib(address, family);
         }
@@ -210,13 +219,13 @@ impl Core {
         }
         let Some(peer) = self.peers.get_mut(&address) else { return };
         match refresh.family {
-            AfiSafi::VPNV4 => {
-                peer.owe(self.announced.routes.keys().copied(), std::iter::empty());
-            }
             AfiSafi::RTC => {
                 peer.owe(std::iter::empty(), self.announced.memberships.iter().copied());
             }
-            _ => {}
+            family => {
+                let keys = self.announced.routes.keys().filter(|key| key.family() == family);
+                peer.owe(keys.copied(), std::iter::empty());
+            }
         }
     }
 
@@ -251,7 +260,7 @@ impl Core {
 
     pub(super) fn all_have_finished(&self) -> bool {
         let mut sessions = self.peers.values().filter_map(|peer| peer.session.as_ref());
-        sessions.all(|session| session.vpn_end_of_rib)
+        sessions.all(Session::has_told_all)
     }
 
     pub(super) fn tick_peers(&mut self, now: Instant) {
@@ -262,12 +271,13 @@ impl Core {
             .map(|(address, _)| *address)
             .collect();
         for address in due {
-            let is_up = self.peers.get(&address).is_some_and(|peer| peer.session.is_some());
-            let kept = if is_up {
-                self.import.drop_stale(address);
+            let Some(peer) = self.peers.get(&address) else { continue };
+            let is_over = matches!(peer.kept, Kept::Headless { .. });
+            let kept = if peer.session.is_some() || is_over {
+                self.import.drop_stale(address, None);
                 Kept::Nothing
             } else {
-                self.without(address)
+                self.without(now, address)
             };
             if let Some(peer) = self.peers.get_mut(&address) {
                 peer.kept = kept;
@@ -278,42 +288,38 @@ impl Core {
     fn end_of_rib(&mut self, address: IpAddr, family: AfiSafi) {
         let session = self.peers.get_mut(&address).and_then(|peer| peer.session.as_mut());
         let Some(session) = session else { return };
-        match family {
-            AfiSafi::RTC => session.rtc_end_of_rib = true,
-            AfiSafi::VPNV4 => {
-                session.vpn_end_of_rib = true;
-                self.import.drop_stale(address);
-                let others: Vec<IpAddr> = self
-                    .peers
-                    .iter_mut()
-                    .filter_map(|(other, peer)| {
-                        let over = *other == address || peer.kept == Kept::Headless;
-                        over.then(|| {
-                            peer.kept = Kept::Nothing;
-                            *other
-                        })
-                    })
-                    .collect();
-                for other in others {
-                    self.import.drop_stale(other);
-                }
-            }
-            _ => {}
+        session.finished.insert(family);
+        self.import.drop_stale(address, Some(family));
+        if !self.peers.get(&address).is_some_and(Peer::has_told_all) {
+            return;
+        }
+        let others: Vec<IpAddr> = self
+            .peers
+            .iter_mut()
+            .filter_map(|(other, peer)| {
+                let over = *other == address || matches!(peer.kept, Kept::Headless { .. });
+                over.then(|| {
+                    peer.kept = Kept::Nothing;
+                    *other
+                })
+            })
+            .collect();
+        for other in others {
+            self.import.drop_stale(other, None);
         }
     }
 
     /// Drops what a peer told that is not coming back in time, if somebody else is there who knows
     /// all. With nobody there, packets go on as before.
-    fn without(&mut self, address: IpAddr) -> Kept {
-        let somebody = self
-            .peers
-            .iter()
-            .any(|(other, peer)| *other != address && peer.has_finished(AfiSafi::VPNV4));
+    fn without(&mut self, now: Instant, address: IpAddr) -> Kept {
+        let somebody =
+            self.peers.iter().any(|(other, peer)| *other != address && peer.has_told_all());
         if somebody {
-            self.import.drop_stale(address);
-            Kept::Nothing
-        } else {
-            Kept::Headless
+            self.import.drop_stale(address, None);
+            return Kept::Nothing;
         }
+        let cloud = self.topology.clouds.get(&self.node.cloud);
+        let time = cloud.and_then(|cloud| cloud.nodes.headless_time);
+        Kept::Headless { until: time.map(|s| now + Duration::from_secs(u64::from(s))) }
     }
 }

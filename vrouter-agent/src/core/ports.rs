@@ -51,8 +51,19 @@ pub(super) struct Port {
     pub(super) leaving: Option<Instant>,
     /// It is no longer ready, and serves until then.
     pub(super) draining: Option<Instant>,
+    pub(super) fresh: Fresh,
     waiting: Vec<RequestId>,
     removal_waiting: Vec<RequestId>,
+}
+
+/// Whether a port has just come to this node, perhaps from another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fresh {
+    /// It was here before the agent.
+    No,
+    /// The data plane is still to get it.
+    Coming,
+    Until(Instant),
 }
 
 /// What the state file has of a port, and so what to go back to when it cannot be written.
@@ -61,7 +72,7 @@ enum Stored {
     /// The port as it is.
     Same,
     /// The port as it was.
-    Before(PortSpec),
+    Before(Box<PortSpec>),
     Nothing,
 }
 
@@ -82,6 +93,7 @@ impl Port {
             handed: None,
             leaving: None,
             draining: None,
+            fresh: Fresh::No,
             waiting: Vec::new(),
             removal_waiting: Vec::new(),
         }
@@ -91,7 +103,7 @@ impl Port {
     fn replace(&mut self, spec: PortSpec) {
         let before = std::mem::replace(&mut self.spec, spec);
         if matches!(self.stored, Stored::Same) {
-            self.stored = Stored::Before(before);
+            self.stored = Stored::Before(Box::new(before));
         }
     }
 
@@ -115,7 +127,12 @@ impl Core {
         let done = self.done;
         let Some(port) = self.ports.get_mut(&id) else {
             let restored = Port::restored(spec);
-            let new = Port { stored: Stored::Nothing, waiting: vec![request], ..restored };
+            let new = Port {
+                stored: Stored::Nothing,
+                fresh: Fresh::Coming,
+                waiting: vec![request],
+                ..restored
+            };
             self.ports.insert(id, new);
             self.changed();
             return;
@@ -205,7 +222,7 @@ impl Core {
                     continue;
                 }
                 Stored::Before(spec) => {
-                    port.spec = spec;
+                    port.spec = *spec;
                     port.handed = None;
                 }
                 Stored::Nothing => {
@@ -309,7 +326,7 @@ impl Core {
         let whole = std::iter::once(Item::Port(plane_id(id)));
         let addresses = port.spec.addresses().filter_map(|(network, address, _)| {
             let vrf = self.numbers.of(network)?.id;
-            let net = std::net::IpAddr::V4(address).into();
+            let net = address.into();
             Some([Item::Vrf(vrf), Item::Translation(vrf, address), Item::Route(vrf, net)])
         });
         whole

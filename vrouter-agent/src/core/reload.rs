@@ -16,6 +16,11 @@ impl Core {
     /// announced with the targets that they have now, and imported by those.
     pub fn reload(&mut self, now: Instant, topology: Arc<Topology>) {
         self.topology = topology;
+        let node_config = super::node_config(&self.node, &self.topology);
+        if node_config != self.node_config {
+            self.node_config = node_config.clone();
+            self.pending.node = Some(node_config);
+        }
         let speaker = speaker(&self.node, &self.topology);
         if speaker != self.speaker {
             self.speaker = speaker;

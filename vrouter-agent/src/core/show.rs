@@ -1,20 +1,24 @@
 //! The core as others see it: answers to questions, in the shapes of the API.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use arcus_api::v1;
 use arcus_api::v1::{PortId, PortStatus, Tunnel, VrfNextHop, VrfNextHopKind, VrfRoute};
 use bgp_wire::AfiSafi;
-use dataplane::{Encapsulation, NextHop, NextHopGroup, TranslationKind, VrfFib, VrfId};
+use dataplane::{
+    Encapsulation, Mac, Member, NextHop, NextHopGroup, Route, TranslationKind, TunnelHeader,
+    VrfFib, VrfId,
+};
 use ipnet::IpNet;
 
 use super::ports::Port;
 use super::{Core, Peer, PeerState};
 use crate::local::LocalVrf;
-use crate::reconcile::Item;
-use crate::vrf_table::{Source, Unusable};
+use crate::path::Unusable;
+use crate::reconcile::{Item, both};
+use crate::vrf_table::{Source, VrfTable};
 
 /// Numbers for metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,36 +48,63 @@ impl Core {
 
     fn show_port(&self, id: &PortId, port: &Port) -> PortStatus {
         let spec = &port.spec;
+        let network = self.topology.networks.get(&spec.network);
         PortStatus {
             id: id.clone(),
             network: spec.network.clone(),
-            address: spec.address.into(),
+            address: spec.own_addresses().next().unwrap_or(IpAddr::from([0; 4])),
             mac: spec.mac.to_string(),
             netns: spec.netns.clone(),
             interface: spec.interface.clone(),
             // 0 is no label that could be given out: the network has no VRF yet.
-            label: self.numbers.of(&spec.network).map_or(0, |numbers| numbers.label.value()),
+            label: self
+                .numbers
+                .of_port(&id.to_string())
+                .or_else(|| self.numbers.of(&spec.network).map(|numbers| numbers.label))
+                .map_or(0, dataplane::MplsLabel::value),
+            ip6: spec.v4.and(spec.v6),
             state: self.state_of(id, port),
             ready: spec.ready,
             floating: spec
                 .floating
                 .iter()
-                .map(|f| v1::Floating { network: f.network.clone(), address: f.address.into() })
+                .map(|f| v1::Floating {
+                    network: f.network.clone(),
+                    address: f.address,
+                    weight: f.weight,
+                })
                 .collect(),
             services: spec
                 .services
                 .iter()
                 .map(|service| v1::ServiceEndpoint {
                     network: service.network.clone(),
-                    address: service.address.into(),
+                    address: service.address,
                     port: service.port,
                     target_port: service.target_port,
                     protocol: match service.protocol {
                         dataplane::Protocol::Tcp => v1::Protocol::Tcp,
                         dataplane::Protocol::Udp => v1::Protocol::Udp,
                     },
+                    affinity_seconds: service.affinity,
+                    weight: service.weight,
                 })
                 .collect(),
+            filter: spec.filter.clone().or_else(|| network?.filter.clone()),
+            groups: spec
+                .groups
+                .clone()
+                .or_else(|| Some(network?.groups.clone()))
+                .unwrap_or_default(),
+            allowed: spec
+                .allowed
+                .iter()
+                .map(|allowed| v1::AllowedSource {
+                    prefix: allowed.net,
+                    mac: allowed.mac.map(|mac| mac.to_string()),
+                })
+                .collect(),
+            bandwidth: spec.bandwidth,
         }
     }
 
@@ -83,7 +114,10 @@ impl Core {
     }
 
     fn show_vrf(&self, id: VrfId, vrf: &LocalVrf) -> v1::Vrf {
-        let routes = self.import.table(id).map_or(0, crate::vrf_table::VrfTable::len);
+        let table = self.import.table(id);
+        let routes = table.map_or(0, VrfTable::len);
+        let prefixes = table.into_iter().flat_map(VrfTable::prefixes);
+        let ipv6_routes = prefixes.filter(|net| matches!(net, IpNet::V6(_))).count();
         v1::Vrf {
             id: id.0,
             name: vrf.network.clone(),
@@ -92,6 +126,8 @@ impl Core {
             import_targets: vrf.import.iter().map(ToString::to_string).collect(),
             export_targets: vrf.export.iter().map(ToString::to_string).collect(),
             routes: routes as u64,
+            vni: vrf.vni.map(dataplane::Vni::value),
+            ipv6_routes: ipv6_routes as u64,
         }
     }
 
@@ -112,10 +148,11 @@ impl Core {
             .unwrap_or_default();
         // As the reconciler has it: tunnels that were left stay beside what is wanted.
         let left = self.left.get(&vrf).and_then(|table| table.get(&net));
-        let left = left.map_or(&[][..], NextHopGroup::members).iter().filter(|m| m.is_remote());
-        let wanted = selection.group.as_ref().map_or(&[][..], NextHopGroup::members);
-        let members = NextHopGroup::new(wanted.iter().chain(left).cloned());
-        let kept = members.is_some() && members != selection.group;
+        let group = selection.route.as_ref().map(|route| &route.to);
+        let members = left.and_then(|left| both(group, &left.to)).or_else(|| group.cloned());
+        let weights = members.iter().flat_map(NextHopGroup::members).map(|member| member.weight);
+        let is_weighted = weights.clone().min() != weights.max();
+        let kept = members.is_some() && members.as_ref() != group;
         let waiting = self.done < self.seq || self.import.is_dirty(vrf, net);
         let failure = self.failing.get(&Item::Route(vrf, net)).cloned();
         let unusable = selection.unusable.first().filter(|_| members.is_none());
@@ -125,7 +162,7 @@ impl Core {
             next_hops: members
                 .iter()
                 .flat_map(NextHopGroup::members)
-                .flat_map(|member| self.show_next_hop(member))
+                .flat_map(|member| self.show_next_hop(member, is_weighted))
                 .collect(),
             from: selection
                 .from
@@ -135,39 +172,66 @@ impl Core {
                     Source::Peer(peer) => Some(*peer),
                 })
                 .collect(),
+            groups: selection
+                .route
+                .as_ref()
+                .map(|route| self.group_names(route))
+                .unwrap_or_default(),
             programmed: members.is_some() && !waiting && problem.is_none(),
             kept,
             problem,
         }
     }
 
+    /// Names of the groups behind a route; numbers of those that the topology does not have.
+    fn group_names(&self, route: &Route) -> Vec<String> {
+        let groups = &self.topology.groups;
+        let name = |id: u32| groups.values().find(|group| group.id == id).map(|g| g.name.clone());
+        let ids = route.identities.as_slice().iter();
+        ids.map(|identity| name(identity.0).unwrap_or_else(|| identity.to_string())).collect()
+    }
+
     /// A translation is shown as the ports behind it.
-    fn show_next_hop(&self, next_hop: &NextHop) -> Vec<VrfNextHop> {
-        let plain = |kind, to: String| VrfNextHop { kind, to, label: None, encapsulation: None };
-        match next_hop {
+    fn show_next_hop(&self, member: &Member, is_weighted: bool) -> Vec<VrfNextHop> {
+        let mut shown = self.show_hop(&member.hop);
+        if is_weighted {
+            for hop in &mut shown {
+                hop.weight = Some(u32::from(member.weight));
+            }
+        }
+        shown
+    }
+
+    pub(super) fn show_hop(&self, hop: &NextHop) -> Vec<VrfNextHop> {
+        match hop {
             NextHop::Discard => vec![plain(VrfNextHopKind::Discard, String::new())],
+            NextHop::Masquerade => vec![plain(VrfNextHopKind::Masquerade, String::new())],
             NextHop::Port(port) => vec![plain(VrfNextHopKind::Local, port.to_string())],
-            NextHop::Tunnel(tunnel) => vec![VrfNextHop {
-                kind: VrfNextHopKind::Tunnel,
-                to: tunnel.remote.to_string(),
-                label: Some(tunnel.label.value()),
-                encapsulation: Some(tunnel.encapsulation.to_string()),
-            }],
+            NextHop::Tunnel(tunnel) => {
+                let encapsulation = tunnel.header.encapsulation();
+                let is_vxlan = encapsulation == Encapsulation::Vxlan;
+                let id = tunnel.header.id();
+                vec![VrfNextHop {
+                    label: (!is_vxlan).then_some(id),
+                    vni: is_vxlan.then_some(id),
+                    encapsulation: Some(encapsulation.to_string()),
+                    ..plain(VrfNextHopKind::Tunnel, tunnel.remote.to_string())
+                }]
+            }
             NextHop::Translate { vrf, address } => self.show_translation(*vrf, *address),
         }
     }
 
-    fn show_translation(&self, vrf: VrfId, address: Ipv4Addr) -> Vec<VrfNextHop> {
+    fn show_translation(&self, vrf: VrfId, address: IpAddr) -> Vec<VrfNextHop> {
         let Some(translation) = self.local.translations.get(&(vrf, address)) else {
             return Vec::new();
         };
-        let shown = |kind, to: String| VrfNextHop { kind, to, label: None, encapsulation: None };
         match &translation.kind {
             TranslationKind::Floating { ports, .. } => {
                 let holders = ports.iter().map(ToString::to_string);
-                holders.map(|port| shown(VrfNextHopKind::Floating, port)).collect()
+                holders.map(|port| plain(VrfNextHopKind::Floating, port)).collect()
             }
-            TranslationKind::Service { ports } => {
+            TranslationKind::Service { ports, .. } => {
                 let mut backends: Vec<String> = ports
                     .values()
                     .flatten()
@@ -175,31 +239,41 @@ impl Core {
                     .collect();
                 backends.sort();
                 backends.dedup();
-                backends.into_iter().map(|to| shown(VrfNextHopKind::Service, to)).collect()
+                backends.into_iter().map(|to| plain(VrfNextHopKind::Service, to)).collect()
             }
         }
     }
 
     /// Pairs of tunnel ends that some route uses.
     pub fn show_tunnels(&self) -> Vec<Tunnel> {
-        let mut used: BTreeMap<(Ipv4Addr, Encapsulation), u64> = BTreeMap::new();
+        let mut used: BTreeMap<(IpAddr, Encapsulation, Option<Mac>), (u64, u16)> = BTreeMap::new();
         for (_, table) in self.import.tables() {
             for net in table.prefixes() {
                 let selection = table.select_multipath(net, &self.speaker.preferences);
-                for member in selection.group.iter().flat_map(NextHopGroup::members) {
-                    if let NextHop::Tunnel(tunnel) = member {
-                        *used.entry((tunnel.remote, tunnel.encapsulation)).or_default() += 1;
+                for hop in selection.route.iter().flat_map(|route| route.to.hops()) {
+                    if let NextHop::Tunnel(tunnel) = hop {
+                        let mac = match tunnel.header {
+                            TunnelHeader::Vxlan { router_mac, .. } => Some(router_mac),
+                            _ => None,
+                        };
+                        let key = (tunnel.remote, tunnel.header.encapsulation(), mac);
+                        used.entry(key).or_insert((0, tunnel.overhead())).0 += 1;
                     }
                 }
             }
         }
         used.into_iter()
-            .map(|((remote, encapsulation), routes)| Tunnel {
-                local: self.node.address.into(),
-                remote: remote.into(),
+            .map(|((remote, encapsulation, router_mac), (routes, overhead))| Tunnel {
+                local: match remote {
+                    IpAddr::V4(_) => self.node.tunnel_v4().map(IpAddr::V4),
+                    IpAddr::V6(_) => self.node.tunnel_v6().map(IpAddr::V6),
+                }
+                .unwrap_or(self.node.address),
+                remote,
                 encapsulation: encapsulation.to_string(),
+                router_mac: router_mac.map(|mac| mac.to_string()),
                 routes,
-                mtu: self.node.uplink_mtu.checked_sub(encapsulation.overhead()).map(u32::from),
+                mtu: self.node.uplink_mtu.checked_sub(overhead).map(u32::from),
             })
             .collect()
     }
@@ -211,34 +285,34 @@ impl Core {
     fn show_neighbor(&self, now: Instant, address: IpAddr, peer: &Peer) -> v1::Neighbor {
         let up = peer.state() == PeerState::Up;
         let details = peer.details();
-        let (received, stale) = self.import.received(address);
-        let family = |family, of: AfiSafi, received: usize, accepted: usize, advertised: usize| {
+        let received = self.import.received(address);
+        let stale: usize = received.values().map(|counts| counts.stale).sum();
+        let negotiated = |of: AfiSafi| details.is_none_or(|d| d.families.contains(&of));
+        let families = [
+            (v1::Family::Vpnv4, AfiSafi::VPNV4),
+            (v1::Family::Vpnv6, AfiSafi::VPNV6),
+            (v1::Family::Evpn, AfiSafi::EVPN),
+            (v1::Family::Rtc, AfiSafi::RTC),
+        ]
+        .into_iter()
+        .filter(|(_, of)| negotiated(*of))
+        .map(|(family, of)| {
+            let counts = received.get(&of).copied().unwrap_or_default();
+            let advertised = if of == AfiSafi::RTC {
+                self.announced.memberships.len()
+            } else {
+                self.announced.routes.keys().filter(|key| key.family() == of).count()
+            };
             v1::NeighborFamily {
                 family,
-                received: received as u64,
-                accepted: accepted as u64,
+                received: counts.all as u64,
+                accepted: counts.imported as u64,
                 advertised: if up { advertised as u64 } else { 0 },
                 end_of_rib: peer.has_finished(of),
                 prefix_limit: 0,
             }
-        };
-        let negotiated = |of: AfiSafi| details.is_none_or(|d| d.families.contains(&of));
-        let mut families = Vec::new();
-        if negotiated(AfiSafi::VPNV4) {
-            let accepted = self.import.imported(address);
-            let advertised = self.announced.routes.len();
-            families.push(family(
-                v1::Family::Vpnv4,
-                AfiSafi::VPNV4,
-                received,
-                accepted,
-                advertised,
-            ));
-        }
-        if negotiated(AfiSafi::RTC) {
-            let advertised = self.announced.memberships.len();
-            families.push(family(v1::Family::Rtc, AfiSafi::RTC, 0, 0, advertised));
-        }
+        })
+        .collect();
         let restart_time = details.and_then(|details| details.restart_time);
         v1::Neighbor {
             name: Some(peer.name.clone()),
@@ -308,4 +382,13 @@ impl Core {
     pub fn is_ready(&self) -> bool {
         self.is_restored() && self.has_session()
     }
+}
+
+fn plain(kind: VrfNextHopKind, to: String) -> VrfNextHop {
+    VrfNextHop { kind, to, label: None, vni: None, encapsulation: None, weight: None }
+}
+
+/// A next hop that is nothing any more.
+pub(super) fn nothing(hop: &NextHop) -> VrfNextHop {
+    plain(VrfNextHopKind::Discard, hop.to_string())
 }

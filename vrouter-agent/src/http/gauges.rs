@@ -8,6 +8,10 @@ use prometheus_client::registry::Registry;
 
 use crate::core::Gauges;
 
+/// What is counted, which of them, and the unit with its direction.
+type TrafficLabels = [(&'static str, String); 3];
+type RuleLabels = [(&'static str, String); 4];
+
 /// One label: its name and value.
 type Label = [(&'static str, String); 1];
 
@@ -24,6 +28,8 @@ pub(super) struct AgentGauges {
     session_up: Family<Label, Gauge>,
     owed: Family<Label, Gauge>,
     drops: Family<Label, Gauge>,
+    traffic: Family<TrafficLabels, Gauge>,
+    rules: Family<RuleLabels, Gauge>,
 }
 
 impl AgentGauges {
@@ -50,6 +56,9 @@ impl AgentGauges {
         for (name, help, family) in by_label {
             registry.register(name, help, family.clone());
         }
+        let help = "Packets and octets of ports, tunnels and VRFs, seen from the node";
+        registry.register("traffic", help, new.traffic.clone());
+        registry.register("rule_packets", "Packets that rules decided on", new.rules.clone());
         new
     }
 
@@ -69,6 +78,41 @@ impl AgentGauges {
             let label = [("peer", peer.clone())];
             set(&self.session_up.get_or_create(&label), usize::from(*up));
             set(&self.owed.get_or_create(&label), *owed);
+        }
+    }
+
+    /// Under the names that people know things by.
+    pub(super) fn set_traffic(&self, counters: &arcus_api::v1::Counters) {
+        // What was removed must not go on being shown.
+        self.traffic.clear();
+        self.rules.clear();
+        let ports = counters.ports.iter().map(|port| ("port", port.id.to_string(), port.traffic));
+        let tunnels = counters.tunnels.iter();
+        let tunnels = tunnels.map(|one| ("tunnel", one.remote.to_string(), one.traffic));
+        let vrfs = counters.vrfs.iter().map(|vrf| ("vrf", vrf.name.clone(), vrf.traffic));
+        for (of, name, traffic) in ports.chain(tunnels).chain(vrfs) {
+            let values = [
+                ("rx_packets", traffic.rx_packets),
+                ("rx_octets", traffic.rx_octets),
+                ("tx_packets", traffic.tx_packets),
+                ("tx_octets", traffic.tx_octets),
+            ];
+            for (unit, value) in values {
+                let labels =
+                    [("of", of.to_owned()), ("name", name.clone()), ("unit", unit.to_owned())];
+                let gauge = self.traffic.get_or_create(&labels);
+                gauge.set(value.try_into().unwrap_or(i64::MAX));
+            }
+        }
+        for rule in &counters.rules {
+            let labels = [
+                ("filter", rule.filter.clone()),
+                ("rule", rule.rule.clone()),
+                ("direction", rule.direction.to_string()),
+                ("action", rule.action.to_string()),
+            ];
+            let gauge = self.rules.get_or_create(&labels);
+            gauge.set(rule.packets.try_into().unwrap_or(i64::MAX));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The HTTP API: holds nothing, asks the owner.
 
 mod gauges;
+mod packets;
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -19,9 +20,10 @@ use dataplane::{Counters, DropReason};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::core::PortAnswer;
+use crate::mirror::Mirrors;
 use crate::owner::{Owner, Request};
 use crate::platform::local;
-use crate::reconcile_task::CountersQuestion;
+use crate::reconcile_task::{Question, Reply};
 use crate::running;
 use gauges::AgentGauges;
 
@@ -36,31 +38,38 @@ const PULSE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Api {
     owner: mpsc::Sender<Request>,
-    counters: mpsc::Sender<CountersQuestion>,
+    questions: mpsc::Sender<Question>,
+    mirrors: Mirrors,
     topology: Arc<TopologyFile>,
     gauges: Arc<AgentGauges>,
 }
 
 /// Where the topology is read from; one reload at a time, so that the last one asked for wins.
 #[derive(Debug)]
-struct TopologyFile {
+pub struct TopologyFile {
     path: PathBuf,
     cloud: String,
     turn: Mutex<()>,
+}
+
+impl TopologyFile {
+    /// Of this cloud's node.
+    pub fn new(path: PathBuf, cloud: String) -> Self {
+        Self { path, cloud, turn: Mutex::new(()) }
+    }
 }
 
 impl Api {
     /// Registers the agent's metrics.
     pub fn new(
         owner: mpsc::Sender<Request>,
-        counters: mpsc::Sender<CountersQuestion>,
-        topology: PathBuf,
-        cloud: String,
+        questions: mpsc::Sender<Question>,
+        mirrors: Mirrors,
+        topology: TopologyFile,
         registry: &mut Registry,
     ) -> Self {
-        let topology = TopologyFile { path: topology, cloud, turn: Mutex::new(()) };
         let gauges = Arc::new(AgentGauges::register(registry));
-        Self { owner, counters, topology: Arc::new(topology), gauges }
+        Self { owner, questions, mirrors, topology: Arc::new(topology), gauges }
     }
 
     /// The whole API.
@@ -75,6 +84,7 @@ impl Api {
             .route("/v1/neighbors", get(neighbors))
             .route("/v1/neighbors/{address}", get(neighbor))
             .merge(local::router())
+            .merge(packets::router())
             .merge(
                 metrics::router(registry)
                     .layer(from_fn_with_state(self.clone(), refresh_metrics))
@@ -138,9 +148,17 @@ impl Api {
     }
 
     async fn counters(&self) -> Result<Counters, ApiError> {
+        self.question(Question::Counters).await?.map_err(ApiError::internal)
+    }
+
+    /// Asks the data plane; the inner error is what it says.
+    async fn question<T>(
+        &self,
+        question: impl FnOnce(Reply<T>) -> Question,
+    ) -> Result<Result<T, String>, ApiError> {
         let (reply, answer) = oneshot::channel();
-        self.counters.try_send(reply).map_err(|_| busy())?;
-        answer.await.map_err(|_| stopping())?.map_err(ApiError::internal)
+        self.questions.try_send(question(reply)).map_err(|_| busy())?;
+        answer.await.map_err(|_| stopping())
     }
 
     fn send(&self, request: Request) -> Result<(), ApiError> {
@@ -229,6 +247,9 @@ async fn refresh_metrics(State(api): State<Api>, request: HttpRequest, next: Nex
     }
     if let Ok(counters) = api.counters().await {
         api.gauges.set_counters(&counters);
+        if let Ok(shown) = api.look(move |owner| owner.core.show_counters(&counters)).await {
+            api.gauges.set_traffic(&shown);
+        }
     }
     next.run(request).await
 }
@@ -251,5 +272,9 @@ const fn meaning(reason: DropReason) -> &'static str {
         DropReason::Fragment => "is a fragment that cannot be translated",
         DropReason::Refused => "the kernel refused to change or send it",
         DropReason::Spoofed => "was sent by a workload from an address that is not its own",
+        DropReason::Denied => "a filter does not allow the connection",
+        DropReason::RateLimit => "the port has sent more than its bandwidth for too long",
+        DropReason::NoSourcePort => "no source port is left for connections out of the node",
+        DropReason::WrongMac => "came in VXLAN and is not for this node's router",
     }
 }

@@ -43,7 +43,7 @@ async fn add(
     let spec = ipam::read_request(&request).map_err(|refused| ApiError::refused(refused.0))?;
     api.netns(&spec.netns).await?;
     let wanted = id.clone();
-    status(&id, api.ask(|reply| Request::Put { id: wanted, spec, reply }).await?)
+    status(&id, api.ask(|reply| Request::Put { id: wanted, spec: Box::new(spec), reply }).await?)
 }
 
 async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
@@ -70,7 +70,7 @@ async fn set_ready(
     status(&id, api.ask(|reply| Request::Ready { id: wanted, ready, reply }).await?)
 }
 
-fn read_id(text: String) -> Result<PortId, ApiError> {
+pub(crate) fn read_id(text: String) -> Result<PortId, ApiError> {
     PortId::try_from(text).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 

@@ -1,28 +1,36 @@
-use dataplane::{Attachment, Encapsulation, Mac, Memory, MplsLabel, NextHop, Tunnel};
+use dataplane::{Attachment, Encapsulation, Link, Mac, Memory, MplsLabel, Tunnel};
 
 use super::faulty::Faulty;
 use super::*;
 
 fn vrf() -> Vrf {
-    Vrf { name: "a".into(), label: MplsLabel::MIN }
+    Vrf { name: "a".into(), label: MplsLabel::MIN, vni: None }
 }
 
 fn port() -> Port {
     Port {
         vrf: VrfId(1),
-        address: [10, 0, 0, 2].into(),
-        prefix_len: 24,
-        gateway: [10, 0, 0, 1].into(),
+        v4: Some(Link {
+            address: [10, 0, 0, 2].into(),
+            prefix_len: 24,
+            gateway: [10, 0, 0, 1].into(),
+        }),
+        v6: None,
         mac: Mac([2, 0, 10, 0, 0, 2]),
         mtu: 1450,
+        allowed: BTreeSet::new(),
+        label: None,
+        filter: None,
+        bandwidth: None,
+        host_access: false,
         attachment: Attachment::Netns { path: "/run/netns/a".into(), interface: "eth0".into() },
     }
 }
 
 fn tunnel(last: u8) -> NextHop {
-    let remote = Ipv4Addr::new(192, 0, 2, last);
-    let encapsulation = Encapsulation::MplsOverGre;
-    NextHop::Tunnel(Tunnel { remote, encapsulation, label: MplsLabel::MIN })
+    let remote = IpAddr::from([192, 0, 2, last]);
+    let tunnel = Tunnel::mpls(remote, Encapsulation::MplsOverGre, MplsLabel::MIN);
+    NextHop::Tunnel(tunnel.expect("GRE has a label"))
 }
 
 fn net(text: &str) -> IpNet {
@@ -36,7 +44,7 @@ fn work(seq: u64) -> Work {
         vrfs: [(VrfId(1), Some(vrf()))].into(),
         ports: [("p".into(), Some(port()))].into(),
         routes: [
-            ((VrfId(1), net("10.0.0.2/32")), Some(NextHop::Port("p".into()).into())),
+            ((VrfId(1), net("10.0.0.2/32")), Some(Route::from(NextHop::Port("p".into())))),
             ((VrfId(1), net("10.0.0.3/32")), Some(tunnel(3).into())),
         ]
         .into(),
@@ -127,7 +135,7 @@ fn what_an_earlier_run_left_stays_until_the_sweep() {
         let mut earlier = Reconciler::adopt(Faulty::default()).await.expect("listed");
         let mut more = work(1);
         more.routes.insert((VrfId(1), net("10.0.0.9/32")), Some(tunnel(9).into()));
-        let shared = NextHopGroup::new([tunnel(3), tunnel(4)]);
+        let shared = NextHopGroup::new([tunnel(3), tunnel(4)]).map(Into::into);
         more.routes.insert((VrfId(1), net("10.0.0.3/32")), shared);
         earlier.apply(Instant::now(), more).await;
         let left = earlier.plane().memory.state.clone();

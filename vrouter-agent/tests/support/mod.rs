@@ -97,7 +97,9 @@ impl Agent {
             node: Node {
                 name: "node".into(),
                 cloud: "test".into(),
-                address: NODE,
+                address: NODE.into(),
+                address6: None,
+                router_id: NODE,
                 uplink_mtu: 1500,
                 port_mtu: 1450,
                 uplinks: vec!["lo".into()],

@@ -1,5 +1,7 @@
 //! The core with a data plane in memory and control nodes that are function calls.
 
+mod families;
+mod migration;
 mod ports;
 mod reload;
 mod restart;
@@ -18,7 +20,7 @@ use bgp_wire::community::{ExtendedCommunity, TunnelType};
 use bgp_wire::nlri::{PathId, Route, Routes, VpnKey, Withdrawal, Withdrawals};
 use bgp_wire::update::{Form, Update};
 use bgp_wire::{AfiSafi, AsPath, Label, NextHop, PathAttributes, RouteDistinguisher};
-use dataplane::{Desired, Memory, NextHopGroup, VrfFib};
+use dataplane::{Desired, Memory, VrfFib};
 
 use super::{Core, PortAnswer, RequestId, SessionDetails, SessionUp};
 use crate::ipam;
@@ -60,15 +62,21 @@ impl Bed {
     }
 
     fn restarted(saved: State, plane: Memory, topology_text: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let node = Node {
             name: "k8s-node-1".into(),
             cloud: "kubernetes".into(),
-            address: NODE,
+            address: NODE.into(),
+            address6: None,
+            router_id: NODE,
             uplink_mtu: 1500,
             port_mtu: 1450,
             uplinks: vec!["eth0".into()],
         };
+        Self::on(node, saved, plane, topology_text)
+    }
+
+    fn on(node: Node, saved: State, plane: Memory, topology_text: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let now = Instant::now();
         let mut core = Core::new(now, node, topology(topology_text), saved.clone());
         let plane =
@@ -150,7 +158,8 @@ impl Bed {
     fn up(&mut self, peer: IpAddr) {
         let form = Form { four_octet_as: true, extended_messages: true, add_path: false };
         let details = SessionDetails::default();
-        let up = SessionUp { vpn: Some(form), rtc: Some(form), details };
+        let families = [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN, AfiSafi::RTC];
+        let up = SessionUp { forms: families.map(|family| (family, form)).into(), details };
         self.core.peer_up(self.now, peer, up);
         self.turn();
     }
@@ -167,7 +176,9 @@ impl Bed {
     }
 
     fn end_of_rib(&mut self, peer: IpAddr) {
-        self.hear(peer, &Update { end_of_rib: Some(AfiSafi::VPNV4), ..nothing() });
+        for family in [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN] {
+            self.hear(peer, &Update { end_of_rib: Some(family), ..nothing() });
+        }
     }
 
     /// What the data plane holds.
@@ -197,7 +208,7 @@ impl Bed {
     /// The group of a prefix as text; empty if there is no route.
     fn route(&self, network: &str, prefix: &str) -> String {
         let net = prefix.parse().expect("a prefix");
-        self.fib(network).get(&net).map(NextHopGroup::to_string).unwrap_or_default()
+        self.fib(network).get(&net).map(|route| route.to.to_string()).unwrap_or_default()
     }
 
     /// The prefixes that are shown in this state.
@@ -211,8 +222,8 @@ impl Bed {
         let routes = self.core.announced.routes.iter();
         routes
             .map(|(key, route)| {
-                let targets: Vec<_> = route.targets.iter().map(ToString::to_string).collect();
-                format!("{}:{} {} {}", key.rd, key.net, route.label, targets.join(","))
+                let targets: Vec<_> = route.said.targets.iter().map(ToString::to_string).collect();
+                format!("{key} {} {}", route.label, targets.join(","))
             })
             .collect()
     }

@@ -120,7 +120,7 @@ fn a_service_is_announced_while_one_endpoint_is_ready() {
     bed.wait(Duration::from_secs(1));
     assert!(bed.announced().iter().any(|route| route.contains("10.254.98.15/32")));
     let translation = bed.state().translations.values().next().expect("the service").clone();
-    let TranslationKind::Service { ports } = translation.kind else { panic!("a service") };
+    let TranslationKind::Service { ports, .. } = translation.kind else { panic!("a service") };
     let backends: Vec<_> = ports.values().flatten().map(|b| b.port.to_string()).collect();
     assert_eq!(backends, ["leo-2"]);
 }
@@ -273,7 +273,7 @@ fn one_backend_too_many_does_not_take_the_service_away() {
         let status = bed.put(&id, &request).unwrap().unwrap();
         assert_eq!(status.state, PortState::Programmed, "{id}");
     }
-    let [TranslationKind::Service { ports }] =
+    let [TranslationKind::Service { ports, .. }] =
         &bed.state().translations.values().map(|to| to.kind.clone()).collect::<Vec<_>>()[..]
     else {
         panic!("{:?}", bed.state().translations)

@@ -164,7 +164,7 @@ fn what_cannot_be_used_is_counted_and_does_not_hide_what_can() {
     bed.hear(CTL_1, &Told { rd: "1:2", next_hop: "2001:db8::1", ..db() }.update());
     assert_eq!(bed.route("leonardo", DB), "mpls-over-gre 10.1.1.12 label 40");
     let unusable = bed.core.gauges().unusable;
-    assert_eq!((unusable["reserved-label"], unusable["next-hop-not-ipv4"]), (1, 1));
+    assert_eq!((unusable["reserved-label"], unusable["no-tunnel-to-next-hop"]), (1, 1));
 }
 
 #[test]
@@ -230,4 +230,26 @@ fn more_changes_than_can_be_listed_make_the_whole_vrf_dirty() {
     bed.down(CTL_1, None);
     bed.end_of_rib(CTL_2);
     assert_eq!(bed.fib("leonardo").len(), 2);
+}
+
+/// Not a benchmark: what costs in proportion to a table for each batch takes minutes here.
+#[test]
+fn many_routes_in_small_batches_cost_in_proportion_to_themselves() {
+    let mut bed = bed();
+    let told = db();
+    let start = Instant::now();
+    for batch in 0..400u32 {
+        let mut update = told.update();
+        let mut routes = Vec::new();
+        for n in 0..50u32 {
+            let net = ipnet::Ipv4Net::from(Ipv4Addr::from(0x0b00_0000 + batch * 50 + n));
+            let key = VpnKey { net, ..told.key() };
+            let data = Label::mpls(40).expect("a label");
+            routes.push(Route { path_id: PathId::default(), key, data });
+        }
+        update.announced[0].1 = Routes::VpnV4(routes);
+        bed.hear(CTL_1, &update);
+    }
+    assert_eq!(bed.fib("leonardo").len(), 20_002);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
