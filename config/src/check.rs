@@ -3,7 +3,9 @@
 //! Each check returns the first clash it finds, with both places where there are two.
 
 mod addresses;
+mod filters;
 mod identities;
+mod networks;
 mod peers;
 mod references;
 mod targets;
@@ -16,5 +18,7 @@ pub(crate) fn check(draft: &Draft) -> Result<(), ConfigError> {
     addresses::check(draft)?;
     identities::check(draft)?;
     peers::check(draft)?;
-    targets::check(draft)
+    targets::check(draft)?;
+    networks::check(draft)?;
+    filters::check(draft)
 }

@@ -2,24 +2,30 @@
 
 use std::{fmt, str::FromStr};
 
-/// How a packet with an MPLS label crosses the underlay.
+/// How a packet of a workload crosses the underlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Encapsulation {
     /// RFC 4023: IP protocol 47 with GRE protocol 0x8847.
     MplsOverGre,
     /// RFC 7510: UDP port 6635.
     MplsOverUdp,
+    /// RFC 7348: UDP port 4789, with the VNI of the network (RFC 9136 section 4.4).
+    Vxlan,
 }
 
 impl Encapsulation {
     /// Every encapsulation that a topology may name.
-    pub const ALL: [Self; 2] = [Self::MplsOverGre, Self::MplsOverUdp];
+    pub const ALL: [Self; 3] = [Self::MplsOverGre, Self::MplsOverUdp, Self::Vxlan];
+
+    /// What a cloud prefers that does not say.
+    pub(crate) const DEFAULT: [Self; 2] = [Self::MplsOverGre, Self::MplsOverUdp];
 
     /// The text form, as it stands in a topology.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MplsOverGre => "mpls-over-gre",
             Self::MplsOverUdp => "mpls-over-udp",
+            Self::Vxlan => "vxlan",
         }
     }
 }
@@ -32,7 +38,7 @@ impl fmt::Display for Encapsulation {
 
 /// The text names no encapsulation of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an encapsulation; write \"mpls-over-gre\" or \"mpls-over-udp\"")]
+#[error("`{0}` is not an encapsulation; write \"mpls-over-gre\", \"mpls-over-udp\" or \"vxlan\"")]
 pub struct ParseEncapsulationError(String);
 
 impl FromStr for Encapsulation {

@@ -10,6 +10,7 @@ mod ao_keys;
 mod check;
 mod encapsulation;
 mod error;
+mod filter;
 mod fingerprint;
 mod hold_time;
 mod name;
@@ -18,7 +19,11 @@ mod options;
 mod peers;
 mod places;
 mod plan;
+mod port_filter;
+mod range;
 mod read;
+mod scale;
+mod static_route;
 mod table;
 mod target_range;
 mod targets;
@@ -30,6 +35,7 @@ pub use ao_keys::{AoKey, ao_keys};
 pub use bgp_wire::{AfiSafi, RouteTarget};
 pub use encapsulation::Encapsulation;
 pub use error::ConfigError;
+pub use filter::{Direction, Filter, Group, Rule, RulePeer, Verdict};
 pub use hold_time::{HoldTime, HoldTimeError};
 pub use neighbor::{Neighbor, PeerAs, Remote};
 pub use options::{
@@ -38,9 +44,13 @@ pub use options::{
 };
 pub use peers::{GatewayTargets, PeerRole, PeerSpec};
 pub use plan::{Change, Effect, Part, plan};
+pub use port_filter::{FlatFilter, FlatPeer, FlatRule};
+pub use range::{PortRange, Protocol};
 pub use read::read;
+pub use scale::NodeScale;
+pub use static_route::{StaticNext, StaticRoute};
 pub use target_range::TargetRange;
 pub use topology::{
-    Cloud, Connection, ControlNode, Decision, Federation, Gateway, Network, NodeLimits, Nodes,
-    SubnetKind, Topology,
+    Cloud, Connection, ControlNode, Decision, Federation, FlowExport, Gateway, Network, NodeLimits,
+    Nodes, SubnetKind, Topology,
 };

@@ -14,9 +14,11 @@ pub use self::{
     values::{AsnRange, Bfd, FilePath, Interface, Rewrite},
 };
 
-pub(crate) use self::values::KeyId;
+pub(crate) use self::{
+    choices::choice,
+    values::{Bounded, KeyId},
+};
 
-use self::values::Bounded;
 use crate::{
     AfiSafi, ConfigError, Effect, HoldTime, RouteTarget,
     table::Table,

@@ -56,6 +56,18 @@ impl Places {
             .map_or_else(|| list.to_owned(), |(path, _)| path)
     }
 
+    /// The path of `key` in the table of a list where it is written like this, or of the list.
+    pub(crate) fn inner_item(&self, list: &str, key: &str, written: &str) -> String {
+        let quoted = format!("\"{written}\"");
+        let paths = (0..).map(|index| format!("{list}.{index}"));
+        paths
+            .take_while(|path| self.by_path.contains_key(path))
+            .map(|path| format!("{path}.{key}"))
+            .filter(|path| self.by_path.get(path).is_some_and(|place| self.text(place) == quoted))
+            .last()
+            .unwrap_or_else(|| list.to_owned())
+    }
+
     /// What stands at a place.
     fn text(&self, place: &Place) -> &str {
         self.sources

@@ -10,7 +10,8 @@ use std::{
 
 use self::details::Details;
 use crate::{
-    Cloud, Connection, ControlNode, Gateway, Neighbor, Network, PeerOptions, PeerSpec, Topology,
+    Cloud, Connection, ControlNode, Filter, Gateway, Group, Neighbor, Network, Nodes, PeerOptions,
+    PeerSpec, Topology,
 };
 
 /// One difference between two topologies. Its `Display` is one line: `+` for what is new, `~` for
@@ -52,6 +53,8 @@ pub enum Part {
     Connection(String),
     Gateway(String),
     Neighbor(String),
+    Group(String),
+    Filter(String),
 }
 
 /// What a change of a peer costs, cheapest first: of several, the `max` is taken.
@@ -88,6 +91,8 @@ pub fn plan(old: &Topology, new: &Topology) -> Vec<Change> {
     compare(&old.connections, &new.connections, Part::Connection, connection, &mut changes);
     compare(&old.gateways, &new.gateways, Part::Gateway, gateway, &mut changes);
     compare(&old.neighbors, &new.neighbors, Part::Neighbor, neighbor, &mut changes);
+    compare(&old.groups, &new.groups, Part::Group, group, &mut changes);
+    compare(&old.filters, &new.filters, Part::Filter, filter, &mut changes);
     for (name, node) in &new_nodes {
         if let Some(before) = old_nodes.get(name) {
             peer::compare(old, before, new, node, &mut changes);
@@ -138,12 +143,8 @@ fn cloud(old: &Cloud, new: &Cloud) -> Details {
     details.value("hold-time", &old.hold_time, &new.hold_time);
     details.value("graceful-restart-time", &old.graceful_restart_time, &new.graceful_restart_time);
     details.set("allocation-ranges", &old.allocation_ranges, &new.allocation_ranges);
-    details.set("nodes.prefixes", &old.nodes.prefixes, &new.nodes.prefixes);
-    details.set("nodes.families", &old.nodes.families, &new.nodes.families);
-    let (before, now) = (old.nodes.limits, new.nodes.limits);
-    details.option("nodes.max-nodes", before.max_nodes.as_ref(), now.max_nodes.as_ref());
-    details.option("nodes.max-prefixes", before.max_prefixes.as_ref(), now.max_prefixes.as_ref());
-    details.options("nodes.", &old.nodes.options, &new.nodes.options);
+    nodes(&mut details, &old.nodes, &new.nodes);
+    details.value("announce-groups", &old.announce_groups, &new.announce_groups);
     details.value("client-to-client", &old.client_to_client, &new.client_to_client);
     let (before, now) = (&old.decision, &new.decision);
     let key = |key: &str| format!("decision.{key}");
@@ -166,6 +167,20 @@ fn cloud(old: &Cloud, new: &Cloud) -> Details {
     details
 }
 
+fn nodes(details: &mut Details, old: &Nodes, new: &Nodes) {
+    details.set("nodes.prefixes", &old.prefixes, &new.prefixes);
+    details.set("nodes.families", &old.families, &new.families);
+    let (before, now) = (old.limits, new.limits);
+    details.option("nodes.max-nodes", before.max_nodes.as_ref(), now.max_nodes.as_ref());
+    details.option("nodes.max-prefixes", before.max_prefixes.as_ref(), now.max_prefixes.as_ref());
+    details.option("nodes.max-ports", before.max_ports.as_ref(), now.max_ports.as_ref());
+    details.option("nodes.max-routes", before.max_routes.as_ref(), now.max_routes.as_ref());
+    details.value("nodes.masquerade-ports", &old.masquerade_ports, &new.masquerade_ports);
+    details.option("nodes.headless-time", old.headless_time.as_ref(), new.headless_time.as_ref());
+    details.option("nodes.flow-export", old.flow_export.as_ref(), new.flow_export.as_ref());
+    details.options("nodes.", &old.options, &new.options);
+}
+
 fn control_node(old: &ControlNode, new: &ControlNode) -> Details {
     let mut details = Details::default();
     details.value("address", &old.address, &new.address);
@@ -182,6 +197,38 @@ fn network(old: &Network, new: &Network) -> Details {
     details.set("service-subnets", &old.service_subnets, &new.service_subnets);
     details.set("import-targets", &old.import_targets, &new.import_targets);
     details.set("export-targets", &old.export_targets, &new.export_targets);
+    details.option("vni", old.vni.as_ref(), new.vni.as_ref());
+    details.option("filter", old.filter.as_ref(), new.filter.as_ref());
+    details.set("groups", &old.groups, &new.groups);
+    details.set("static-routes", &old.static_routes, &new.static_routes);
+    details.set("aggregates", &old.aggregates, &new.aggregates);
+    details.value("masquerade", &old.masquerade, &new.masquerade);
+    details.value("host-access", &old.host_access, &new.host_access);
+    details.value("port-labels", &old.port_labels, &new.port_labels);
+    details
+}
+
+fn group(old: &Group, new: &Group) -> Details {
+    let mut details = Details::default();
+    details.value("id", &old.id, &new.id);
+    details
+}
+
+fn filter(old: &Filter, new: &Filter) -> Details {
+    let mut details = Details::default();
+    details.value("default-in", &old.default_in, &new.default_in);
+    details.value("default-out", &old.default_out, &new.default_out);
+    let texts = |filter: &Filter| -> Vec<String> {
+        filter.rules.iter().map(|rule| format!("({rule})")).collect()
+    };
+    let (before, now) = (texts(old), texts(new));
+    details.set("rules", &before, &now);
+    // The same rules in another order may decide otherwise.
+    let order = |filter: &Filter, others: &[String]| -> Vec<String> {
+        let kept = filter.rules.iter().filter(|rule| others.contains(&format!("({rule})")));
+        kept.map(|rule| rule.name.clone()).collect()
+    };
+    details.order("order of rules", &order(old, &now), &order(new, &before));
     details
 }
 
@@ -191,6 +238,7 @@ fn connection(old: &Connection, new: &Connection) -> Details {
     details.value("to", &old.to, &new.to);
     details.value("service-target", &old.service_target, &new.service_target);
     details.value("return-target", &old.return_target, &new.return_target);
+    details.value("one-way", &old.one_way, &new.one_way);
     details
 }
 
@@ -240,6 +288,8 @@ impl fmt::Display for Part {
             Self::Connection(name) => write!(f, "connection {name}"),
             Self::Gateway(name) => write!(f, "gateway {name}"),
             Self::Neighbor(name) => write!(f, "neighbor {name}"),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Filter(name) => write!(f, "filter {name}"),
         }
     }
 }

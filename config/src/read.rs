@@ -1,5 +1,7 @@
 //! A file and what it includes, to a [`Topology`].
 
+mod filters;
+mod networks;
 mod peers;
 mod sections;
 
@@ -47,6 +49,7 @@ pub(crate) struct DraftConnection {
     pub(crate) to: String,
     pub(crate) service_target: Option<RouteTarget>,
     pub(crate) return_target: Option<RouteTarget>,
+    pub(crate) one_way: bool,
 }
 
 impl DraftConnection {
@@ -93,6 +96,8 @@ impl Draft {
             connections: BTreeMap::new(),
             gateways: gateways.collect::<Result<_, _>>()?,
             neighbors: neighbors.collect::<Result<_, _>>()?,
+            groups: parts.groups,
+            filters: parts.filters,
         };
         Ok(Self { topology, connections: parts.connections, places })
     }
@@ -117,6 +122,7 @@ impl Draft {
                 name: name.clone(),
                 from: draft.from,
                 to: draft.to,
+                one_way: draft.one_way,
             };
             topology.connections.insert(name, connection);
         }

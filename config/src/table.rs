@@ -88,13 +88,7 @@ impl<'a> Table<'a> {
         example: &str,
     ) -> Result<Option<Vec<T>>, ConfigError> {
         let Some(value) = self.take(key) else { return Ok(None) };
-        let Some(items) = value.get_ref().as_array() else {
-            let message = format!(
-                "`{key}` is a list, and this is {}; write {key} = {example}",
-                kind(value.get_ref())
-            );
-            return Err(self.error_at_value(value, message));
-        };
+        let items = self.items(key, value, example)?;
         let mut list: Vec<T> = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let path = format!("{}.{index}", self.path_of(key));
@@ -110,6 +104,64 @@ impl<'a> Table<'a> {
             return Err(self.error_at_value(value, message));
         }
         Ok(Some(list))
+    }
+
+    /// As [`Table::list`]; a single value stands for a list of one.
+    pub(crate) fn one_or_more<T: Value + PartialEq>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+    ) -> Result<Option<Vec<T>>, ConfigError> {
+        match self.left.get(key) {
+            Some((_, value)) if !value.get_ref().is_array() => {
+                self.optional(key).map(|value| value.map(|one| vec![one]))
+            }
+            _ => self.list(key, example),
+        }
+    }
+
+    /// A list of tables that must hold something, if it is there; else nothing.
+    pub(crate) fn tables(
+        &mut self,
+        key: &'static str,
+        example: &str,
+    ) -> Result<Vec<Self>, ConfigError> {
+        let Some(value) = self.take(key) else { return Ok(Vec::new()) };
+        let items = self.items(key, value, example)?;
+        if items.is_empty() {
+            let message = format!("`{key}` is empty; write {key} = {example}");
+            return Err(self.error_at_value(value, message));
+        }
+        let mut tables = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let DeValue::Table(table) = item.get_ref() else {
+                let message = format!(
+                    "`{key}` holds tables, and this is {}; write {key} = {example}",
+                    kind(item.get_ref())
+                );
+                return Err(self.error_at_value(item, message));
+            };
+            let path = format!("{}.{index}", self.path_of(key));
+            let place = Place::new(self.source, item.span());
+            self.places.borrow_mut().record(path.clone(), place);
+            tables.push(Self::new(self.places, self.source, path, table));
+        }
+        Ok(tables)
+    }
+
+    fn items(
+        &self,
+        key: &str,
+        value: &'a Spanned<DeValue<'a>>,
+        example: &str,
+    ) -> Result<&'a [Spanned<DeValue<'a>>], ConfigError> {
+        value.get_ref().as_array().map(|items| &items[..]).ok_or_else(|| {
+            let message = format!(
+                "`{key}` is a list, and this is {}; write {key} = {example}",
+                kind(value.get_ref())
+            );
+            self.error_at_value(value, message)
+        })
     }
 
     /// A list that must be there.

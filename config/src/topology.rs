@@ -2,13 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use crate::RouteTarget;
 use ipnet::IpNet;
 
-use crate::{AfiSafi, Encapsulation, HoldTime, Neighbor, PeerOptions, TargetRange};
+use crate::{
+    AfiSafi, Encapsulation, Filter, Group, HoldTime, Neighbor, PeerOptions, PortRange, StaticRoute,
+    TargetRange,
+};
 
 /// A federation of clouds: who is in it, and which networks reach which.
 ///
@@ -21,6 +24,8 @@ pub struct Topology {
     pub connections: BTreeMap<String, Connection>,
     pub gateways: BTreeMap<String, Gateway>,
     pub neighbors: BTreeMap<String, Neighbor>,
+    pub groups: BTreeMap<String, Group>,
+    pub filters: BTreeMap<String, Filter>,
 }
 
 /// `[federation]`
@@ -37,7 +42,7 @@ pub struct Cloud {
     pub name: String,
     /// 1 to 4294967294, but not 23456 (RFC 6793) and not 65535 (RFC 7300).
     pub asn: u32,
-    /// How its nodes send and accept, most preferred first; never empty.
+    /// How its nodes send, most preferred first; never empty. They accept every encapsulation.
     pub encapsulations: Vec<Encapsulation>,
     /// Never empty.
     pub control_nodes: BTreeMap<String, ControlNode>,
@@ -52,6 +57,8 @@ pub struct Cloud {
     /// Whether its control nodes pass on to their clients what they hear from other clients.
     pub client_to_client: bool,
     pub decision: Decision,
+    /// Whether its nodes put the groups of a port on its routes. `false`.
+    pub announce_groups: bool,
     /// How its control nodes deal with those of a cloud, by its name; their own among them.
     pub peers: BTreeMap<String, PeerOptions>,
 }
@@ -108,8 +115,36 @@ pub struct Nodes {
     /// What their sessions carry. Never empty, sorted.
     pub families: Vec<AfiSafi>,
     pub limits: NodeLimits,
+    /// Source ports of connections that leave a node with its own address. 61000-65535.
+    pub masquerade_ports: PortRange,
+    /// Seconds that a node forwards by what it was told when all control nodes are gone; `None`: for
+    /// ever.
+    pub headless_time: Option<u32>,
+    pub flow_export: Option<FlowExport>,
     /// All the rest. What has a field above is `None` here.
     pub options: PeerOptions,
+}
+
+/// `flow-export = { .. }`: a sample of the packets of workloads, as IPFIX over UDP (RFC 7011).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowExport {
+    pub collector: SocketAddr,
+    /// 1000.
+    pub sample_one_in: u32,
+}
+
+impl std::fmt::Display for FlowExport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "one in {} to {}", self.sample_one_in, self.collector)
+    }
+}
+
+impl Nodes {
+    /// Above what a kernel takes for its own connections (32768-60999).
+    const MASQUERADE_PORTS: PortRange = match PortRange::new(61_000, 65_535) {
+        Some(range) => range,
+        None => unreachable!(),
+    };
 }
 
 impl Default for Nodes {
@@ -119,18 +154,26 @@ impl Default for Nodes {
             prefixes: Vec::new(),
             families: OVERLAY_FAMILIES.to_vec(),
             limits: NodeLimits::default(),
+            masquerade_ports: Self::MASQUERADE_PORTS,
+            headless_time: None,
+            flow_export: None,
             options: PeerOptions::default(),
         }
     }
 }
 
-/// What a control node takes from its nodes at most; `None` is no limit.
+/// How much there may be of something; `None` is no limit, or that of
+/// [`NodeScale`](crate::NodeScale).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct NodeLimits {
     /// Sessions from `prefixes` at a time.
     pub max_nodes: Option<u32>,
     /// Routes of one node and family.
     pub max_prefixes: Option<u32>,
+    /// Ports on one node.
+    pub max_ports: Option<u32>,
+    /// Routes in the tables of one node.
+    pub max_routes: Option<u32>,
 }
 
 /// `[network.NAME]`: a virtual network; where it has ports, each node has a VRF for it.
@@ -147,6 +190,22 @@ pub struct Network {
     pub import_targets: Vec<RouteTarget>,
     /// As written; see [`Topology::export_targets`]. Sorted.
     pub export_targets: Vec<RouteTarget>,
+    /// 1 to 16777215; `None`: it is not offered over VXLAN.
+    pub vni: Option<u32>,
+    /// Of its ports that have none of their own.
+    pub filter: Option<String>,
+    /// Of its ports that have none of their own. Sorted.
+    pub groups: Vec<String>,
+    /// Sorted.
+    pub static_routes: Vec<StaticRoute>,
+    /// Announced, with a discard behind them, by nodes with a port or route inside. Sorted.
+    pub aggregates: Vec<IpNet>,
+    /// Connections that it has no route for leave with the address of the node. `false`.
+    pub masquerade: bool,
+    /// The node itself may open connections to its ports. `false`.
+    pub host_access: bool,
+    /// Each port has an MPLS label of its own, else all have that of the VRF. `false`.
+    pub port_labels: bool,
 }
 
 /// Which part of a network an address belongs to.
@@ -158,7 +217,7 @@ pub enum SubnetKind {
     Service,
 }
 
-/// `[connection.NAME]`: the ports of `from` may use the services of `to`. Routing, not a firewall.
+/// `[connection.NAME]`: the ports of `from` may use the services of `to`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Connection {
     pub name: String,
@@ -168,6 +227,8 @@ pub struct Connection {
     pub service_target: RouteTarget,
     /// On the ports of `from`, imported by `to`.
     pub return_target: RouteTarget,
+    /// Ports of `to` may not open connections to ports of `from`. `false`.
+    pub one_way: bool,
 }
 
 /// `[gateway.NAME]`: a router that is not ours, and what it may see.
@@ -256,6 +317,11 @@ impl Network {
     /// Whether it may have ports in this cloud.
     pub fn is_in(&self, cloud: &str) -> bool {
         self.clouds.iter().any(|c| c == cloud)
+    }
+
+    /// Its subnets and its service subnets.
+    pub fn prefixes(&self) -> impl Iterator<Item = IpNet> {
+        self.subnets.iter().chain(&self.service_subnets).copied()
     }
 
     /// Which part of the network an address belongs to, if any.

@@ -1,7 +1,7 @@
 //! One TOML value to one of ours; a refusal says what to write.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -68,7 +68,7 @@ macro_rules! read_from_text {
 }
 
 read_from_text! {
-    Encapsulation, "\"mpls-over-gre\" or \"mpls-over-udp\"";
+    Encapsulation, "\"mpls-over-gre\", \"mpls-over-udp\" or \"vxlan\"";
     RouteTarget, "\"64512:100\"";
     TargetRange, "\"64512:5000-5999\"";
 }
@@ -104,6 +104,18 @@ impl Value for IpAddr {
     }
 }
 
+impl Value for SocketAddr {
+    const EXAMPLE: &'static str = "\"10.0.0.9:4739\" or \"[2001:db8::9]:4739\"";
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let written = text::<Self>(value)?;
+        let parsed = written.parse().ok();
+        parsed.filter(|to: &Self| to.port() != 0 && !to.ip().is_unspecified()).ok_or_else(|| {
+            format!("`{written}` is not an address with a port; write {}", Self::EXAMPLE)
+        })
+    }
+}
+
 impl Value for Ipv4Addr {
     const EXAMPLE: &'static str = "\"10.1.0.11\"";
 
@@ -121,21 +133,34 @@ impl Value for IpNet {
     const EXAMPLE: &'static str = "\"10.0.100.0/24\" or \"2001:db8::/64\"";
 
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let AnyNet(net) = AnyNet::read(value)?;
+        if net.prefix_len() == 0 {
+            return Err(format!("`{net}` holds every address; write a longer prefix"));
+        }
+        Ok(net)
+    }
+}
+
+/// A prefix that may hold every address: where packets go to, and not where something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AnyNet(pub(crate) IpNet);
+
+impl Value for AnyNet {
+    const EXAMPLE: &'static str = IpNet::EXAMPLE;
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
         let written = text::<Self>(value)?;
-        let net: Self = match (written.parse(), written.parse::<IpAddr>()) {
+        let net: IpNet = match (written.parse(), written.parse::<IpAddr>()) {
             (Ok(net), _) => net,
             (_, Ok(host)) => {
-                return Err(format!("`{written}` is an address; write \"{}\"", Self::from(host)));
+                return Err(format!("`{written}` is an address; write \"{}\"", IpNet::from(host)));
             }
             _ => return Err(format!("`{written}` is not a prefix; write {}", Self::EXAMPLE)),
         };
-        if net.prefix_len() == 0 {
-            return Err(format!("`{written}` holds every address; write a longer prefix"));
-        }
         if net.trunc() != net {
             return Err(format!("`{written}` has bits past its length; write \"{}\"", net.trunc()));
         }
-        Ok(net)
+        Ok(Self(net))
     }
 }
 

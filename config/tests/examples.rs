@@ -6,7 +6,9 @@ use std::{
     path::Path,
 };
 
-use arcus_config::{AfiSafi, Encapsulation, PeerRole, Remote, SubnetKind, Topology, read};
+use arcus_config::{
+    AfiSafi, Encapsulation, NodeScale, PeerRole, Remote, SubnetKind, Topology, read,
+};
 
 fn example(name: &str) -> Topology {
     let path = Path::new("../topology-examples").join(name);
@@ -24,7 +26,14 @@ fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
 
 #[test]
 fn every_example_is_right() {
-    for name in ["minimal.toml", "leonardo.toml", "split/federation.toml", "routers.toml"] {
+    let names = [
+        "minimal.toml",
+        "leonardo.toml",
+        "split/federation.toml",
+        "routers.toml",
+        "datacenter.toml",
+    ];
+    for name in names {
         assert!(!example(name).networks.is_empty(), "{name}");
     }
 }
@@ -158,6 +167,28 @@ fn halves_make_a_whole_and_take_recorded_targets() {
     let connection = &topology.connections["web-uses-database"];
     assert_eq!(connection.service_target.to_string(), "64512:5000");
     assert_eq!(connection.return_target.to_string(), "64512:5001");
+}
+
+#[test]
+fn a_data_center_has_room_for_what_it_says() {
+    let topology = example("datacenter.toml");
+    let scale = NodeScale { networks: 3, max_ports: 500, max_routes: 200_000 };
+    assert_eq!(topology.node_scale("dc"), Some(scale));
+    assert_eq!(topology.node_scale("nowhere"), None);
+    let cloud = &topology.clouds["dc"];
+    assert_eq!(cloud.encapsulations[0], Encapsulation::Vxlan);
+    let routes = &topology.networks["database"].static_routes;
+    assert_eq!(
+        texts(routes),
+        [
+            "10.99.0.0/16=>10.20.0.9",
+            "10.99.0.0/16=>10.20.0.10",
+            "192.0.2.0/24=>discard",
+            "2001:db8:99::/48=>2001:db8:20::9",
+        ]
+    );
+    let owners: Vec<_> = topology.owners_of(address("2001:db8:254:10::5")).collect();
+    assert_eq!(owners, [(&topology.networks["web"], SubnetKind::Service)]);
 }
 
 #[test]

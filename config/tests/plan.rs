@@ -6,6 +6,7 @@ use arcus_config::{Change, Effect, Topology, plan};
 use support::read_text;
 
 const LEONARDO: &str = include_str!("../../topology-examples/leonardo.toml");
+const DATACENTER: &str = include_str!("../../topology-examples/datacenter.toml");
 
 fn topology(text: &str) -> Topology {
     read_text(text).map_err(|error| error.to_string()).expect("it is right")
@@ -13,11 +14,15 @@ fn topology(text: &str) -> Topology {
 
 /// The plan from leonardo.toml to what edits make of it, as (text, what stands there instead).
 fn planned(edits: &[(&str, &str)]) -> Vec<Change> {
-    let edited = edits.iter().fold(LEONARDO.to_owned(), |text, (old, new)| {
-        assert!(text.contains(old), "`{old}` is not in leonardo.toml");
+    planned_from(LEONARDO, edits)
+}
+
+fn planned_from(before: &str, edits: &[(&str, &str)]) -> Vec<Change> {
+    let edited = edits.iter().fold(before.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "`{old}` is not in the example");
         text.replace(old, new)
     });
-    plan(&topology(LEONARDO), &topology(&edited))
+    plan(&topology(before), &topology(&edited))
 }
 
 fn lines(changes: &[Change]) -> Vec<String> {
@@ -143,6 +148,56 @@ fn a_control_node_with_another_cluster_id_meets_all_its_peers_anew() {
         .count();
     assert_eq!(lines(&changes)[0], "~ control node os-ctl-2: cluster-id 10.1.0.12 -> 1.1.1.1");
     assert_eq!((resets, changes.len()), (4, 5));
+}
+
+#[test]
+fn what_nodes_do_for_their_ports_is_shown_and_resets_nothing() {
+    let changes = planned_from(
+        DATACENTER,
+        &[
+            ("announce-groups = true", "announce-groups = true # yes"),
+            (
+                "encapsulations = [\"vxlan\", \"mpls-over-udp\", \"mpls-over-gre\"]",
+                "encapsulations = [\"mpls-over-udp\"]",
+            ),
+            ("max-ports = 500\n", "max-ports = 600\n"),
+            ("headless-time = 86400", "headless-time = 3600"),
+            ("sample-one-in = 1000", "sample-one-in = 100"),
+            ("vni = 5010\nfilter = \"web\"", "vni = 5011"),
+            ("masquerade = true", "masquerade = false"),
+            ("    { prefix = \"192.0.2.0/24\", discard = true },\n", ""),
+            ("id = 10\n", "id = 12\n"),
+            ("one-way = true", "one-way = false"),
+            ("ports = 22,", "ports = 2222,"),
+        ],
+    );
+    assert_eq!(
+        lines(&changes),
+        [
+            "~ cloud dc: encapsulations vxlan mpls-over-udp mpls-over-gre -> mpls-over-udp, \
+             nodes.max-ports 500 -> 600, nodes.headless-time 86400 -> 3600, nodes.flow-export one \
+             in 1000 to 10.0.0.9:4739 -> one in 100 to 10.0.0.9:4739",
+            "~ network database: static-routes -192.0.2.0/24=>discard",
+            "~ network web: vni 5010 -> 5011, filter web -> none, masquerade true -> false",
+            "~ connection web-uses-database: one-way true -> false",
+            "~ group web: id 10 -> 12",
+            "~ filter web: rules -(ssh: allow in tcp 22 from 10.0.0.0/24 logged) +(ssh: allow in \
+             tcp 2222 from 10.0.0.0/24 logged)",
+        ]
+    );
+}
+
+#[test]
+fn rules_in_another_order_are_a_change() {
+    let (ping, ping6) = (
+        "    { name = \"ping\", protocol = \"icmp\" },\n",
+        "    { name = \"ping6\", protocol = \"icmpv6\" },\n",
+    );
+    let (before, after) = ([ping, ping6].concat(), [ping6, ping].concat());
+    assert_eq!(
+        lines(&planned_from(DATACENTER, &[(&before, &after)])),
+        ["~ filter web: order of rules http ping ping6 ssh -> http ping6 ping ssh"]
+    );
 }
 
 #[test]

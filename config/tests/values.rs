@@ -4,7 +4,10 @@ mod support;
 
 use std::net::IpAddr;
 
-use arcus_config::{AfiSafi, Bfd, Decision, Encapsulation, HoldTime, NodeLimits, Topology};
+use arcus_config::{
+    AfiSafi, Bfd, Decision, Direction, Encapsulation, HoldTime, NodeLimits, NodeScale, RulePeer,
+    Topology, Verdict,
+};
 use proptest::{collection::vec, prelude::*};
 use support::read_text;
 
@@ -15,7 +18,8 @@ target-range = "192.0.2.1:10-19"
 
 [cloud.six]
 asn = 4200000000
-encapsulations = ["mpls-over-udp"]
+encapsulations = ["vxlan", "mpls-over-udp"]
+announce-groups = true
 hold-time = 0
 graceful-restart-time = 4095
 client-to-client = false
@@ -33,6 +37,11 @@ prefixes = ["2001:db8:1::/64"]
 families = ["ipv6", "vpnv6"]
 max-nodes = 5000
 max-prefixes = 0x1000
+max-ports = 100
+max-routes = 200
+masquerade-ports = "50000-50999"
+headless-time = 60
+flow-export = { collector = "[2001:db8::9]:4739", sample-one-in = 10 }
 
 [cloud.six.decision]
 always-compare-med = true
@@ -51,6 +60,17 @@ subnets = ["2001:db8:a::/48", "10.0.0.0/16"]
 service-subnets = ["2001:db8:b::/64"]
 import-targets = ["4200000000:2", "65000L:1"]
 export-targets = ["192.0.2.1:3"]
+vni = 16777215
+filter = "strict"
+groups = ["web", "front"]
+masquerade = true
+host-access = true
+port-labels = true
+aggregates = ["2001:db8:a::/47"]
+static-routes = [
+    { prefix = "0.0.0.0/0", via = "10.0.0.1" },
+    { prefix = "2001:db8:ff::/48", discard = true },
+]
 
 [network.red]
 clouds = ["six"]
@@ -62,6 +82,22 @@ from = "blue"
 to = "red"
 service-target = "64512:5"
 return-target = "64512:6"
+one-way = true
+
+[group.web]
+id = 1
+
+[group.front]
+id = 4294967295
+
+[filter.strict]
+default-in = "allow"
+default-out = "deny"
+rules = [
+    { name = "all", direction = "out", action = "deny", group = "web", protocol = 89, log = true },
+    { network = "red", protocol = "udp", ports = [53, "5000-5009"] },
+    { prefix = "::/0", protocol = "sctp", ports = 80 },
+]
 
 [gateway.mx1]
 clouds = ["six"]
@@ -91,11 +127,23 @@ fn every_key_reaches_its_field() {
     let cloud = &topology.clouds["six"];
     assert_eq!((cloud.asn, cloud.graceful_restart_time), (4_200_000_000, 4095));
     assert_eq!((cloud.hold_time, HoldTime::OFF.seconds()), (HoldTime::OFF, 0));
-    assert_eq!(cloud.encapsulations, [Encapsulation::MplsOverUdp]);
+    assert_eq!(cloud.encapsulations, [Encapsulation::Vxlan, Encapsulation::MplsOverUdp]);
+    assert!(cloud.announce_groups);
     assert!(cloud.may_allocate(address("10.0.0.7")) && !cloud.may_allocate(address("10.0.1.7")));
     assert!(cloud.has_node(address("2001:db8:1::7")) && !cloud.has_node(address("2001:db8::11")));
-    let limits = NodeLimits { max_nodes: Some(5000), max_prefixes: Some(4096) };
+    let limits = NodeLimits {
+        max_nodes: Some(5000),
+        max_prefixes: Some(4096),
+        max_ports: Some(100),
+        max_routes: Some(200),
+    };
     assert_eq!(cloud.nodes.limits, limits);
+    let scale = NodeScale { networks: 2, max_ports: 100, max_routes: 200 };
+    assert_eq!(topology.node_scale("six"), Some(scale));
+    let export = cloud.nodes.flow_export.expect("an export");
+    assert_eq!(export.to_string(), "one in 10 to [2001:db8::9]:4739");
+    assert_eq!(cloud.nodes.masquerade_ports.to_string(), "50000-50999");
+    assert_eq!(cloud.nodes.headless_time, Some(60));
 
     assert_eq!(cloud.nodes.families, [AfiSafi::IPV6_UNICAST, AfiSafi::VPNV6]);
 
@@ -122,6 +170,29 @@ fn every_key_reaches_its_field() {
     assert_eq!(texts(&blue.import_targets), ["65000L:1", "4200000000:2"]);
     assert_eq!(texts(&blue.export_targets), ["192.0.2.1:3"]);
     assert_eq!((blue.subnets.len(), blue.service_subnets.len()), (2, 1));
+
+    assert_eq!((blue.vni, blue.filter.as_deref()), (Some(0x00ff_ffff), Some("strict")));
+    assert_eq!(blue.groups, ["front", "web"]);
+    assert_eq!((blue.masquerade, blue.host_access, blue.port_labels), (true, true, true));
+    let routes: Vec<String> = blue.static_routes.iter().map(ToString::to_string).collect();
+    assert_eq!(routes, ["0.0.0.0/0=>10.0.0.1", "2001:db8:ff::/48=>discard"]);
+    assert_eq!(blue.aggregates.len(), 1);
+    assert!(topology.connections["blue-uses-red"].one_way);
+    assert_eq!(topology.port_groups(blue, None), [1, u32::MAX]);
+
+    let filter = &topology.filters["strict"];
+    assert_eq!((filter.default_in, filter.default_out), (Verdict::Allow, Verdict::Deny));
+    let rules: Vec<String> = filter.rules.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        rules,
+        [
+            "all: deny out protocol 89 to group web logged",
+            "rule-2: allow in udp 53 5000-5009 from network red",
+            "rule-3: allow in sctp 80 from ::/0",
+        ]
+    );
+    assert_eq!(filter.rules[0].direction, Direction::Out);
+    assert_eq!(filter.rules[1].peer, RulePeer::Network("red".to_owned()));
 
     let gateway = &topology.gateways["mx1"];
     assert_eq!((gateway.address, gateway.port), (address("2001:db8::1"), 2179));
@@ -169,6 +240,15 @@ networks = ["blue"]
     let overlay = [AfiSafi::VPNV4, AfiSafi::RTC, AfiSafi::VPNV6, AfiSafi::EVPN];
     assert_eq!(cloud.nodes.families, overlay);
     assert!(cloud.may_allocate(address("192.0.2.1")), "without ranges, any address");
+    assert!(!cloud.announce_groups);
+    assert_eq!(cloud.nodes.masquerade_ports.to_string(), "61000-65535");
+    assert_eq!((cloud.nodes.headless_time, cloud.nodes.flow_export), (None, None));
+    let scale = NodeScale { networks: 1, max_ports: 4096, max_routes: 1_048_576 };
+    assert_eq!(topology.node_scale("lab"), Some(scale));
+
+    let blue = &topology.networks["blue"];
+    assert_eq!((blue.masquerade, blue.host_access, blue.port_labels), (false, false, false));
+    assert_eq!((blue.vni, topology.port_filter(blue, None)), (None, None));
 
     let node = &cloud.control_nodes["ctl-1"];
     let id = [10, 1, 0, 11].into();
@@ -187,6 +267,7 @@ networks = ["blue"]
 fn equal_subnets_under_one_target_are_a_stretched_network() {
     let stretched = EVERY_KEY
         .replace("service-subnets = [\"10.254.0.0/24\"]", "subnets = [\"10.0.0.0/16\"]")
+        .replace("one-way = true", "")
         .replace("[\"64512:4\"]", "[\"192.0.2.1:3\"]")
         .replace("[\"4200000000:2\", \"65000L:1\"]", "[\"192.0.2.1:3\"]");
     assert!(read_text(&stretched).is_ok());
@@ -201,7 +282,7 @@ fn equal_subnets_under_one_target_are_a_stretched_network() {
 
 #[test]
 fn networks_that_share_no_target_may_use_the_same_addresses() {
-    let same = EVERY_KEY.replace("10.254.0.0/24", "10.0.0.0/8");
+    let same = EVERY_KEY.replace("10.254.0.0/24", "10.0.0.0/8").replace("one-way = true", "");
     assert!(read_text(&same).is_ok());
 }
 

@@ -50,7 +50,7 @@ fn known_network(draft: &Draft, path: &str, network: &str) -> Result<(), ConfigE
     is_known(draft, path, ("network", network), &draft.topology.networks)
 }
 
-fn is_known<T>(
+pub(super) fn is_known<T>(
     draft: &Draft,
     path: &str,
     (kind, name): (&str, &str),

@@ -23,7 +23,7 @@ pub(super) fn check(draft: &Draft) -> Result<(), ConfigError> {
 }
 
 /// A target that carries routes from one of them to the other.
-fn shared_target(a: &Network, b: &Network) -> Option<RouteTarget> {
+pub(super) fn shared_target(a: &Network, b: &Network) -> Option<RouteTarget> {
     let flows = |from: &Network, to: &Network| {
         from.export_targets.iter().find(|target| to.import_targets.contains(target)).copied()
     };

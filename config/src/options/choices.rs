@@ -1,6 +1,6 @@
 //! Options that are one word of a few.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 /// An enum whose variants are words of the topology.
 macro_rules! choice {
@@ -30,7 +30,7 @@ macro_rules! choice {
             }
         }
 
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -53,6 +53,8 @@ macro_rules! choice {
         }
     };
 }
+
+pub(crate) use choice;
 
 choice! {
     /// What we are to a peer of another AS (RFC 9234 section 4.1).

@@ -7,11 +7,11 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{DraftConnection, peers};
+use super::{DraftConnection, filters, networks, peers};
 use crate::{
-    Cloud, ConfigError, ControlNode, Decision, Encapsulation, Federation, HoldTime, Network,
-    NodeLimits, Nodes, PeerOptions, RouteTarget,
-    options::sorted,
+    Cloud, ConfigError, ControlNode, Decision, Encapsulation, Federation, Filter, FlowExport,
+    Group, HoldTime, Network, NodeLimits, Nodes, PeerOptions,
+    options::{Bounded, sorted},
     table::Table,
     value::{Asn, Limit, Port, RestartTime},
 };
@@ -20,6 +20,8 @@ const BGP_PORT: u16 = 179;
 
 /// In seconds, as most daemons have it.
 const GRACEFUL_RESTART_TIME: u16 = 120;
+
+const SAMPLE_ONE_IN: u32 = 1000;
 
 /// What the files read so far say.
 #[derive(Default)]
@@ -30,6 +32,8 @@ pub(super) struct Parts {
     pub(super) connections: BTreeMap<String, DraftConnection>,
     pub(super) gateways: BTreeMap<String, peers::DraftGateway>,
     pub(super) neighbors: BTreeMap<String, peers::DraftNeighbor>,
+    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) filters: BTreeMap<String, Filter>,
     pub(super) templates: BTreeMap<String, PeerOptions>,
     /// What `[cloud.NAME.peer.CLOUD]` says, by both names.
     pub(super) cloud_peers: BTreeMap<(String, String), peers::Templated>,
@@ -46,6 +50,8 @@ pub(super) fn read(root: &mut Table<'_>, parts: &mut Parts) -> Result<(), Config
         "gateway",
         "neighbor",
         "template",
+        "group",
+        "filter",
     ])?;
     if let Some(table) = root.table("federation")? {
         parts.federation = Some(federation(table)?);
@@ -55,10 +61,10 @@ pub(super) fn read(root: &mut Table<'_>, parts: &mut Parts) -> Result<(), Config
         parts.clouds.insert(name, cloud);
     }
     for (name, table) in root.named("network")? {
-        parts.networks.insert(name.clone(), network(name, table)?);
+        parts.networks.insert(name.clone(), networks::network(name, table)?);
     }
     for (name, table) in root.named("connection")? {
-        parts.connections.insert(name, connection(table)?);
+        parts.connections.insert(name, networks::connection(table)?);
     }
     for (name, table) in root.named("gateway")? {
         parts.gateways.insert(name, peers::gateway(table)?);
@@ -69,6 +75,12 @@ pub(super) fn read(root: &mut Table<'_>, parts: &mut Parts) -> Result<(), Config
     }
     for (name, table) in root.named("template")? {
         parts.templates.insert(name, peers::template(table)?);
+    }
+    for (name, table) in root.named("group")? {
+        parts.groups.insert(name.clone(), filters::group(name, table)?);
+    }
+    for (name, table) in root.named("filter")? {
+        parts.filters.insert(name.clone(), filters::filter(name, table)?);
     }
     Ok(())
 }
@@ -98,16 +110,19 @@ fn cloud(
         "allocation-ranges",
         "control-node",
         "nodes",
+        "announce-groups",
     ])?;
     let Asn(asn) = table.required("asn", "64512")?;
-    let encapsulations =
-        table.list("encapsulations", "[\"mpls-over-gre\"]")?.unwrap_or(Encapsulation::ALL.to_vec());
+    let encapsulations = table
+        .list("encapsulations", "[\"mpls-over-gre\"]")?
+        .unwrap_or(Encapsulation::DEFAULT.to_vec());
     let hold_time = table.optional("hold-time")?.unwrap_or(HoldTime::DEFAULT);
     let restart_time = table.optional("graceful-restart-time")?;
     let allocation_ranges =
         table.list("allocation-ranges", "[\"10.0.100.0/25\"]")?.unwrap_or_default();
     let cluster_id = table.optional("cluster-id")?;
     let client_to_client = table.optional("client-to-client")?.unwrap_or(true);
+    let announce_groups = table.optional("announce-groups")?.unwrap_or(false);
     let decision = table.table("decision")?.map(decision).transpose()?.unwrap_or_default();
     for (other, inner) in table.named("peer")? {
         cloud_peers.insert((name.clone(), other), peers::control_nodes(inner)?);
@@ -135,6 +150,7 @@ fn cloud(
         allocation_ranges: sorted(allocation_ranges),
         client_to_client,
         decision,
+        announce_groups,
         peers: BTreeMap::new(),
     })
 }
@@ -176,74 +192,44 @@ fn control_node(
 }
 
 fn nodes(mut table: Table<'_>) -> Result<Nodes, ConfigError> {
-    table.only(&[&["prefixes", "max-nodes"], &peers::FOR_NODES[..]].concat())?;
+    let own = [
+        "prefixes",
+        "max-nodes",
+        "max-ports",
+        "max-routes",
+        "masquerade-ports",
+        "headless-time",
+        "flow-export",
+    ];
+    table.only(&[&own, &peers::FOR_NODES[..]].concat())?;
     let prefixes: Vec<IpNet> = table.required_list("prefixes", "[\"10.1.1.0/24\"]")?;
     let max_nodes = table.optional("max-nodes")?.map(|Limit(limit)| limit);
+    let max_ports = table.optional::<Bounded<1, 65_536>>("max-ports")?;
+    let max_routes = table.optional::<Bounded<1, 16_777_216>>("max-routes")?;
+    let masquerade_ports = table.optional("masquerade-ports")?;
+    let headless_time = table.optional::<Bounded<1, { u32::MAX }>>("headless-time")?;
+    let flow_export = table.table("flow-export")?.map(flow_export).transpose()?;
     let mut options = PeerOptions::read(&mut table)?;
+    let default = Nodes::default();
     Ok(Nodes {
         prefixes: sorted(prefixes),
-        families: options.families.take().unwrap_or_else(|| Nodes::default().families),
-        limits: NodeLimits { max_nodes, max_prefixes: options.max_prefixes.take() },
+        families: options.families.take().unwrap_or(default.families),
+        limits: NodeLimits {
+            max_nodes,
+            max_prefixes: options.max_prefixes.take(),
+            max_ports: max_ports.map(Into::into),
+            max_routes: max_routes.map(Into::into),
+        },
+        masquerade_ports: masquerade_ports.unwrap_or(default.masquerade_ports),
+        headless_time: headless_time.map(Into::into),
+        flow_export,
         options,
     })
 }
 
-fn network(name: String, mut table: Table<'_>) -> Result<Network, ConfigError> {
-    table.only(&[
-        "clouds",
-        "subnets",
-        "service-subnets",
-        "route-targets",
-        "import-targets",
-        "export-targets",
-    ])?;
-    let clouds = sorted(table.required_list("clouds", "[\"openstack\"]")?);
-    let subnets: Option<Vec<IpNet>> = table.list("subnets", "[\"10.0.100.0/24\"]")?;
-    let service_subnets: Option<Vec<IpNet>> =
-        table.list("service-subnets", "[\"10.254.98.0/24\"]")?;
-    if subnets.is_none() && service_subnets.is_none() {
-        let message = format!(
-            "network `{name}` has no addresses; write subnets = [\"10.0.100.0/24\"] or \
-             service-subnets"
-        );
-        return Err(table.error("subnets", message));
-    }
-    let both: Option<Vec<RouteTarget>> = table.list("route-targets", "[\"64512:100\"]")?;
-    let import: Option<Vec<RouteTarget>> = table.list("import-targets", "[\"64512:100\"]")?;
-    let export: Option<Vec<RouteTarget>> = table.list("export-targets", "[\"64512:100\"]")?;
-    let (import_targets, export_targets) = match (both, import, export) {
-        (Some(both), None, None) => (both.clone(), both),
-        (None, None, None) => {
-            let message = format!(
-                "network `{name}` has no route targets; write route-targets = [\"64512:100\"], or \
-                 import-targets and export-targets"
-            );
-            return Err(table.error("route-targets", message));
-        }
-        (None, import, export) => (import.unwrap_or_default(), export.unwrap_or_default()),
-        (Some(_), _, _) => {
-            let message = "`route-targets` means import and export; write either it, or \
-                           import-targets and export-targets";
-            return Err(table.error("route-targets", message));
-        }
-    };
-    Ok(Network {
-        name,
-        clouds,
-        subnets: sorted(subnets.unwrap_or_default()),
-        service_subnets: sorted(service_subnets.unwrap_or_default()),
-        import_targets: sorted(import_targets),
-        export_targets: sorted(export_targets),
-    })
-}
-
-fn connection(mut table: Table<'_>) -> Result<DraftConnection, ConfigError> {
-    table.only(&["from", "to", "service-target", "return-target"])?;
-    let connection = DraftConnection {
-        from: table.required("from", "\"nginx\"")?,
-        to: table.required("to", "\"leonardo\"")?,
-        service_target: table.optional("service-target")?,
-        return_target: table.optional("return-target")?,
-    };
-    Ok(connection)
+fn flow_export(mut table: Table<'_>) -> Result<FlowExport, ConfigError> {
+    table.only(&["collector", "sample-one-in"])?;
+    let collector = table.required("collector", "\"10.0.0.9:4739\"")?;
+    let sample_one_in = table.optional::<Bounded<1, { u32::MAX }>>("sample-one-in")?;
+    Ok(FlowExport { collector, sample_one_in: sample_one_in.map_or(SAMPLE_ONE_IN, Into::into) })
 }

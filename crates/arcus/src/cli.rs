@@ -1,15 +1,19 @@
 //! The words of the command line.
 
+mod port;
+mod trace;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use arcus_api::v1::{Family, Floating, PortId, ServiceEndpoint};
+use arcus_api::v1::{Family, PortId};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
-use crate::port_args;
+pub(crate) use self::port::{PortAddArgs, PortCommand};
+pub(crate) use self::trace::TraceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +23,7 @@ Examples:
   arcus --node os-ctl-1 route vpnv4 10.2.1.11:1:10.20.0.5/32
   arcus vrf leonardo                             where a node sends what
   arcus drops                                    what it does not send, and why
+  arcus trace --from-port db-1 --to 10.0.0.1:80  what becomes of a packet, step by step
   arcus port add --network database --netns db-1 --ip 10.0.100.4
   arcus check leonardo.toml                      a topology file, without a daemon
 
@@ -147,6 +152,42 @@ Examples:
         all: bool,
     },
 
+    /// What a node has counted: all of it, or one kind.
+    #[command(after_help = "\
+Received is what workloads sent, or what came out of tunnels; octets are those of the workloads' packets.
+Drops have a list of their own: `arcus drops`.")]
+    Counters { kind: Option<CounterKind> },
+
+    /// Follow one packet through the tables of a node. Nothing is sent, counted or remembered.
+    #[command(after_help = "\
+Examples:
+  arcus trace --from-port db-1 --to 10.20.0.5                an ICMP echo request
+  arcus trace --from-port db-1 --to 10.0.0.1:80              the first packet of a TCP connection
+  arcus trace --from-port db-1 --to [2001:db8::5]:53 --protocol udp --size 1400
+  arcus trace --from-uplink --tunnel mpls-over-udp/10.1.1.11/16 --source 10.10.0.5 --to 10.20.0.5:80
+  arcus trace --from-port db-1 --octets 45000054..           any packet, in hexadecimal digits
+
+Exit status: 0 when it is delivered, sent or answered, 1 when it is dropped.")]
+    Trace(Box<TraceArgs>),
+
+    /// Copy the packets of a port into a pcap file.
+    #[command(after_help = "\
+Examples:
+  arcus mirror db-1 | tcpdump -nr -
+  arcus mirror db-1 -w db-1.pcap --seconds 60")]
+    Mirror {
+        port: PortId,
+        /// - is standard output.
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        write: PathBuf,
+        /// Until Ctrl-C if left out.
+        #[arg(long)]
+        seconds: Option<u32>,
+        /// Octets of each packet at most.
+        #[arg(long, value_name = "OCTETS")]
+        snaplen: Option<u32>,
+    },
+
     /// Have a daemon read its topology file again, and say what that changed.
     Reload,
 
@@ -170,6 +211,14 @@ Example:
 Example:
   arcus completions bash > /etc/bash_completion.d/arcus")]
     Completions { shell: Shell },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CounterKind {
+    Ports,
+    Tunnels,
+    Vrfs,
+    Rules,
 }
 
 #[derive(Debug, Args)]
@@ -196,74 +245,6 @@ pub(crate) struct RoutesArgs {
     /// Show at most so many; 0 shows all.
     #[arg(long, default_value_t = 1000, value_name = "COUNT")]
     pub(crate) limit: usize,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PortCommand {
-    /// Connect a network namespace to a network. Adding the same again changes nothing.
-    #[command(after_help = "\
-Examples:
-  arcus port add --network database --netns db-1 --ip 10.0.100.4
-  arcus port add --network nginx --netns web-1 --ip 10.10.0.5 --floating public/185.22.97.188
-  arcus port add --network leonardo --netns leo-1 --ip 10.20.0.5 \\
-                 --service leonardo/10.254.98.15:80=8080")]
-    Add(PortAddArgs),
-
-    /// Take a port away: first nobody is told of it any more, then it goes.
-    Remove { id: PortId },
-
-    /// All ports.
-    List,
-
-    /// Let a port take part in its services and floating addresses.
-    Ready { id: PortId },
-
-    /// Take a port out of its services and floating addresses; its own address stays.
-    Unready { id: PortId },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PortAddArgs {
-    /// A network of the topology.
-    #[arg(long)]
-    pub(crate) network: String,
-
-    /// The workload's network namespace: a name as `ip netns` has it, or a path.
-    #[arg(long, value_name = "NAME|PATH")]
-    pub(crate) netns: String,
-
-    /// Its address in the network.
-    #[arg(long)]
-    pub(crate) ip: IpAddr,
-
-    /// Made from the address if left out.
-    #[arg(long)]
-    pub(crate) mac: Option<String>,
-
-    /// What the interface is called in the namespace.
-    #[arg(long, default_value = "eth0")]
-    pub(crate) interface: String,
-
-    /// An address of another network under which the port is reached; may be given several times.
-    #[arg(long, value_name = "NETWORK/ADDRESS", value_parser = port_args::floating)]
-    pub(crate) floating: Vec<Floating>,
-
-    /// A service that the port answers for: what comes to ADDRESS:PORT goes to TARGET of the port.
-    /// /udp at the end for UDP; may be given several times.
-    #[arg(
-        long,
-        value_name = "NETWORK/ADDRESS:PORT=TARGET",
-        value_parser = port_args::service
-    )]
-    pub(crate) service: Vec<ServiceEndpoint>,
-
-    /// What the port is called; the name of the namespace if left out.
-    #[arg(long)]
-    pub(crate) id: Option<PortId>,
-
-    /// Do not take part in services and floating addresses until `arcus port ready`.
-    #[arg(long)]
-    pub(crate) unready: bool,
 }
 
 /// The families by name, so that help and completions list them.
@@ -306,6 +287,7 @@ mod tests {
         assert_eq!(args.service[0].target_port, 8080);
         assert!(args.unready);
         assert_eq!(args.interface, "eth0");
+        assert_eq!(args.ip.len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use arcus_api::v1::{ApiError, Status};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,6 +13,9 @@ use crate::daemons::Daemon;
 
 /// No answer takes longer, unless the daemon is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A century: what has no end of its own needs one that never comes.
+const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Asks one daemon.
 #[derive(Debug)]
@@ -80,6 +83,25 @@ impl Client {
         self.ask(Method::POST, path, None::<&()>, None::<&()>).await
     }
 
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientError> {
+        self.ask(Method::POST, path, None::<&()>, Some(body)).await
+    }
+
+    /// An answer that goes on for as long as the daemon, or its asker, likes.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        query: &(impl Serialize + Sync),
+    ) -> Result<Stream, ClientError> {
+        let request = self.request(Method::GET, path).query(query).timeout(FOR_EVER);
+        let response = self.accepted(request).await?;
+        Ok(Stream { response })
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.send(Method::DELETE, path, None::<&()>, None::<&()>).await.map(drop)
     }
@@ -102,14 +124,22 @@ impl Client {
         query: Option<&(impl Serialize + Sync)>,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Response, ClientError> {
-        // The host is never looked up: the connection is the socket.
-        let mut request = self.http.request(method, format!("http://localhost{path}"));
+        let mut request = self.request(method, path);
         if let Some(query) = query {
             request = request.query(query);
         }
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.accepted(request).await
+    }
+
+    /// The host is never looked up: the connection is the socket.
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://localhost{path}"))
+    }
+
+    async fn accepted(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let response = request.send().await.map_err(|error| self.failed(error))?;
         if response.status().is_success() {
             Ok(response)
@@ -150,6 +180,19 @@ impl Client {
             Some(io::ErrorKind::PermissionDenied) => ClientError::NotAllowed(socket()),
             _ => ClientError::Http { name: self.daemon.name.clone(), source: error },
         }
+    }
+}
+
+/// Octets of an answer, as they come.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    response: Response,
+}
+
+impl Stream {
+    /// `None` at the end.
+    pub(crate) async fn next(&mut self) -> reqwest::Result<Option<impl AsRef<[u8]> + use<>>> {
+        self.response.chunk().await
     }
 }
 

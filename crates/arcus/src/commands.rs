@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use arcus_api::v1::{
-    AdvertisedQuery, DropCounter, Family, MAX_LIMIT, Neighbor, PortId, PortRequest, PortState,
-    PortStatus, Reloaded, Route, RoutePage, RouteQuery, Status, Target, Tunnel, Vrf, VrfTable,
+    AdvertisedQuery, DropCounter, Family, Floating, MAX_LIMIT, MirrorQuery, Neighbor, PortId,
+    PortRequest, PortState, PortStatus, Reloaded, Route, RoutePage, RouteQuery, ServiceEndpoint,
+    Status, Target, Tunnel, Vrf, VrfTable,
 };
 use clap::CommandFactory;
 use ipnet::IpNet;
@@ -19,6 +20,7 @@ use crate::cli::{At, Cli, Command, PortAddArgs, PortCommand, RoutesArgs};
 use crate::client::{Client, ClientError};
 use crate::daemons::{self, SOCKET_ENV};
 use crate::output::Printer;
+use crate::packets;
 use crate::port_args;
 use crate::topology_commands::{self, Answer};
 use crate::view::{self, now};
@@ -58,6 +60,12 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<ExitCode> {
             let mut drops: Vec<DropCounter> = client(at)?.get("/v1/drops").await?;
             drops.retain(|drop| all || drop.packets > 0);
             printer.show(&drops[..], view::drops)?;
+        }
+        Command::Counters { kind } => packets::counters(&client(at)?, kind, printer).await?,
+        Command::Trace(args) => return packets::trace(&client(at)?, *args, printer).await,
+        Command::Mirror { port, write, seconds, snaplen } => {
+            let query = MirrorQuery { seconds, snaplen };
+            packets::mirror(&client(at)?, &port, &write, query).await?;
         }
         Command::Reload => {
             let reloaded: Reloaded = client(at)?.post("/v1/reload").await?;
@@ -262,7 +270,7 @@ async fn vrf(client: &Client, name: &str, printer: &mut Printer) -> Result<()> {
 async fn port(client: &Client, command: PortCommand, printer: &mut Printer) -> Result<ExitCode> {
     match command {
         PortCommand::Add(args) => {
-            let (id, request) = port_request(args)?;
+            let (id, request) = port_request(*args)?;
             let status: PortStatus = client.put(&format!("/v1/ports/{id}"), &request).await?;
             return show_port(&status, printer);
         }
@@ -302,15 +310,26 @@ fn port_request(args: PortAddArgs) -> Result<(PortId, PortRequest)> {
         Some(id) => id,
         None => port_args::id_for(&netns, &args.interface)?,
     };
+    let (ip, ip6) = port_args::addresses(&args.ip)?;
+    let (affinity_seconds, weight) = (args.affinity, args.weight);
+    let floating = args.floating.into_iter().map(|floating| Floating { weight, ..floating });
+    let services = args.service.into_iter();
+    let services = services.map(|part| ServiceEndpoint { affinity_seconds, weight, ..part });
+    let groups = (args.no_groups || !args.group.is_empty()).then_some(args.group);
     let request = PortRequest {
         network: args.network,
         netns,
         interface: args.interface,
-        ip: args.ip,
+        ip,
+        ip6,
         mac: args.mac,
-        floating: args.floating,
-        services: args.service,
+        floating: floating.collect(),
+        services: services.collect(),
         ready: !args.unready,
+        filter: args.filter,
+        groups,
+        allowed: args.allowed,
+        bandwidth: args.bandwidth,
     };
     Ok((id, request))
 }

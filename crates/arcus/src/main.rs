@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod daemons;
 mod output;
+mod packets;
 mod port_args;
 mod table;
 mod topology_commands;

@@ -1,14 +1,16 @@
 //! The command line against a server on a real Unix socket.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use arcus_api::v1::{
-    AdvertisedQuery, ApiError, Family, PortId, PortRequest, PortState, PortStatus, Reloaded, Route,
-    RoutePage, RouteQuery, Status, TopologyStatus,
+    AdvertisedQuery, ApiError, Counters, Family, MirrorQuery, PortId, PortRequest, PortState,
+    PortStatus, Reloaded, Route, RoutePage, RouteQuery, Status, TopologyStatus, Trace, TraceAction,
+    TraceOutcome, TracePacket, TraceRequest, TraceStep, Traffic, TunnelCounter,
 };
 use axum::extract::{Path as Segments, Query, State};
 use axum::http::{StatusCode, Uri};
@@ -76,6 +78,9 @@ fn router(asked: Asked) -> Router {
         .route("/v1/neighbors/{address}/advertised", get(advertised))
         .route("/v1/ports/{id}", put(put_port).delete(|| async { StatusCode::NO_CONTENT }))
         .route("/v1/reload", post(reload))
+        .route("/v1/counters", get(counters))
+        .route("/v1/trace", post(trace))
+        .route("/v1/ports/{id}/mirror", get(mirror))
         .fallback(|uri: Uri| async move {
             let path = uri.path();
             (StatusCode::NOT_FOUND, Json(ApiError::new(format!("there is no `{path}` here"))))
@@ -154,6 +159,7 @@ async fn put_port(
         id,
         network: request.network,
         address: request.ip,
+        ip6: request.ip6,
         mac: "02:00:0a:00:64:04".to_owned(),
         netns: request.netns,
         interface: request.interface,
@@ -166,8 +172,51 @@ async fn put_port(
         ready: request.ready,
         floating: request.floating,
         services: request.services,
+        filter: request.filter,
+        groups: request.groups.unwrap_or_default(),
+        allowed: request.allowed,
+        bandwidth: request.bandwidth,
     })
 }
+
+async fn counters() -> Json<Counters> {
+    let traffic = Traffic { rx_packets: 3, rx_octets: 252, ..Traffic::default() };
+    let remote = [10, 1, 1, 11].into();
+    Json(Counters { tunnels: vec![TunnelCounter { remote, traffic }], ..Counters::default() })
+}
+
+/// Packets to 10.0.0.1 arrive, others do not.
+async fn trace(Json(request): Json<TraceRequest>) -> Json<Trace> {
+    let address = match &request.packet {
+        TracePacket::Headers(headers) => headers.destination,
+        TracePacket::Octets(_) => IpAddr::from([0, 0, 0, 0]),
+    };
+    let good = address == IpAddr::from([10, 0, 0, 1]);
+    let action =
+        TraceAction::Routed { vrf: "web".to_owned(), address, next_hops: good.then_some(1) };
+    let text = format!("looked up {address} in web");
+    let (outcome, end) = if good {
+        (TraceOutcome::Sent { interface: "eth0".to_owned() }, "sent by eth0")
+    } else {
+        (TraceOutcome::Dropped { reason: "no-route".to_owned() }, "dropped: no-route")
+    };
+    let steps = vec![TraceStep { text, action }];
+    Json(Trace { steps, outcome, text: end.to_owned(), packet: None })
+}
+
+async fn mirror(
+    Segments(id): Segments<PortId>,
+    Query(query): Query<MirrorQuery>,
+) -> Result<Vec<u8>, (StatusCode, Json<ApiError>)> {
+    match (id.as_str(), query.seconds) {
+        ("db-1", Some(1)) => Ok(PCAP.to_vec()),
+        _ => Err((StatusCode::NOT_FOUND, Json(ApiError::new("no such port")))),
+    }
+}
+
+/// The header of an empty pcap file.
+const PCAP: [u8; 24] =
+    [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 101, 0, 0, 0];
 
 async fn reload() -> Result<Json<Reloaded>, (StatusCode, Json<ApiError>)> {
     let refusal = "leonardo.toml:3:1: unknown key `asm`\n3 | asm = 1";
@@ -248,6 +297,55 @@ fn a_port_is_asked_for_as_the_line_says() {
         "10.0.0.1",
     ]));
     assert!(missing.contains("ip netns add no-such-ns"), "{missing}");
+}
+
+#[test]
+fn what_a_port_may_do_is_asked_for_too() {
+    let server = Server::start("openstack-10.1.1.11");
+    let line = "port add --netns /run/netns/web-1 --network web --ip 10.10.0.5 --ip 2001:db8::5 \
+                --service web/10.254.10.5:80 --affinity 300 --weight 2 --filter web --no-groups \
+                --allowed 10.99.0.0/16 --bandwidth 100M";
+    let text = stdout(&server.arcus(&line.split_whitespace().collect::<Vec<_>>()));
+    assert!(text.contains("  address    10.10.0.5, 2001:db8::5\n"), "{text}");
+    let asked = server.asked.lock().expect("no panic");
+    let (_, request) = asked.first().expect("a request");
+    assert_eq!(request.groups.as_deref(), Some(&[][..]));
+    assert_eq!((request.bandwidth, request.filter.as_deref()), (Some(100_000_000), Some("web")));
+    let service = &request.services[0];
+    assert_eq!((service.affinity_seconds, service.weight), (Some(300), Some(2)));
+}
+
+#[test]
+fn a_trace_ends_with_what_became_of_the_packet() {
+    let server = Server::start("openstack-10.1.1.11");
+    let sent = server.arcus(&["trace", "--from-port", "db-1", "--to", "10.0.0.1:80"]);
+    assert_eq!(stdout(&sent), "1  looked up 10.0.0.1 in web\nsent by eth0\n");
+    let dropped = server.arcus(&["trace", "--from-port", "db-1", "--to", "10.0.0.2"]);
+    assert_eq!(failure(&dropped), "", "a dropped packet is an answer and no error");
+    let said = String::from_utf8_lossy(&dropped.stdout);
+    assert_eq!(said, "1  looked up 10.0.0.2 in web\ndropped: no-route\n");
+}
+
+#[test]
+fn counters_of_one_kind_are_one_table() {
+    let server = Server::start("openstack-10.1.1.11");
+    let all = stdout(&server.arcus(&["counters"]));
+    assert!(all.starts_with("no ports\n") && all.contains("\n10.1.1.11 "), "{all}");
+    let tunnels = stdout(&server.arcus(&["counters", "tunnels"]));
+    assert_eq!(tunnels.lines().count(), 2, "{tunnels}");
+}
+
+#[test]
+fn a_mirrored_port_is_a_pcap_file() {
+    let server = Server::start("openstack-10.1.1.11");
+    let file = server.dir.path().join("db-1.pcap");
+    let path = file.to_str().expect("text");
+    stdout(&server.arcus(&["mirror", "db-1", "-w", path, "--seconds", "1"]));
+    assert_eq!(fs::read(&file).expect("the file"), PCAP);
+    let piped = server.arcus(&["mirror", "db-1", "--seconds", "1"]);
+    assert_eq!(piped.stdout, PCAP);
+    let nobody = failure(&server.arcus(&["mirror", "db-2"]));
+    assert!(nobody.contains("no port `db-2` on this node"), "{nobody}");
 }
 
 #[test]

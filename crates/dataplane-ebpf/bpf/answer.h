@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
-/* What the node itself says to a workload: ARP replies, ICMP errors, the gateway's echo. */
+/* What the node itself says to a workload: ARP replies, neighbour advertisements, ICMP errors, the
+ * gateway's echo. */
 #pragma once
 
 #include "packet.h"
@@ -10,6 +11,10 @@
 #define ARPOP_REPLY 2
 
 #define ANSWER_TTL 64
+#define ND_HOPS 255 /* RFC 4861 §7.1: proof that it comes from the link */
+
+/* RFC 1812 §4.3.2.5: internetwork control */
+#define ANSWER_TOS 0xc0
 
 /* IANA's block for virtual routers (RFC 5798 §7.3): every address of a workload's network but its
  * own is behind this one. */
@@ -51,7 +56,7 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct port *
 		return drop(DROP_MALFORMED);
 	/* Announcements, answers, and probes whether its own address is free: nobody else has it. */
 	if (arp.operation != bpf_htons(ARPOP_REQUEST) ||
-	    !__builtin_memcmp(arp.target, &port->address, 4))
+	    !__builtin_memcmp(arp.target, &port->v4, 4))
 		return TC_ACT_SHOT;
 	__builtin_memcpy(asked, arp.target, 4);
 	arp.operation = bpf_htons(ARPOP_REPLY);
@@ -76,6 +81,85 @@ static __always_inline __u16 ip_checksum(struct iphdr *ip)
 	return fold(bpf_csum_diff(NULL, 0, (__be32 *)ip, sizeof(*ip), 0));
 }
 
+/* The part of an ICMPv6 checksum that is not in the message (RFC 8200 §8.1). */
+static __always_inline __u32 pseudo_sum(const struct address *source,
+					const struct address *destination, __u32 length)
+{
+	struct {
+		struct address source, destination;
+		__be32 length, protocol;
+	} pseudo = {
+		.source = *source,
+		.destination = *destination,
+		.length = bpf_htonl(length),
+		.protocol = bpf_htonl(IPPROTO_ICMPV6),
+	};
+
+	return bpf_csum_diff(NULL, 0, (__be32 *)&pseudo, sizeof(pseudo), 0);
+}
+
+static __always_inline void ipv6_header(struct ipv6hdr *ip, __u8 class, __u16 payload, __u8 next,
+					__u8 hops, const struct address *source,
+					const struct address *destination)
+{
+	__be32 first = bpf_htonl(6u << 28 | (__u32)class << 20);
+
+	__builtin_memcpy(ip, &first, sizeof(first));
+	ip->payload_len = bpf_htons(payload);
+	ip->nexthdr = next;
+	ip->hop_limit = hops;
+	__builtin_memcpy(&ip->saddr, source, sizeof(*source));
+	__builtin_memcpy(&ip->daddr, destination, sizeof(*destination));
+}
+
+struct advertisement {
+	struct ipv6hdr ip;
+	__u8 type;
+	__u8 code;
+	__be16 checksum;
+	__u8 flags;
+	__u8 reserved[3];
+	struct address target;
+	__u8 option;
+	__u8 option_length; /* in 8 octets */
+	__u8 mac[ETH_ALEN];
+};
+
+#define ADVERTISEMENT_BODY (sizeof(struct advertisement) - sizeof(struct ipv6hdr))
+
+/* RFC 4861 §7.2.3: every address but its own is behind the gateway's MAC. */
+VERIFIED_ONCE int answer_solicitation(struct __sk_buff *skb, const struct port *port,
+				      const struct packet *p)
+{
+	struct advertisement answer = {};
+	struct address target;
+
+	if (!port || !p)
+		return TC_ACT_SHOT;
+	if (p->ttl != ND_HOPS)
+		return drop(DROP_MALFORMED);
+	if (bpf_skb_load_bytes(skb, p->l4 + sizeof(struct icmp), &target, sizeof(target)))
+		return drop(DROP_MALFORMED);
+	/* It asks whether its own address is free, or for itself: nobody else has it. */
+	if (is_none(&p->was.source) || same_address(&target, &port->v6) || is_for_many(&target))
+		return TC_ACT_SHOT;
+	ipv6_header(&answer.ip, ANSWER_TOS, ADVERTISEMENT_BODY, IPPROTO_ICMPV6, ND_HOPS, &target,
+		    &p->was.source);
+	answer.type = ICMPV6_NEIGHBOR_ADVERTISEMENT;
+	answer.flags = ND_SOLICITED | ND_OVERRIDE;
+	answer.target = target;
+	answer.option = ND_TARGET_MAC;
+	answer.option_length = 1;
+	__builtin_memcpy(answer.mac, GATEWAY_MAC, ETH_ALEN);
+	answer.checksum = fold(bpf_csum_diff(NULL, 0, (__be32 *)&answer.type, ADVERTISEMENT_BODY,
+					     pseudo_sum(&target, &p->was.source,
+							ADVERTISEMENT_BODY)));
+	if (bpf_skb_change_tail(skb, L3 + sizeof(answer), 0) ||
+	    bpf_skb_store_bytes(skb, L3, &answer, sizeof(answer), BPF_F_RECOMPUTE_CSUM))
+		return drop(DROP_REFUSED);
+	return back(skb, port, bpf_htons(ETH_P_IPV6));
+}
+
 /* An error quotes the header and 8 octets (RFC 792); of TCP, whose checksum the kernel may still
  * have to find in its place, the whole header. */
 #define QUOTE_MIN 28
@@ -83,26 +167,19 @@ static __always_inline __u16 ip_checksum(struct iphdr *ip)
 
 struct icmp_error {
 	struct iphdr ip;
-	struct icmphdr icmp;
+	struct icmp icmp;
 	__u8 quote[QUOTE_MAX];
 };
 
-/* Turns a packet of the workload, as it came, into an ICMP error about it, and sends it back. */
-VERIFIED_ONCE int answer_error(struct __sk_buff *skb, const struct port *port,
-				   const struct packet *p, __u32 type_and_code, __u32 mtu)
+static __always_inline int answer_error_v4(struct __sk_buff *skb, const struct port *port,
+					   const struct packet *p, __u32 type_and_code, __u32 mtu)
 {
 	struct icmp_error error = {};
 	__u32 quote, room = offsetof(struct icmp_error, quote);
 	int failed;
 
-	if (!port || !p)
-		return TC_ACT_SHOT;
 	quote = p->length >= QUOTE_MAX ? QUOTE_MAX : QUOTE_MIN;
-	/* RFC 1122 §3.2.2: never about an error, a later fragment, or what was for many. */
-	if (p->flags & (ICMP_ERROR | LATER_FRAGMENT) || p->l4 != L3 + sizeof(struct iphdr) ||
-	    (p->was.destination & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000))
-		return TC_ACT_SHOT;
-	if (p->length < QUOTE_MIN)
+	if (p->length < QUOTE_MIN || p->l4 != L3 + sizeof(struct iphdr))
 		return TC_ACT_SHOT;
 	failed = quote == QUOTE_MAX ? bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_MAX) :
 				      bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_MIN);
@@ -116,12 +193,12 @@ VERIFIED_ONCE int answer_error(struct __sk_buff *skb, const struct port *port,
 						 sizeof(error.icmp) + sizeof(error.quote), 0));
 	error.ip.version = 4;
 	error.ip.ihl = 5;
-	error.ip.tos = 0xc0; /* RFC 1812 §4.3.2.5: internetwork control */
+	error.ip.tos = ANSWER_TOS;
 	error.ip.tot_len = bpf_htons(room + quote);
 	error.ip.ttl = ANSWER_TTL;
 	error.ip.protocol = IPPROTO_ICMP;
-	error.ip.saddr = port->gateway;
-	error.ip.daddr = p->was.source;
+	error.ip.saddr = port->gateway_v4;
+	error.ip.daddr = p->was.source.word[3];
 	error.ip.check = ip_checksum(&error.ip);
 
 	if (bpf_skb_change_tail(skb, L3 + quote, 0) ||
@@ -132,22 +209,108 @@ VERIFIED_ONCE int answer_error(struct __sk_buff *skb, const struct port *port,
 	return back(skb, port, bpf_htons(ETH_P_IP));
 }
 
+/* The header with 8 octets, with all of TCP's, with all of its options. Each is a multiple of 4. */
+#define QUOTE_V6_MIN 48
+#define QUOTE_V6_TCP 60
+#define QUOTE_V6_MAX 100
+
+struct icmpv6_error {
+	struct ipv6hdr ip;
+	struct icmp icmp;
+	__u8 quote[QUOTE_V6_MAX];
+};
+
+static __always_inline int answer_error_v6(struct __sk_buff *skb, const struct port *port,
+					   const struct packet *p, __u32 type_and_code, __u32 mtu)
+{
+	struct icmpv6_error error = {};
+	__u32 quote, room = offsetof(struct icmpv6_error, quote);
+	int failed;
+
+	if (p->length >= QUOTE_V6_MAX) {
+		quote = QUOTE_V6_MAX;
+		failed = bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_MAX);
+	} else if (p->length >= QUOTE_V6_TCP) {
+		quote = QUOTE_V6_TCP;
+		failed = bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_TCP);
+	} else {
+		quote = QUOTE_V6_MIN;
+		failed = p->length < QUOTE_V6_MIN ||
+			 bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_MIN);
+	}
+	if (failed)
+		return TC_ACT_SHOT;
+
+	ipv6_header(&error.ip, ANSWER_TOS, sizeof(error.icmp) + quote, IPPROTO_ICMPV6, ANSWER_TTL,
+		    &port->gateway_v6, &p->was.source);
+	error.icmp.type = type_and_code >> 8;
+	error.icmp.code = type_and_code & 0xff;
+	error.icmp.mtu = bpf_htonl(mtu);
+	/* What lies behind a short quote is 0. */
+	error.icmp.checksum = fold(bpf_csum_diff(NULL, 0, (__be32 *)&error.icmp,
+						 sizeof(error.icmp) + sizeof(error.quote),
+						 pseudo_sum(&port->gateway_v6, &p->was.source,
+							    sizeof(error.icmp) + quote)));
+
+	if (bpf_skb_change_tail(skb, L3 + quote, 0) ||
+	    bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0) ||
+	    bpf_skb_store_bytes(skb, L3, &error, offsetof(struct icmpv6_error, quote),
+				BPF_F_RECOMPUTE_CSUM))
+		return TC_ACT_SHOT;
+	return back(skb, port, bpf_htons(ETH_P_IPV6));
+}
+
+enum error_kind {
+	TIME_EXCEEDED,
+	NO_ROUTE,
+	TOO_BIG,
+};
+
 #define ICMP_KIND(type, code) ((type) << 8 | (code))
+
+/* Turns a packet of the workload, as it came, into an ICMP error about it, and sends it back. */
+VERIFIED_ONCE int answer_error(struct __sk_buff *skb, const struct port *port,
+			       const struct packet *p, __u32 kind, __u32 mtu)
+{
+	__u32 code;
+
+	if (!port || !p)
+		return TC_ACT_SHOT;
+	/* RFC 1122 §3.2.2, RFC 4443 §2.4: never about an error, a later fragment, or what was for
+	 * many. */
+	if (p->flags & (ICMP_ERROR | LATER_FRAGMENT) || is_for_many(&p->was.destination))
+		return TC_ACT_SHOT;
+	if (p->flags & V6) {
+		code = kind == TIME_EXCEEDED ? ICMP_KIND(ICMPV6_TIME_EXCEEDED, ICMPV6_EXC_HOPS) :
+		       kind == TOO_BIG	     ? ICMP_KIND(ICMPV6_TOO_BIG, 0) :
+					       ICMP_KIND(ICMPV6_UNREACHABLE, ICMPV6_NO_ROUTE);
+		return answer_error_v6(skb, port, p, code, mtu);
+	}
+	code = kind == TIME_EXCEEDED ? ICMP_KIND(ICMP_TIME_EXCEEDED, ICMP_EXC_TTL) :
+	       kind == TOO_BIG	     ? ICMP_KIND(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED) :
+				       ICMP_KIND(ICMP_DEST_UNREACH, ICMP_NET_UNREACH);
+	return answer_error_v4(skb, port, p, code, mtu);
+}
 
 /* The gateway is nobody's interface, and yet the first thing that people ping. */
 static __always_inline int answer_echo(struct __sk_buff *skb, const struct port *port,
 				       const struct packet *p)
 {
-	__be16 was = bpf_htons(ICMP_ECHO << 8), now = bpf_htons(ICMP_ECHOREPLY << 8);
-	__u8 type = ICMP_ECHOREPLY;
+	int v6 = p->flags & V6;
+	__u8 asks = v6 ? ICMPV6_ECHO : ICMP_ECHO;
+	__u8 type = v6 ? ICMPV6_ECHOREPLY : ICMP_ECHOREPLY;
+	__be16 was = bpf_htons((__u16)asks << 8), now = bpf_htons((__u16)type << 8);
+	__u32 source = L3 + (v6 ? offsetof(struct ipv6hdr, saddr) : offsetof(struct iphdr, saddr));
+	__u32 size = v6 ? 16 : 4;
+	const void *from = v6 ? (const void *)&p->was.source : &p->was.source.word[3];
+	const void *to = v6 ? (const void *)&p->was.destination : &p->was.destination.word[3];
 
-	/* The sum over the header stays the same when two of its words change places. */
-	if (bpf_l4_csum_replace(skb, p->l4 + offsetof(struct icmphdr, checksum), was, now,
+	/* The sums stay the same when two addresses change places. */
+	if (bpf_l4_csum_replace(skb, p->l4 + offsetof(struct icmp, checksum), was, now,
 				sizeof(now)) ||
 	    bpf_skb_store_bytes(skb, p->l4, &type, sizeof(type), 0) ||
-	    bpf_skb_store_bytes(skb, L3 + offsetof(struct iphdr, saddr), &p->was.destination, 4,
-				0) ||
-	    bpf_skb_store_bytes(skb, L3 + offsetof(struct iphdr, daddr), &p->was.source, 4, 0))
+	    bpf_skb_store_bytes(skb, source, to, size, 0) ||
+	    bpf_skb_store_bytes(skb, source + size, from, size, 0))
 		return drop(DROP_REFUSED);
-	return back(skb, port, bpf_htons(ETH_P_IP));
+	return back(skb, port, ethernet_type(p));
 }

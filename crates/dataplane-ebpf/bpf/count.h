@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
-/* Counting: drops by reason, traffic of ports and tunnels. */
+/* Counting: drops by reason, traffic of ports, VRFs and tunnels. */
 #pragma once
 
 #include <linux/pkt_cls.h>
@@ -13,6 +13,9 @@
  * that leads to a call. Its pointers may be null as far as it knows. */
 #define VERIFIED_ONCE __attribute__((noinline))
 
+/* A function with a stack frame of its own: all frames of a chain of calls have 512 octets together. */
+#define OWN_FRAME static __attribute__((noinline))
+
 static __always_inline int drop(enum drop_reason reason)
 {
 	__u32 key = reason;
@@ -23,53 +26,39 @@ static __always_inline int drop(enum drop_reason reason)
 	return TC_ACT_SHOT;
 }
 
-static __always_inline void count_port_rx(__u32 slot, __u32 octets)
+static __always_inline void received(struct traffic *traffic, __u32 octets)
 {
-	struct traffic *traffic = bpf_map_lookup_elem(&port_traffic, &slot);
-
 	if (traffic) {
 		traffic->rx_packets += 1;
 		traffic->rx_bytes += octets;
 	}
 }
 
-static __always_inline void count_port_tx(__u32 slot, __u32 octets)
+static __always_inline void sent(struct traffic *traffic, __u32 octets)
 {
-	struct traffic *traffic = bpf_map_lookup_elem(&port_traffic, &slot);
-
 	if (traffic) {
 		traffic->tx_packets += 1;
 		traffic->tx_bytes += octets;
 	}
 }
 
-static __always_inline struct traffic *tunnel_traffic_of(__be32 remote)
+static __always_inline struct traffic *port_traffic_of(__u32 slot)
 {
-	struct traffic *traffic = bpf_map_lookup_elem(&tunnel_traffic, &remote);
+	return bpf_map_lookup_elem(&port_traffic, &slot);
+}
+
+static __always_inline struct traffic *vrf_traffic_of(__u32 vrf)
+{
+	return bpf_map_lookup_elem(&vrf_traffic, &vrf);
+}
+
+static __always_inline struct traffic *tunnel_traffic_of(const struct address *remote)
+{
+	struct traffic *traffic = bpf_map_lookup_elem(&tunnel_traffic, remote);
 	struct traffic nothing = {};
 
 	if (traffic)
 		return traffic;
-	bpf_map_update_elem(&tunnel_traffic, &remote, &nothing, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&tunnel_traffic, &remote);
-}
-
-static __always_inline void count_tunnel_rx(__be32 remote, __u32 octets)
-{
-	struct traffic *traffic = tunnel_traffic_of(remote);
-
-	if (traffic) {
-		traffic->rx_packets += 1;
-		traffic->rx_bytes += octets;
-	}
-}
-
-static __always_inline void count_tunnel_tx(__be32 remote, __u32 octets)
-{
-	struct traffic *traffic = tunnel_traffic_of(remote);
-
-	if (traffic) {
-		traffic->tx_packets += 1;
-		traffic->tx_bytes += octets;
-	}
+	bpf_map_update_elem(&tunnel_traffic, remote, &nothing, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&tunnel_traffic, remote);
 }

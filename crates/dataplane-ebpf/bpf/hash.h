@@ -24,17 +24,34 @@ static __always_inline __u32 mix(__u32 h)
 	return h;
 }
 
+static __always_inline __u32 mix_address(__u32 h, const struct address *address, __u8 flags)
+{
+	if (flags & V6) {
+		h = mix(h ^ address->word[0]);
+		h = mix(h ^ address->word[1]);
+		h = mix(h ^ address->word[2]);
+	}
+	return mix(h ^ address->word[3]);
+}
+
+static __always_inline __u32 source_hash(const struct packet *p, enum hash_use use)
+{
+	return mix_address(mix(use), &p->now.source, p->flags);
+}
+
 static __always_inline __u32 flow_hash(const struct packet *p, enum hash_use use)
 {
 	__u32 h = mix(use ^ p->protocol);
 
-	h = mix(h ^ ((__u32)p->now.source_port << 16 | p->now.destination_port));
-	h = mix(h ^ p->now.destination);
-	return mix(h ^ p->now.source);
+	/* Only the first fragment has ports, and all of them go the same way. */
+	if (!(p->flags & FRAGMENT))
+		h = mix(h ^ ((__u32)p->now.source_port << 16 | p->now.destination_port));
+	h = mix_address(h, &p->now.destination, p->flags);
+	return mix_address(h, &p->now.source, p->flags);
 }
 
-/* Highest random weight: each member draws with a number of its own, so that one that goes away
- * moves only its own flows, and the order of members means nothing.
+/* Highest random weight: each backend draws with a number of its own, so that one that goes away
+ * moves only its own flows, and the order of backends means nothing.
  *
  * The weight stands above the number of the member, so that the greater of two draws is known
  * without a branch: with one, the verifier would follow 2 ^ members paths. */

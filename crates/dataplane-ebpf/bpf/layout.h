@@ -11,9 +11,11 @@
 
 #include <linux/types.h>
 
-#define GROUP_MAX 16
+#define GROUP_MAX 64
+#define SHARES 4096
 #define BACKENDS_MAX 64
-#define REASONS_MAX 32
+#define IDENTITIES_MAX 16
+#define REASONS_MAX 64
 
 /* The order is that of dataplane::DropReason. */
 enum drop_reason {
@@ -30,6 +32,10 @@ enum drop_reason {
 	DROP_FRAGMENT,
 	DROP_REFUSED,
 	DROP_SPOOFED,
+	DROP_DENIED,
+	DROP_RATE_LIMIT,
+	DROP_NO_SOURCE_PORT,
+	DROP_WRONG_MAC,
 };
 
 enum hop_kind {
@@ -38,11 +44,13 @@ enum hop_kind {
 	HOP_PORT,
 	HOP_TRANSLATE,
 	HOP_TUNNEL,
+	HOP_MASQUERADE,
 };
 
 enum encapsulation {
 	MPLS_OVER_GRE,
 	MPLS_OVER_UDP,
+	VXLAN,
 };
 
 enum translation_kind {
@@ -57,9 +65,20 @@ enum direction {
 
 /* Addresses, MPLS labels of the wire and L4 ports are in network order, all else in host order. */
 
+/* IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2). */
+struct address {
+	__be32 word[4];
+};
+
 struct node {
-	__be32 tunnel_address; /* 0: no tunnel is accepted */
-	__u32 uplink;	       /* interface that tunnels leave by, unless the next hop has one */
+	__be32 tunnel_v4; /* 0: no tunnel over IPv4 is accepted */
+	__u32 uplink;	  /* the only interface of the underlay; 0: the kernel's routes choose */
+	struct address tunnel_v6; /* ::: no tunnel over IPv6 is accepted */
+	__u8 router_mac[6];
+	__u16 masquerade_first;
+	__u16 masquerade_count; /* 0: nobody leaves with the node's address */
+	__u16 unused;
+	__u32 sample_one_in; /* 0: none */
 };
 
 struct uplink {
@@ -68,53 +87,113 @@ struct uplink {
 	char name[16];
 };
 
+enum port_flags {
+	PORT_V4 = 1 << 0,
+	PORT_V6 = 1 << 1,
+	PORT_ALLOWED = 1 << 2, /* `allowed` has more sources of it */
+	PORT_HOST_ACCESS = 1 << 3,
+	PORT_MIRROR = 1 << 4,
+};
+
 struct port {
 	__u32 ifindex;	  /* 0: it has no interface */
 	__u32 generation; /* changes when the element is used for another port */
 	__u32 vrf;
-	__be32 address;
-	__be32 gateway;
-	__be32 floating; /* source of connections for which `vrf` has no route; 0: none */
-	__u32 floating_vrf;
+	__u32 flags;
+	__be32 v4;
+	__be32 gateway_v4;
+	struct address v6;
+	struct address gateway_v6;
+	/* Sources of connections for which `vrf` has no route; 0: none. */
+	struct address floating_v6;
+	__u32 floating_v6_vrf;
+	__be32 floating_v4;
+	__u32 floating_v4_vrf;
+	__u32 filter; /* 0: everything is allowed */
+	__u32 label;  /* of its own; 0: none */
 	__u16 mtu;
 	__u8 mac[6];
-	__u32 prefix_len;
+	__u8 prefix_len_v4;
+	__u8 prefix_len_v6;
+	__u16 unused;
+	__u64 bandwidth; /* in bits a second; 0: no limit */
 };
 
-struct host_key {
+/* What else a port may send from. */
+struct allowed_key {
+	__u32 prefix_len; /* over `port` and `address` together */
+	__be32 port;
+	struct address address;
+};
+
+struct allowed {
+	__u8 mac[6]; /* 0: the port's own */
+	__u8 unused[2];
+};
+
+struct host_v4 {
 	__u32 vrf;
 	__be32 address;
 };
 
-struct net_key {
+struct host_v6 {
+	__u32 vrf;
+	struct address address;
+};
+
+struct net_v4 {
 	__u32 prefix_len; /* over `vrf` and `address` together */
 	__be32 vrf;
 	__be32 address;
 };
 
-struct member {
-	__u32 next_hop; /* element of `next_hops` */
-	__u32 key;	/* what is mixed with a flow's hash; the same on every node */
+struct net_v6 {
+	__u32 prefix_len; /* over `vrf` and `address` together */
+	__be32 vrf;
+	struct address address;
+};
+
+struct route {
+	__u32 group;	  /* element of `groups` */
+	__u32 identities; /* key of `identity_sets`; 0: none */
+};
+
+/* Security groups and labels that a route's senders have. */
+struct identities {
+	__u32 count;
+	__u32 number[IDENTITIES_MAX];
 };
 
 struct group {
 	__u32 count;
-	__u32 local; /* so many of the first do not leave the node */
-	struct member members[GROUP_MAX];
+	__u32 local;	 /* so many of the first do not leave the node */
+	__u32 by_source; /* flows are told apart by their source address alone */
+	__u32 hops[GROUP_MAX]; /* elements of `next_hops` */
+};
+
+/* Which member has a flow, by the flow's hash: for groups of more than one. The key is twice the
+ * group's number, and one more for the shares among the members that do not leave the node. */
+struct shares {
+	__u8 member[SHARES];
+	__u16 weight[GROUP_MAX]; /* for the agent that comes after this one */
 };
 
 struct next_hop {
 	__u8 kind;
 	__u8 encapsulation;
-	__u16 unused;
-	__u32 number;	/* HOP_PORT: element of `ports`; HOP_TRANSLATE: VRF; HOP_TUNNEL: label */
-	__be32 address; /* HOP_TRANSLATE, HOP_TUNNEL: of the other node */
-	__u32 uplink;	/* HOP_TUNNEL: interface; 0: that of `node` */
+	__u8 mac[6];   /* VXLAN: of the other node's router */
+	__u32 number;  /* HOP_PORT: element of `ports`; HOP_TRANSLATE: VRF; HOP_TUNNEL: label or VNI */
+	struct address address; /* HOP_TRANSLATE, HOP_TUNNEL: of the other node */
+};
+
+struct label {
+	__u32 vrf;
+	__u32 port; /* element of `ports`, and one; 0: the packet is looked up in `vrf` */
 };
 
 struct translation_key {
 	__u32 vrf;
-	__be32 address;
+	struct address address;
 	__be16 port; /* 0 with protocol 0: the address as a whole */
 	__u8 protocol;
 	__u8 unused;
@@ -122,7 +201,7 @@ struct translation_key {
 
 struct backend {
 	__u32 port; /* element of `ports` */
-	__u32 key;  /* as in `member` */
+	__u32 key;  /* what is mixed with a flow's hash; the same on every node */
 	__be16 target;
 	__u16 unused;
 };
@@ -132,13 +211,14 @@ struct translation {
 	__u8 kind;
 	__u8 exclusive;
 	__u16 unused;
+	__u32 affinity; /* in seconds; 0: none */
 	struct backend backends[BACKENDS_MAX];
 };
 
 struct flow_key {
 	__u32 vrf;
-	__be32 source;
-	__be32 destination;
+	struct address source;
+	struct address destination;
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 protocol;
@@ -147,8 +227,8 @@ struct flow_key {
 };
 
 struct flow {
-	__be32 source;
-	__be32 destination;
+	struct address source;
+	struct address destination;
 	__be16 source_port;
 	__be16 destination_port;
 	__u32 vrf;  /* REVERSE: where the answer is routed */
@@ -175,19 +255,27 @@ struct vrf_name {
 };
 
 /* src/layout.rs has the same numbers. */
-_Static_assert(sizeof(struct node) == 8, "node");
+_Static_assert(sizeof(struct address) == 16, "address");
+_Static_assert(sizeof(struct node) == 40, "node");
 _Static_assert(sizeof(struct uplink) == 24, "uplink");
-_Static_assert(sizeof(struct port) == 40, "port");
-_Static_assert(sizeof(struct host_key) == 8, "host_key");
-_Static_assert(sizeof(struct net_key) == 12, "net_key");
-_Static_assert(sizeof(struct member) == 8, "member");
-_Static_assert(sizeof(struct group) == 136, "group");
-_Static_assert(sizeof(struct next_hop) == 16, "next_hop");
-_Static_assert(sizeof(struct translation_key) == 12, "translation_key");
+_Static_assert(sizeof(struct port) == 112, "port");
+_Static_assert(sizeof(struct allowed_key) == 24, "allowed_key");
+_Static_assert(sizeof(struct allowed) == 8, "allowed");
+_Static_assert(sizeof(struct host_v4) == 8, "host_v4");
+_Static_assert(sizeof(struct host_v6) == 20, "host_v6");
+_Static_assert(sizeof(struct net_v4) == 12, "net_v4");
+_Static_assert(sizeof(struct net_v6) == 24, "net_v6");
+_Static_assert(sizeof(struct route) == 8, "route");
+_Static_assert(sizeof(struct identities) == 68, "identities");
+_Static_assert(sizeof(struct group) == 268, "group");
+_Static_assert(sizeof(struct shares) == 4224, "shares");
+_Static_assert(sizeof(struct next_hop) == 28, "next_hop");
+_Static_assert(sizeof(struct label) == 8, "label");
+_Static_assert(sizeof(struct translation_key) == 24, "translation_key");
 _Static_assert(sizeof(struct backend) == 12, "backend");
-_Static_assert(sizeof(struct translation) == 776, "translation");
-_Static_assert(sizeof(struct flow_key) == 20, "flow_key");
-_Static_assert(sizeof(struct flow) == 28, "flow");
+_Static_assert(sizeof(struct translation) == 780, "translation");
+_Static_assert(sizeof(struct flow_key) == 44, "flow_key");
+_Static_assert(sizeof(struct flow) == 52, "flow");
 _Static_assert(sizeof(struct traffic) == 32, "traffic");
 _Static_assert(sizeof(struct port_name) == 1024, "port_name");
 _Static_assert(sizeof(struct vrf_name) == 256, "vrf_name");

@@ -7,143 +7,43 @@
 
 #include "layout.h"
 
-#define PINNED __uint(pinning, LIBBPF_PIN_BY_NAME)
+#define MAP(name, kind, size, flags, key_type, value_type)   \
+	struct {                                             \
+		__uint(type, BPF_MAP_TYPE_##kind);           \
+		__uint(max_entries, size);                   \
+		__uint(map_flags, flags);                    \
+		__type(key, key_type);                       \
+		__type(value, value_type);                   \
+		__uint(pinning, LIBBPF_PIN_BY_NAME);         \
+	} name SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct node);
-	PINNED;
-} node SEC(".maps");
+/* Memory is taken as entries come. */
+#define GROWS BPF_F_NO_PREALLOC
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32); /* interface */
-	__type(value, struct uplink);
-	PINNED;
-} uplinks SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 4096);
-	__type(key, __u32);
-	__type(value, struct port);
-	PINNED;
-} ports SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32);   /* interface */
-	__type(value, __u32); /* element of `ports` */
-	PINNED;
-} port_of SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32);   /* label */
-	__type(value, __u32); /* VRF */
-	PINNED;
-} labels SEC(".maps");
+MAP(node, ARRAY, 1, 0, __u32, struct node);
+MAP(uplinks, HASH, 64, GROWS, __u32, struct uplink);  /* by interface */
+MAP(ports, ARRAY, 4096, 0, __u32, struct port);
+MAP(port_of, HASH, 4096, GROWS, __u32, __u32);  /* by interface, to element of `ports` */
+MAP(allowed_sources, LPM_TRIE, 65536, GROWS, struct allowed_key, struct allowed);
+MAP(labels, HASH, 8192, GROWS, __u32, struct label);
+MAP(vnis, HASH, 4096, GROWS, __u32, __u32);  /* to VRF */
 
 /* Most VPN routes are host routes, and a hash is faster than a trie. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct host_key);
-	__type(value, __u32); /* element of `groups` */
-	PINNED;
-} hosts SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct net_key);
-	__type(value, __u32); /* element of `groups` */
-	PINNED;
-} nets SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 16384);
-	__type(key, __u32);
-	__type(value, struct group);
-	PINNED;
-} groups SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 16384);
-	__type(key, __u32);
-	__type(value, struct next_hop);
-	PINNED;
-} next_hops SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct translation_key);
-	__type(value, struct translation);
-	PINNED;
-} translations SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 131072);
-	__type(key, struct flow_key);
-	__type(value, struct flow);
-	PINNED;
-} flows SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, REASONS_MAX);
-	__type(key, __u32);
-	__type(value, __u64);
-	PINNED;
-} drops SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 4096);
-	__type(key, __u32); /* element of `ports` */
-	__type(value, struct traffic);
-	PINNED;
-} port_traffic SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
-	__uint(max_entries, 2048);
-	__type(key, __be32); /* the other node */
-	__type(value, struct traffic);
-	PINNED;
-} tunnel_traffic SEC(".maps");
+MAP(hosts_v4, HASH, 65536, GROWS, struct host_v4, struct route);
+MAP(hosts_v6, HASH, 65536, GROWS, struct host_v6, struct route);
+MAP(nets_v4, LPM_TRIE, 65536, GROWS, struct net_v4, struct route);
+MAP(nets_v6, LPM_TRIE, 65536, GROWS, struct net_v6, struct route);
+MAP(identity_sets, HASH, 16384, GROWS, __u32, struct identities);
+MAP(groups, ARRAY, 16384, 0, __u32, struct group);
+MAP(group_shares, HASH, 16384, GROWS, __u32, struct shares);  /* by twice the group, and one for those that stay here */
+MAP(next_hops, ARRAY, 65536, 0, __u32, struct next_hop);
+MAP(translations, HASH, 16384, GROWS, struct translation_key, struct translation);
+MAP(flows, LRU_HASH, 131072, 0, struct flow_key, struct flow);
+MAP(drops, PERCPU_ARRAY, REASONS_MAX, 0, __u32, __u64);
+MAP(port_traffic, PERCPU_ARRAY, 4096, 0, __u32, struct traffic);  /* by element of `ports` */
+MAP(vrf_traffic, PERCPU_ARRAY, 4096, 0, __u32, struct traffic);  /* by VRF */
+MAP(tunnel_traffic, LRU_PERCPU_HASH, 2048, 0, struct address, struct traffic);  /* by the other node */
 
 /* Names, for the agent that comes after this one. No program reads them. */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32); /* element of `ports` */
-	__type(value, struct port_name);
-	PINNED;
-} port_names SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32); /* VRF */
-	__type(value, struct vrf_name);
-	PINNED;
-} vrf_names SEC(".maps");
+MAP(port_names, HASH, 4096, GROWS, __u32, struct port_name);  /* by element of `ports` */
+MAP(vrf_names, HASH, 4096, GROWS, __u32, struct vrf_name);  /* by VRF */

@@ -34,15 +34,15 @@ static __always_inline void flow_key_of(struct flow_key *key, __u32 vrf, const s
 }
 
 /* The flow that the packet belongs to, if its port is still the one that it was. */
-static __always_inline struct flow *known_flow(__u32 vrf, const struct packet *p,
-					       enum direction direction)
+OWN_FRAME struct flow *known_flow(__u32 vrf, const struct packet *p, enum direction direction)
 {
 	struct flow_key key;
 	struct flow *flow;
 	struct port *port;
 	__u32 now, idle;
 
-	if (p->flags & OPENS)
+	/* Without ports it could be any connection's. */
+	if (p->flags & (OPENS | LATER_FRAGMENT))
 		return NULL;
 	flow_key_of(&key, vrf, p, direction);
 	flow = bpf_map_lookup_elem(&flows, &key);
@@ -69,23 +69,20 @@ static __always_inline void follow(struct packet *p, const struct flow *flow)
 	p->now.destination_port = flow->destination_port;
 }
 
+/* The port's own address of the packet's version. */
+static __always_inline void own_address(const struct port *port, const struct packet *p,
+					struct address *address)
+{
+	*address = p->flags & V6 ? port->v6 : mapped(port->v4);
+}
+
 /* Remembers both directions of a connection.
  *
- * `from` is the tuple before translation in `vrf`, `to` the one behind it, at port `slot`; both in
- * the direction towards the server. */
-static __always_inline int remember(__u8 protocol, __u32 vrf, const struct tuple *from,
-				    const struct tuple *to, __u32 slot, const struct port *port)
+ * `key` is the one of its direction towards the server, before translation, and is used up; `to` is
+ * the tuple behind the translation, at port `slot`. */
+static __always_inline int remember(struct flow_key *key, const struct tuple *to, __u32 slot,
+				    const struct port *port)
 {
-	__u32 now = seconds();
-	struct flow_key key = {
-		.vrf = vrf,
-		.source = from->source,
-		.destination = from->destination,
-		.source_port = from->source_port,
-		.destination_port = from->destination_port,
-		.protocol = protocol,
-		.direction = FORWARD,
-	};
 	struct flow flow = {
 		.source = to->source,
 		.destination = to->destination,
@@ -94,33 +91,34 @@ static __always_inline int remember(__u8 protocol, __u32 vrf, const struct tuple
 		.vrf = port->vrf,
 		.port = slot,
 		.generation = port->generation,
-		.seen = now,
+		.seen = seconds(),
 	};
 
-	if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY))
+	key->direction = FORWARD;
+	if (bpf_map_update_elem(&flows, key, &flow, BPF_ANY))
 		return -1;
 
-	key.vrf = port->vrf;
-	key.source = to->destination;
-	key.destination = to->source;
-	key.source_port = to->destination_port;
-	key.destination_port = to->source_port;
-	key.direction = REVERSE;
-	flow.source = from->destination;
-	flow.destination = from->source;
-	flow.source_port = from->destination_port;
-	flow.destination_port = from->source_port;
-	flow.vrf = vrf;
-	return bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
+	flow.source = key->destination;
+	flow.destination = key->source;
+	flow.source_port = key->destination_port;
+	flow.destination_port = key->source_port;
+	flow.vrf = key->vrf;
+	key->vrf = port->vrf;
+	key->source = to->destination;
+	key->destination = to->source;
+	key->source_port = to->destination_port;
+	key->destination_port = to->source_port;
+	key->direction = REVERSE;
+	return bpf_map_update_elem(&flows, key, &flow, BPF_ANY);
 }
 
 /* Who serves a new connection; NULL with `*reason` set when nobody does. */
-static __always_inline struct backend *serve(__u32 vrf, __be32 address, const struct packet *p,
-					     __u32 *reason)
+static __always_inline struct backend *serve(__u32 vrf, const struct address *address,
+					     const struct packet *p, __u32 *reason)
 {
 	struct translation_key key = {
 		.vrf = vrf,
-		.address = address,
+		.address = *address,
 		.port = p->now.destination_port,
 		.protocol = p->protocol,
 	};
@@ -160,15 +158,17 @@ static __always_inline struct backend *serve(__u32 vrf, __be32 address, const st
 
 /* Turns a packet to an address that this node serves towards who serves it. Returns the element of
  * `ports`, or -1 with `*reason` set. */
-VERIFIED_ONCE int translate(struct packet *p, __u32 vrf, __be32 address, __u32 *reason)
+VERIFIED_ONCE int translate(struct packet *p, __u32 vrf, const struct address *address,
+			    __u32 *reason)
 {
 	struct backend *backend;
 	struct flow *flow;
+	struct flow_key key;
 	struct port *port;
 	struct tuple to;
 	__u32 slot;
 
-	if (!p || !reason)
+	if (!p || !address || !reason)
 		return -1;
 	flow = known_flow(vrf, p, FORWARD);
 	if (flow) {
@@ -186,14 +186,15 @@ VERIFIED_ONCE int translate(struct packet *p, __u32 vrf, __be32 address, __u32 *
 		return -1;
 	}
 	to = p->now;
-	to.destination = port->address;
+	own_address(port, p, &to.destination);
 	if (backend->target)
 		to.destination_port = backend->target;
 	/* Who calls itself by its service's address would see its own address come from outside, and
 	 * drop it. So it sees the service call. */
-	if (to.source == port->address && p->was.source == port->address)
+	if (same_address(&to.source, &to.destination) && same_address(&p->was.source, &to.source))
 		to.source = p->now.destination;
-	if (remember(p->protocol, vrf, &p->now, &to, slot, port)) {
+	flow_key_of(&key, vrf, p, FORWARD);
+	if (remember(&key, &to, slot, port)) {
 		*reason = DROP_REFUSED;
 		return -1;
 	}
@@ -203,16 +204,23 @@ VERIFIED_ONCE int translate(struct packet *p, __u32 vrf, __be32 address, __u32 *
 
 /* Gives a connection that the port opens its floating address, with which it leaves through the
  * floating address's VRF. Answers arrive as packets to that address do. */
-static __always_inline int translate_outwards(struct packet *p, __u32 slot, const struct port *port)
+VERIFIED_ONCE int translate_outwards(struct packet *p, __u32 slot, const struct port *port,
+				     const struct address *floating, __u32 floating_vrf)
 {
-	struct tuple from, to;
+	struct flow_key key;
+	struct tuple to;
 
+	if (!p || !port || !floating)
+		return -1;
 	to.source = p->was.destination;
 	to.destination = p->was.source;
 	to.source_port = p->was.destination_port;
 	to.destination_port = p->was.source_port;
-	from = to;
-	from.destination = port->floating;
-	p->now.source = port->floating;
-	return remember(p->protocol, port->floating_vrf, &from, &to, slot, port);
+	flow_key_of(&key, floating_vrf, p, FORWARD);
+	key.source = to.source;
+	key.destination = *floating;
+	key.source_port = to.source_port;
+	key.destination_port = to.destination_port;
+	p->now.source = *floating;
+	return remember(&key, &to, slot, port);
 }

@@ -4,15 +4,32 @@
 
 #include "nat.h"
 
-static __always_inline int replace_quoted_address(struct __sk_buff *skb, __u32 ip, __u32 field,
-						  __be32 was, __be32 now)
+/* Where things are in an ICMP error. */
+struct quote {
+	__u32 check; /* the message's checksum */
+	__u32 ip;    /* the quoted header */
+	__u32 l4;    /* what is behind it */
+};
+
+static __always_inline int replace_quoted_address(struct __sk_buff *skb, const struct quote *at,
+						  __u32 field, const struct address *was,
+						  const struct address *now, int v6)
 {
-	if (was == now)
+	if (same_address(was, now))
 		return 0;
+	if (v6) {
+		__s64 change = bpf_csum_diff((__be32 *)was, sizeof(*was), (__be32 *)now,
+					     sizeof(*now), 0);
+
+		if (bpf_l4_csum_replace(skb, at->check, 0, change, 0))
+			return -1;
+		return bpf_skb_store_bytes(skb, at->ip + field, now, sizeof(*now), 0);
+	}
 	/* The sum over the ICMP message stays: the quoted header's checksum makes up for it. */
-	if (bpf_l3_csum_replace(skb, ip + offsetof(struct iphdr, check), was, now, sizeof(now)))
+	if (bpf_l3_csum_replace(skb, at->ip + offsetof(struct iphdr, check), was->word[3],
+				now->word[3], 4))
 		return -1;
-	return bpf_skb_store_bytes(skb, ip + field, &now, sizeof(now), 0);
+	return bpf_skb_store_bytes(skb, at->ip + field, &now->word[3], 4, 0);
 }
 
 static __always_inline int replace_quoted_port(struct __sk_buff *skb, __u32 icmp_check, __u32 at,
@@ -23,6 +40,38 @@ static __always_inline int replace_quoted_port(struct __sk_buff *skb, __u32 icmp
 	if (bpf_l4_csum_replace(skb, icmp_check, was, now, sizeof(now)))
 		return -1;
 	return bpf_skb_store_bytes(skb, at, &now, sizeof(now), 0);
+}
+
+/* Addresses and protocol of a quoted packet. Not 0: it is none that a flow would be known by. */
+static __always_inline int quoted_header(struct __sk_buff *skb, const struct packet *p,
+					 struct packet *quoted, struct quote *at)
+{
+	at->check = p->l4 + offsetof(struct icmp, checksum);
+	at->ip = p->l4 + sizeof(struct icmp);
+	if (p->flags & V6) {
+		struct ipv6hdr ip;
+
+		if (bpf_skb_load_bytes(skb, at->ip, &ip, sizeof(ip)) || ip.version != 6)
+			return -1;
+		__builtin_memcpy(&quoted->was.source, &ip.saddr, sizeof(quoted->was.source));
+		__builtin_memcpy(&quoted->was.destination, &ip.daddr,
+				 sizeof(quoted->was.destination));
+		quoted->protocol = ip.nexthdr;
+		quoted->flags = V6;
+		at->l4 = at->ip + sizeof(ip);
+		return 0;
+	}
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, at->ip, &ip, sizeof(ip)))
+		return -1;
+	if (ip.version != 4 || ip.ihl != 5 || ip.frag_off & bpf_htons(IP_OFFSET))
+		return -1;
+	quoted->was.source = mapped(ip.saddr);
+	quoted->was.destination = mapped(ip.daddr);
+	quoted->protocol = ip.protocol;
+	at->l4 = at->ip + sizeof(ip);
+	return 0;
 }
 
 /* The ports of a quoted packet. Not 0: it has none that a flow would be known by. */
@@ -37,16 +86,14 @@ static __always_inline int quoted_ports(struct __sk_buff *skb, __u32 at, struct 
 		quoted->was.destination_port = ports[1];
 		return 0;
 	}
-	if (quoted->protocol == IPPROTO_ICMP) {
-		struct icmphdr icmp;
+	if (is_icmp(quoted)) {
+		struct icmp icmp;
 
 		if (bpf_skb_load_bytes(skb, at, &icmp, sizeof(icmp)))
 			return -1;
-		if (icmp.type == ICMP_ECHO)
-			quoted->was.source_port = icmp.id;
-		else if (icmp.type == ICMP_ECHOREPLY)
-			quoted->was.destination_port = icmp.id;
-		else
+		parse_icmp(quoted, &icmp);
+		/* Neither a question nor an answer. */
+		if (!quoted->was.source_port && !quoted->was.destination_port)
 			return -1;
 	}
 	return 0;
@@ -58,43 +105,41 @@ VERIFIED_ONCE int translate_error(struct __sk_buff *skb, struct packet *p, __u32
 				  __u32 direction, __u32 *routed)
 {
 	struct packet quoted = {};
-	__u32 at, ports, check;
+	struct quote at;
 	struct flow *flow;
-	struct iphdr ip;
+	int v6;
 
 	if (!p || !routed)
 		return -1;
-	at = p->l4 + sizeof(struct icmphdr);
-	check = p->l4 + offsetof(struct icmphdr, checksum);
-	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)))
-		return -1;
-	if (ip.version != 4 || ip.ihl != 5 || ip.frag_off & bpf_htons(IP_OFFSET))
-		return -1;
-	ports = at + sizeof(ip);
-	quoted.protocol = ip.protocol;
-	if (quoted_ports(skb, ports, &quoted))
+	v6 = p->flags & V6;
+	if (quoted_header(skb, p, &quoted, &at) || quoted_ports(skb, at.l4, &quoted))
 		return -1;
 	/* The error goes against the packet that it is about. */
-	quoted.now.source = ip.daddr;
-	quoted.now.destination = ip.saddr;
+	quoted.now.source = quoted.was.destination;
+	quoted.now.destination = quoted.was.source;
 	quoted.now.source_port = quoted.was.destination_port;
 	quoted.now.destination_port = quoted.was.source_port;
 	flow = known_flow(vrf, &quoted, direction);
 	if (!flow)
 		return -1;
 
-	if (replace_quoted_address(skb, at, offsetof(struct iphdr, saddr), ip.saddr,
-				   flow->destination) ||
-	    replace_quoted_address(skb, at, offsetof(struct iphdr, daddr), ip.daddr, flow->source))
+	if (replace_quoted_address(skb, &at,
+				   v6 ? offsetof(struct ipv6hdr, saddr) :
+					offsetof(struct iphdr, saddr),
+				   &quoted.was.source, &flow->destination, v6) ||
+	    replace_quoted_address(skb, &at,
+				   v6 ? offsetof(struct ipv6hdr, daddr) :
+					offsetof(struct iphdr, daddr),
+				   &quoted.was.destination, &flow->source, v6))
 		return -1;
 	if ((quoted.protocol == IPPROTO_TCP || quoted.protocol == IPPROTO_UDP) &&
-	    (replace_quoted_port(skb, check, ports, quoted.was.source_port,
+	    (replace_quoted_port(skb, at.check, at.l4, quoted.was.source_port,
 				 flow->destination_port) ||
-	     replace_quoted_port(skb, check, ports + sizeof(__be16), quoted.was.destination_port,
-				 flow->source_port)))
+	     replace_quoted_port(skb, at.check, at.l4 + sizeof(__be16),
+				 quoted.was.destination_port, flow->source_port)))
 		return -1;
 	/* A router on the way speaks for itself; the end of the flow for the flow. */
-	if (p->was.source == ip.daddr)
+	if (same_address(&p->was.source, &quoted.was.destination))
 		p->now.source = flow->source;
 	p->now.destination = flow->destination;
 	*routed = flow->vrf;

@@ -6,9 +6,10 @@
 #include "packet.h"
 
 #define IP_FIELD(field) (L3 + offsetof(struct iphdr, field))
+#define IPV6_FIELD(field) (L3 + offsetof(struct ipv6hdr, field))
 
-static __always_inline int replace_address(struct __sk_buff *skb, __u32 at, __be32 was, __be32 now,
-					   __u32 l4_check, __u64 l4_flags)
+static __always_inline int replace_address_v4(struct __sk_buff *skb, __u32 at, __be32 was,
+					      __be32 now, __u32 l4_check, __u64 l4_flags)
 {
 	if (was == now)
 		return 0;
@@ -19,6 +20,24 @@ static __always_inline int replace_address(struct __sk_buff *skb, __u32 at, __be
 				l4_flags | BPF_F_PSEUDO_HDR | sizeof(now)))
 		return -1;
 	return bpf_skb_store_bytes(skb, at, &now, sizeof(now), 0);
+}
+
+static __always_inline int replace_address_v6(struct __sk_buff *skb, __u32 at,
+					      const struct address *was, const struct address *now,
+					      __u32 l4_check, __u64 l4_flags)
+{
+	if (same_address(was, now))
+		return 0;
+	if (l4_check) {
+		__s64 change = bpf_csum_diff((__be32 *)was, sizeof(*was), (__be32 *)now,
+					     sizeof(*now), 0);
+
+		if (bpf_l4_csum_replace(skb, l4_check, 0, change, l4_flags | BPF_F_PSEUDO_HDR))
+			return -1;
+	}
+	/* The helper above takes a checksum in the header for granted that makes up for the address;
+	 * IPv6 has none. */
+	return bpf_skb_store_bytes(skb, at, now, sizeof(*now), BPF_F_RECOMPUTE_CSUM);
 }
 
 static __always_inline int replace_port(struct __sk_buff *skb, __u32 at, __be16 was, __be16 now,
@@ -36,6 +55,7 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 {
 	__u32 check = 0;
 	__u64 flags = 0;
+	int failed;
 
 	if (!p)
 		return -1;
@@ -46,15 +66,23 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 			check = p->l4 + offsetof(struct udphdr, check);
 			/* 0 says that there is none. */
 			flags = BPF_F_MARK_MANGLED_0;
+		} else if (p->flags & V6 && p->protocol == IPPROTO_ICMPV6) {
+			check = p->l4 + offsetof(struct icmp, checksum);
 		}
 	}
-	if (replace_address(skb, IP_FIELD(saddr), p->was.source, p->now.source, check, flags) ||
-	    replace_address(skb, IP_FIELD(daddr), p->was.destination, p->now.destination, check,
-			    flags))
+	if (p->flags & V6)
+		failed = replace_address_v6(skb, IPV6_FIELD(saddr), &p->was.source, &p->now.source,
+					    check, flags) ||
+			 replace_address_v6(skb, IPV6_FIELD(daddr), &p->was.destination,
+					    &p->now.destination, check, flags);
+	else
+		failed = replace_address_v4(skb, IP_FIELD(saddr), p->was.source.word[3],
+					    p->now.source.word[3], check, flags) ||
+			 replace_address_v4(skb, IP_FIELD(daddr), p->was.destination.word[3],
+					    p->now.destination.word[3], check, flags);
+	if (failed)
 		return -1;
-	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return 0;
-	if (!check)
+	if (!check || (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
 		return 0;
 	/* Both protocols begin with the two ports. */
 	if (replace_port(skb, p->l4, p->was.source_port, p->now.source_port, check, flags))
@@ -66,6 +94,12 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 static __always_inline int decrement_ttl(struct __sk_buff *skb, struct packet *p)
 {
 	__u8 ttl = p->ttl - 1;
+
+	if (p->flags & V6) {
+		p->ttl = ttl;
+		return bpf_skb_store_bytes(skb, IPV6_FIELD(hop_limit), &ttl, sizeof(ttl),
+					   BPF_F_RECOMPUTE_CSUM);
+	}
 	__be16 was = bpf_htons((__u16)p->ttl << 8 | p->protocol);
 	__be16 now = bpf_htons((__u16)ttl << 8 | p->protocol);
 
@@ -80,55 +114,75 @@ static __always_inline int decrement_ttl(struct __sk_buff *skb, struct packet *p
 #define TCPOPT_NOP 1
 #define TCPOPT_MSS 2
 
+struct tcp_options {
+	__u32 length;
+	__u8 octets[TCP_OPTIONS_MAX + 4];
+};
+
+enum { NO_MSS = -1, MSS_FOUND = 0x100 };
+
+/* Where the option behind the one at `at` begins; MSS_FOUND with `at`: it is that one; NO_MSS: there is
+ * none any more. A function for the verifier, which would follow each way through the options. */
+VERIFIED_ONCE int next_option(const struct tcp_options *options, __u32 at)
+{
+	__u8 kind, length;
+
+	if (!options || at >= options->length || at >= TCP_OPTIONS_MAX)
+		return NO_MSS;
+	kind = options->octets[at];
+	if (kind == TCPOPT_END)
+		return NO_MSS;
+	if (kind == TCPOPT_NOP)
+		return at + 1;
+	length = options->octets[at + 1];
+	if (length < 2)
+		return NO_MSS;
+	if (kind == TCPOPT_MSS && length == 4)
+		return MSS_FOUND | at;
+	return at + length;
+}
+
 /* Lowers the maximum segment size that a SYN offers to what fits into a packet of `mtu`. */
 VERIFIED_ONCE int clamp_mss(struct __sk_buff *skb, const struct packet *p, __u32 mtu)
 {
-	__u16 limit = mtu - sizeof(struct iphdr) - sizeof(struct tcphdr);
-	__u8 options[TCP_OPTIONS_MAX + 4] = {};
-	__u32 l4, end, at = 0;
+	struct tcp_options options = {};
+	__u32 at = 0, length, first;
+	__u16 limit, offered, was, now;
+	__be16 octets;
+	int next = 0;
 
 	if (!p)
 		return -1;
-	l4 = p->l4;
-	end = p->l4_header - sizeof(struct tcphdr);
-	if (end == 0 || end > TCP_OPTIONS_MAX)
+	first = p->l4 + sizeof(struct tcphdr);
+	length = p->l4_header - sizeof(struct tcphdr);
+	if (length == 0 || length > TCP_OPTIONS_MAX)
 		return 0;
-	if (bpf_skb_load_bytes(skb, l4 + sizeof(struct tcphdr), options, end))
+	options.length = length;
+	if (bpf_skb_load_bytes(skb, first, options.octets, length))
 		return -1;
 	for (int i = 0; i < TCP_OPTIONS_MAX; i++) {
-		__u8 kind, length;
-
-		if (at >= end || at >= TCP_OPTIONS_MAX)
+		next = next_option(&options, at);
+		if (next < 0 || next & MSS_FOUND)
 			break;
-		kind = options[at];
-		if (kind == TCPOPT_END)
-			break;
-		if (kind == TCPOPT_NOP) {
-			at++;
-			continue;
-		}
-		length = options[at + 1];
-		if (length < 2)
-			break;
-		if (kind == TCPOPT_MSS && length == 4) {
-			__u16 offered = (__u16)options[at + 2] << 8 | options[at + 3];
-			__u16 was = offered, now = limit;
-			__be16 octets = bpf_htons(limit);
-
-			if (offered <= limit)
-				break;
-			/* The checksum is over pairs of octets: at an odd place they are swapped. */
-			if (at & 1) {
-				was = __builtin_bswap16(was);
-				now = __builtin_bswap16(now);
-			}
-			if (bpf_l4_csum_replace(skb, l4 + offsetof(struct tcphdr, check),
-						bpf_htons(was), bpf_htons(now), sizeof(now)))
-				return -1;
-			return bpf_skb_store_bytes(skb, l4 + sizeof(struct tcphdr) + at + 2, &octets,
-						   sizeof(octets), 0);
-		}
-		at += length;
+		at = next;
 	}
-	return 0;
+	if (next < 0 || !(next & MSS_FOUND) || at >= TCP_OPTIONS_MAX)
+		return 0;
+	limit = mtu - sizeof(struct tcphdr) -
+		(p->flags & V6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	offered = (__u16)options.octets[at + 2] << 8 | options.octets[at + 3];
+	if (offered <= limit)
+		return 0;
+	was = offered;
+	now = limit;
+	/* The checksum is over pairs of octets: at an odd place they are swapped. */
+	if (at & 1) {
+		was = __builtin_bswap16(was);
+		now = __builtin_bswap16(now);
+	}
+	octets = bpf_htons(limit);
+	if (bpf_l4_csum_replace(skb, p->l4 + offsetof(struct tcphdr, check), bpf_htons(was),
+				bpf_htons(now), sizeof(now)))
+		return -1;
+	return bpf_skb_store_bytes(skb, first + at + 2, &octets, sizeof(octets), 0);
 }

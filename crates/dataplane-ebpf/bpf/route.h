@@ -4,39 +4,67 @@
 
 #include "hash.h"
 
-/* The group of the longest match, or 0: no route. */
-static __always_inline struct group *route(__u32 vrf, __be32 address)
+/* The longest match, or none. */
+OWN_FRAME struct route *route(__u32 vrf, const struct address *to)
 {
-	struct host_key host = { .vrf = vrf, .address = address };
-	__u32 *id = bpf_map_lookup_elem(&hosts, &host);
+	struct route *found;
 
-	if (!id) {
-		struct net_key net = {
-			.prefix_len = 64,
-			.vrf = bpf_htonl(vrf),
-			.address = address,
-		};
+	if (is_v4(to)) {
+		struct host_v4 host = { .vrf = vrf, .address = to->word[3] };
 
-		id = bpf_map_lookup_elem(&nets, &net);
+		found = bpf_map_lookup_elem(&hosts_v4, &host);
+		if (!found) {
+			struct net_v4 net = {
+				.prefix_len = 64,
+				.vrf = bpf_htonl(vrf),
+				.address = to->word[3],
+			};
+
+			found = bpf_map_lookup_elem(&nets_v4, &net);
+		}
+	} else {
+		struct host_v6 host = { .vrf = vrf, .address = *to };
+
+		found = bpf_map_lookup_elem(&hosts_v6, &host);
+		if (!found) {
+			struct net_v6 net = {
+				.prefix_len = 160,
+				.vrf = bpf_htonl(vrf),
+				.address = *to,
+			};
+
+			found = bpf_map_lookup_elem(&nets_v6, &net);
+		}
 	}
-	return id ? bpf_map_lookup_elem(&groups, id) : NULL;
+	return found;
 }
 
-/* The flow's next hop among the first `count` members. */
-static __always_inline struct next_hop *choose(struct group *group, __u32 count, __u32 hash)
+/* Who may be chosen. */
+enum members {
+	ANY_MEMBER,
+	LOCAL_MEMBERS,
+};
+
+/* The flow's next hop among the members of a group. */
+OWN_FRAME struct next_hop *choose(const struct packet *p, __u32 number, const struct group *group,
+				  enum members among)
 {
-	__u32 hop = group->members[0].next_hop;
+	__u32 count = among == LOCAL_MEMBERS ? group->local : group->count;
+	__u32 hop = group->hops[0];
 
 	if (count > 1) {
-		__u64 best = 0;
+		__u32 key = number * 2 + (among == LOCAL_MEMBERS);
+		struct shares *shares = bpf_map_lookup_elem(&group_shares, &key);
+		__u32 hash = group->by_source ? source_hash(p, HASH_MEMBER) :
+						flow_hash(p, HASH_MEMBER);
 
-		for (int i = 0; i < GROUP_MAX; i++) {
-			if (i >= count)
-				break;
-			best = greater(best, draw(hash, group->members[i].key,
-						  group->members[i].next_hop));
+		if (shares) {
+			__u32 member = shares->member[hash % SHARES];
+
+			/* A group of other members may just have been written. */
+			if (member < count && member < GROUP_MAX)
+				hop = group->hops[member];
 		}
-		hop = winner(best);
 	}
 	return bpf_map_lookup_elem(&next_hops, &hop);
 }

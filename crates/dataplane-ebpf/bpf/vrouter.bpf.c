@@ -11,10 +11,15 @@
 #include "related.h"
 #include "rewrite.h"
 #include "route.h"
+#include "source.h"
 #include "tunnel.h"
+#include "underlay.h"
+
+enum { TOO_LONG = -2 };
 
 /* Into the workload, past its host's stack. */
-static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p, __u32 slot)
+static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p, __u32 slot,
+				   int turned)
 {
 	struct port *port = bpf_map_lookup_elem(&ports, &slot);
 	struct ethhdr eth;
@@ -25,71 +30,92 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 		return drop(DROP_REFUSED);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, GATEWAY_MAC, ETH_ALEN);
-	eth.h_proto = bpf_htons(ETH_P_IP);
+	eth.h_proto = ethernet_type(p);
 	if (bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
 		return drop(DROP_REFUSED);
-	count_port_tx(slot, p->length);
+	sent(port_traffic_of(slot), p->length);
+	/* The kernel still takes it for the other version of IP, and reads the header again only on
+	 * the long way. */
+	if (turned)
+		return bpf_redirect(port->ifindex, 0);
 	return bpf_redirect_peer(port->ifindex, 0);
 }
 
 /* To who serves the address. */
-static __always_inline int serve_locally(struct __sk_buff *skb, struct packet *p,
-					 const struct next_hop *hop)
+VERIFIED_ONCE int serve_locally(struct __sk_buff *skb, struct packet *p, const struct next_hop *hop,
+				int turned)
 {
-	__u32 reason = DROP_NO_BACKEND, vrf = hop->number;
+	__u32 reason = DROP_NO_BACKEND, vrf;
 	int slot;
 
+	if (!p || !hop)
+		return TC_ACT_SHOT;
+	vrf = hop->number;
 	if (p->flags & ICMP_ERROR)
 		slot = translate_error(skb, p, vrf, FORWARD, &vrf);
 	else
-		slot = translate(p, vrf, hop->address, &reason);
+		slot = translate(p, vrf, &hop->address, &reason);
 	if (slot < 0)
 		return drop(reason);
-	return deliver(skb, p, slot);
+	return deliver(skb, p, slot, turned);
 }
 
-/* To another node. */
-static __always_inline int send(struct __sk_buff *skb, struct packet *p, const struct port *port,
-				const struct next_hop *hop)
+/* To another node. TOO_LONG: the workload is to hear of `p->mtu`. */
+VERIFIED_ONCE int send(struct __sk_buff *skb, struct packet *p, const struct next_hop *hop)
 {
-	__u32 none = 0, out, octets = p->length, mtu;
+	__u32 none = 0, octets, mtu;
 	struct node *self = bpf_map_lookup_elem(&node, &none);
-	struct uplink *uplink;
+	struct way way = {};
 
-	if (!self)
+	if (!p || !hop)
+		return TC_ACT_SHOT;
+	octets = p->length;
+	if (!self || (is_v4(&hop->address) ? !self->tunnel_v4 : is_none(&self->tunnel_v6)) ||
+	    find_way(skb, self, p, &hop->address, &way))
 		return drop(DROP_REFUSED);
-	out = hop->uplink ? hop->uplink : self->uplink;
-	uplink = bpf_map_lookup_elem(&uplinks, &out);
-	if (!uplink || !self->tunnel_address)
-		return drop(DROP_REFUSED);
-	mtu = uplink->mtu - overhead(hop->encapsulation);
-	if (longest_segment(skb, p) > mtu ||
-	    skb->len - L3 + overhead(hop->encapsulation) > IP_LENGTH_MAX) {
+	mtu = way.mtu - overhead(hop);
+	if (longest_segment(skb, p) > mtu || skb->len - L3 + overhead(hop) > IP_LENGTH_MAX) {
 		drop(DROP_TOO_BIG);
 		if (!(p->flags & DONT_FRAGMENT))
 			return TC_ACT_SHOT;
-		return answer_error(skb, port, p, ICMP_KIND(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED),
-				    mtu);
+		p->mtu = mtu;
+		return TOO_LONG;
 	}
 	if (p->flags & SYN && clamp_mss(skb, p, mtu))
 		return drop(DROP_MALFORMED);
-	if (rewrite(skb, p) || encapsulate(skb, p, hop, self->tunnel_address))
+	if (rewrite(skb, p) || encapsulate(skb, p, hop, self))
 		return drop(DROP_REFUSED);
-	count_tunnel_tx(hop->address, octets);
-	return bpf_redirect_neigh(out, NULL, 0, 0);
+	sent(tunnel_traffic_of(&hop->address), octets);
+	return go(&way);
+}
+
+/* A connection out of a VRF that has no route for it leaves with the port's floating address. */
+OWN_FRAME struct route *leave(struct packet *p, __u32 slot, const struct port *port)
+{
+	struct address floating = p->flags & V6 ? port->floating_v6 : mapped(port->floating_v4);
+	__u32 vrf = p->flags & V6 ? port->floating_v6_vrf : port->floating_v4_vrf;
+	struct route *found;
+
+	if (!vrf)
+		return NULL;
+	found = route(vrf, &p->now.destination);
+	if (found && translate_outwards(p, slot, port, &floating, vrf))
+		return NULL;
+	return found;
 }
 
 SEC("classifier")
 int arcus_port(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex, vrf;
+	__u32 ifindex = skb->ifindex, vrf, none = 0;
 	__u32 *slot = bpf_map_lookup_elem(&port_of, &ifindex);
 	struct next_hop *hop;
 	struct group *group;
+	struct route *found;
 	struct flow *flow;
 	struct port *port;
 	struct packet p;
-	int answers = 0;
+	int answers = 0, verdict;
 
 	if (!slot)
 		return drop(DROP_PORT_GONE);
@@ -98,19 +124,31 @@ int arcus_port(struct __sk_buff *skb)
 		return drop(DROP_PORT_GONE);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb, port);
-	if (skb->protocol != bpf_htons(ETH_P_IP))
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return drop(DROP_UNSUPPORTED);
-	if (parse(skb, &p))
+	if (parse(skb, &p, skb->protocol))
 		return drop(DROP_MALFORMED);
-	count_port_rx(*slot, p.length);
-	/* A port has one address; nothing could be sent back to another one. */
-	if (p.was.source != port->address)
+	if (p.flags & V6 && p.protocol == IPPROTO_ICMPV6) {
+		if (p.icmp_type == ICMPV6_NEIGHBOR_SOLICITATION)
+			return answer_solicitation(skb, port, &p);
+		/* What hosts say to their link in a new network: listeners, routers wanted. */
+		if (is_for_many(&p.was.destination))
+			return TC_ACT_SHOT;
+	}
+	received(port_traffic_of(*slot), p.length);
+	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
-	if (p.was.destination == port->gateway && p.flags & ECHO_REQUEST)
-		return answer_echo(skb, port, &p);
+	if (is_for_many(&p.was.destination))
+		return drop(DROP_UNSUPPORTED);
+	if (p.flags & ECHO_REQUEST) {
+		struct address gateway = p.flags & V6 ? port->gateway_v6 : mapped(port->gateway_v4);
+
+		if (same_address(&p.was.destination, &gateway))
+			return answer_echo(skb, port, &p);
+	}
 	if (p.ttl <= 1) {
 		drop(DROP_TTL_EXPIRED);
-		return answer_error(skb, port, &p, ICMP_KIND(ICMP_TIME_EXCEEDED, ICMP_EXC_TTL), 0);
+		return answer_error(skb, port, &p, TIME_EXCEEDED, 0);
 	}
 
 	vrf = port->vrf;
@@ -124,29 +162,30 @@ int arcus_port(struct __sk_buff *skb)
 			follow(&p, flow);
 		}
 	}
-	group = route(vrf, p.now.destination);
-	if (!group && !answers && port->floating) {
-		group = route(port->floating_vrf, p.now.destination);
-		if (group && translate_outwards(&p, *slot, port))
-			return drop(DROP_REFUSED);
-	}
-	if (!group) {
+	found = route(vrf, &p.now.destination);
+	if (!found && !answers)
+		found = leave(&p, *slot, port);
+	if (!found) {
 		drop(DROP_NO_ROUTE);
-		return answer_error(skb, port, &p, ICMP_KIND(ICMP_DEST_UNREACH, ICMP_NET_UNREACH),
-				    0);
+		return answer_error(skb, port, &p, NO_ROUTE, 0);
 	}
-	hop = choose(group, group->count, flow_hash(&p, HASH_MEMBER));
+	group = bpf_map_lookup_elem(&groups, &found->group);
+	if (!group)
+		return drop(DROP_NO_ROUTE);
+	hop = choose(&p, found->group, group, ANY_MEMBER);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
 	if (decrement_ttl(skb, &p))
 		return drop(DROP_REFUSED);
 	switch (hop->kind) {
 	case HOP_PORT:
-		return deliver(skb, &p, hop->number);
+		return deliver(skb, &p, hop->number, none);
 	case HOP_TRANSLATE:
-		return serve_locally(skb, &p, hop);
+		return serve_locally(skb, &p, hop, none);
 	case HOP_TUNNEL:
-		return send(skb, &p, port, hop);
+		sent(vrf_traffic_of(vrf), p.length);
+		verdict = send(skb, &p, hop);
+		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
 	default:
 		return drop(DROP_DISCARD);
 	}
@@ -161,35 +200,42 @@ int arcus_uplink(struct __sk_buff *skb)
 	struct uplink *uplink;
 	struct next_hop *hop;
 	struct group *group;
+	struct route *found;
 	struct packet p;
 	int taken;
 
-	if (!self || !self->tunnel_address || skb->protocol != bpf_htons(ETH_P_IP))
+	if (!self)
 		return PASS;
-	taken = decapsulate(skb, self->tunnel_address, &arrival);
+	taken = decapsulate(skb, self, &arrival);
 	if (taken == NOT_OURS)
 		return PASS;
 	if (taken)
 		return drop(-2 - taken);
-	if (parse(skb, &p))
+	if (parse(skb, &p, arrival.protocol))
 		return drop(DROP_MALFORMED);
-	count_tunnel_rx(arrival.remote, p.length);
-	group = route(arrival.vrf, p.now.destination);
+	received(tunnel_traffic_of(&arrival.remote), p.length);
+	received(vrf_traffic_of(arrival.vrf), p.length);
+	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	if (p.flags & SYN && uplink && clamp_mss(skb, &p, uplink->mtu - arrival.overhead))
+		return drop(DROP_MALFORMED);
+	if (arrival.port)
+		return deliver(skb, &p, arrival.port - 1, arrival.turned);
+	found = route(arrival.vrf, &p.now.destination);
+	if (!found)
+		return drop(DROP_NO_ROUTE);
+	group = bpf_map_lookup_elem(&groups, &found->group);
 	if (!group)
 		return drop(DROP_NO_ROUTE);
 	if (!group->local)
 		return drop(DROP_TUNNEL_TO_TUNNEL);
-	hop = choose(group, group->local, flow_hash(&p, HASH_MEMBER));
+	hop = choose(&p, found->group, group, LOCAL_MEMBERS);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
-	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
-	if (p.flags & SYN && uplink && clamp_mss(skb, &p, uplink->mtu - arrival.overhead))
-		return drop(DROP_MALFORMED);
 	switch (hop->kind) {
 	case HOP_PORT:
-		return deliver(skb, &p, hop->number);
+		return deliver(skb, &p, hop->number, arrival.turned);
 	case HOP_TRANSLATE:
-		return serve_locally(skb, &p, hop);
+		return serve_locally(skb, &p, hop, arrival.turned);
 	default:
 		return drop(DROP_DISCARD);
 	}

@@ -1,7 +1,7 @@
 //! Counters: each CPU has its own, here they are added up.
 
 use aya::maps::MapError;
-use dataplane::{Counters, DataplaneError, DropReason, PortCounters, Result, TunnelCounters};
+use dataplane::{Counters, DataplaneError, DropReason, Result};
 
 use crate::layout::Traffic;
 use crate::plane::EbpfPlane;
@@ -22,15 +22,15 @@ impl EbpfPlane {
         }
         for (id, slot) in &self.slots {
             let of_cpus = self.tables.port_traffic.get(&slot.index, 0).map_err(unreadable)?;
-            let Traffic { rx_packets, rx_bytes, tx_packets, tx_bytes } = sum(&of_cpus);
-            let port = PortCounters { rx_packets, rx_bytes, tx_packets, tx_bytes };
-            counters.ports.insert(id.clone(), port);
+            counters.ports.insert(id.clone(), sum(&of_cpus));
+        }
+        for id in self.vrfs.keys() {
+            let of_cpus = self.tables.vrf_traffic.get(&id.0, 0).map_err(unreadable)?;
+            counters.vrfs.insert(*id, sum(&of_cpus));
         }
         let tunnels = &self.tables.tunnel_traffic;
         for (remote, of_cpus) in entries(tunnels, tunnels.keys(), |map, key| map.get(key, 0))? {
-            let Traffic { rx_packets, rx_bytes, tx_packets, tx_bytes } = sum(&of_cpus);
-            let tunnel = TunnelCounters { rx_packets, rx_bytes, tx_packets, tx_bytes };
-            counters.tunnels.insert(remote.into(), tunnel);
+            counters.tunnels.insert(remote.into(), sum(&of_cpus));
         }
         let flows = self.tables.flows.keys().flatten().count();
         counters.flows = u64::try_from(flows).unwrap_or(u64::MAX);
@@ -38,8 +38,8 @@ impl EbpfPlane {
     }
 }
 
-fn sum(of_cpus: &[Traffic]) -> Traffic {
-    of_cpus.iter().fold(Traffic::default(), |sum, one| Traffic {
+fn sum(of_cpus: &[Traffic]) -> dataplane::Traffic {
+    of_cpus.iter().fold(dataplane::Traffic::default(), |sum, one| dataplane::Traffic {
         rx_packets: sum.rx_packets + one.rx_packets,
         rx_bytes: sum.rx_bytes + one.rx_bytes,
         tx_packets: sum.tx_packets + one.tx_packets,

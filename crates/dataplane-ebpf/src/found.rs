@@ -1,21 +1,24 @@
 //! Reading back what is really there.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dataplane::{
-    Attachment, Desired, Encapsulation, Found, Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig,
-    Port, PortId, Result, Translation, Tunnel, Vrf, VrfId,
+    AllowedSource, Attachment, Desired, Found, Identities, Identity, Link, Mac, MplsLabel, NextHop,
+    NextHopGroup, NodeConfig, Port, PortId, PortRange, Result, Route, Spread, Translation, Tunnel,
+    TunnelHeader, Vni, Vrf, VrfId,
 };
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::groups::Groups;
-use crate::layout;
+use crate::groups::{Groups, Numbered};
+use crate::layout::{self, NetV4, NetV6};
 use crate::names::{self, PortRecord};
 use crate::netlink::Interface;
 use crate::plane::EbpfPlane;
-use crate::ports::{INCOMPLETE, Slot};
+use crate::ports::{INCOMPLETE, Slot, source_of};
 use crate::programs::Hook;
+use crate::routes::Pointer;
 use crate::tables::{Element as _, Entry as _};
 use crate::translations::read_entry;
 use crate::uplinks::name_text;
@@ -36,9 +39,8 @@ impl EbpfPlane {
         let fib = self.read_routes()?;
         self.node = node.clone();
         self.vrfs.clone_from(&vrfs);
-        self.refresh_ways().await?;
         let translations: BTreeMap<_, Translation> = self.translations.clone();
-        Ok(Desired { node, vrfs, ports, fib, translations })
+        Ok(Desired { node, vrfs, filters: BTreeMap::new(), ports, fib, translations })
     }
 
     /// An interface that was replaced by another of its name is not found.
@@ -59,18 +61,35 @@ impl EbpfPlane {
         }
         uplinks.sort_unstable();
         let uplinks = uplinks.into_iter().map(|(_, name)| name).collect();
-        Ok(NodeConfig { tunnel_address: raw.tunnel_address.into(), uplinks })
+        let last = raw.masquerade_first.saturating_add(raw.masquerade_count.saturating_sub(1));
+        let masquerade = PortRange::new(raw.masquerade_first, last);
+        let v4 = Some(Ipv4Addr::from(raw.tunnel_v4)).filter(|v4| !v4.is_unspecified());
+        let v6 = Some(Ipv6Addr::from(raw.tunnel_v6)).filter(|v6| !v6.is_unspecified());
+        Ok(NodeConfig {
+            tunnel_v4: v4,
+            tunnel_v6: v6,
+            router_mac: Mac(raw.router_mac),
+            uplinks,
+            masquerade_ports: masquerade.filter(|_| raw.masquerade_count > 0),
+            probers: BTreeSet::new(),
+            sample_one_in: raw.sample_one_in,
+        })
     }
 
-    /// A VRF whose label leads elsewhere is found without a name, which nobody wants.
+    /// A VRF whose label or VNI leads elsewhere is found without a name, which nobody wants.
     fn read_vrfs(&self) -> Result<BTreeMap<VrfId, Vrf>> {
         let mut vrfs = BTreeMap::new();
         for (number, value) in self.tables.vrf_names.all()? {
-            let Some((name, label)) = names::decode_vrf(&value) else { continue };
-            let Some(label) = MplsLabel::new(label) else { continue };
-            let leads_here = self.tables.labels.get(&label.value(), 0).is_ok_and(|to| to == number);
-            let name = if leads_here { name } else { String::new() };
-            vrfs.insert(VrfId(number), Vrf { name, label });
+            let Some(mut vrf) = names::decode_vrf(&value) else { continue };
+            let here = layout::Label { vrf: number, port: 0 };
+            let by_label = self.tables.labels.get(&vrf.label.value(), 0);
+            let by_vni = vrf.vni.map(|vni| self.tables.vnis.get(&vni.value(), 0));
+            let leads_here = by_label.is_ok_and(|to| to == here)
+                && by_vni.is_none_or(|to| to.is_ok_and(|to| to == number));
+            if !leads_here {
+                vrf.name.clear();
+            }
+            vrfs.insert(VrfId(number), vrf);
         }
         Ok(vrfs)
     }
@@ -81,6 +100,12 @@ impl EbpfPlane {
         interfaces: &BTreeMap<u32, &Interface>,
     ) -> Result<BTreeMap<PortId, Port>> {
         let mut ports = BTreeMap::new();
+        let mut sources: BTreeMap<u32, BTreeSet<AllowedSource>> = BTreeMap::new();
+        for (key, value) in self.tables.allowed_sources.all()? {
+            if let Some((index, source)) = source_of(&key, value) {
+                sources.entry(index).or_default().insert(source);
+            }
+        }
         self.slots.clear();
         for (index, value) in self.tables.port_names.all()? {
             let Some(record) = PortRecord::decode(&value) else { continue };
@@ -90,13 +115,27 @@ impl EbpfPlane {
                 path: if whole { record.path.clone() } else { "".into() },
                 interface: record.interface.clone(),
             };
+            let v4 = (raw.flags & layout::PORT_V4 != 0).then(|| Link {
+                address: Ipv4Addr::from(raw.v4),
+                prefix_len: raw.prefix_len_v4,
+                gateway: raw.gateway_v4.into(),
+            });
+            let v6 = (raw.flags & layout::PORT_V6 != 0).then(|| Link {
+                address: Ipv6Addr::from(raw.v6),
+                prefix_len: raw.prefix_len_v6,
+                gateway: raw.gateway_v6.into(),
+            });
             let port = Port {
                 vrf: VrfId(raw.vrf),
-                address: raw.address.into(),
-                prefix_len: u8::try_from(raw.prefix_len).unwrap_or(u8::MAX),
-                gateway: raw.gateway.into(),
+                v4,
+                v6,
                 mac: Mac(raw.mac),
                 mtu: raw.mtu,
+                allowed: sources.remove(&index).unwrap_or_default(),
+                label: MplsLabel::new(raw.label),
+                filter: None,
+                bandwidth: (raw.bandwidth != 0).then_some(raw.bandwidth),
+                host_access: raw.flags & layout::PORT_HOST_ACCESS != 0,
                 attachment,
             };
             let (ifindex, generation) = (raw.ifindex, raw.generation);
@@ -118,10 +157,14 @@ impl EbpfPlane {
         let found = interfaces.get(&raw.ifindex).filter(|interface| interface.name == name);
         let Some(interface) = found else { return Ok(false) };
         let is_mapped = self.tables.port_of.get(&raw.ifindex, 0).is_ok_and(|to| to == index);
+        let own = layout::Label { vrf: raw.vrf, port: index + 1 };
+        let is_labeled =
+            raw.label == 0 || self.tables.labels.get(&raw.label, 0).is_ok_and(|to| to == own);
         Ok(record.inode != INCOMPLETE
             && veth::inode(&record.path) == Some(record.inode)
             && interface.up
             && is_mapped
+            && is_labeled
             && self.programs.is_attached(Hook::Port, &name, raw.ifindex)?)
     }
 
@@ -136,51 +179,89 @@ impl EbpfPlane {
 
     fn read_routes(&mut self) -> Result<dataplane::Fib> {
         let names = self.names();
-        let mut pointers = Vec::new();
-        for (key, group) in self.tables.hosts.all()? {
-            let net = Ipv4Net::new_assert(key.address.into(), 32);
-            pointers.push((VrfId(key.vrf), net, group));
-        }
-        for (key, group) in self.tables.nets.all()? {
-            let (length, data) = (key.prefix_len(), key.data());
-            let length = length.checked_sub(32).and_then(|length| u8::try_from(length).ok());
-            let net = length.and_then(|length| Ipv4Net::new(data.address.into(), length).ok());
-            let Some(net) = net else { continue };
-            pointers.push((VrfId(u32::from_be_bytes(data.vrf)), net, group));
-        }
-        self.groups = Groups::new(self.tables.groups.len(), self.tables.next_hops.len());
+        let pointers = self.read_pointers()?;
+        let limit = self.tables.groups.len();
+        self.groups = Groups::new(limit, self.tables.next_hops.len());
+        self.identities = Numbered::new(limit);
         self.routes.clear();
-        let mut known: BTreeMap<u32, Vec<(u32, NextHop)>> = BTreeMap::new();
+        let sets: BTreeMap<u32, Identities> = self
+            .tables
+            .identity_sets
+            .all()?
+            .iter()
+            .map(|(key, raw)| (*key, identities(raw)))
+            .collect();
+        let mut known: BTreeMap<u32, Option<FoundGroup>> = BTreeMap::new();
         let mut fib = dataplane::Fib::new();
-        for (vrf, net, group) in pointers {
-            let members: &[_] = match known.entry(group) {
+        for (vrf, net, raw) in pointers {
+            let group = match known.entry(raw.group) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.read_group(group, &names)?),
+                Entry::Vacant(unknown) => unknown.insert(self.read_group(raw.group, &names)?),
             };
+            let identities = sets.get(&raw.identities).cloned().unwrap_or_default();
             // An empty group forwards nothing; nobody wants one, so it will be put anew.
-            let discard = [(0, NextHop::Discard)];
-            let found = if members.is_empty() { &discard } else { members };
-            let Some(value) = NextHopGroup::new(found.iter().map(|(_, hop)| hop.clone())) else {
+            let Some(FoundGroup { value, hops }) = group else {
+                let route = Route { to: NextHop::Discard.into(), identities };
+                fib.entry(vrf).or_default().insert(net, route);
                 continue;
             };
-            if !members.is_empty() {
-                self.groups.adopt(group, members);
-                self.routes.entry(vrf).or_default().insert(net, group);
+            self.groups.adopt(raw.group, value, hops);
+            if !identities.is_empty() {
+                self.identities.adopt(raw.identities, identities.clone());
             }
-            fib.entry(vrf).or_default().insert(net.into(), value);
+            let number = if identities.is_empty() { 0 } else { raw.identities };
+            let pointer = Pointer { group: raw.group, identities: number };
+            self.routes.entry(vrf).or_default().insert(net, pointer);
+            fib.entry(vrf).or_default().insert(net, Route { to: value.clone(), identities });
         }
         self.groups.adopted();
+        self.identities.adopted();
         Ok(fib)
     }
 
-    fn read_group(&self, group: u32, names: &BTreeMap<u32, PortId>) -> Result<Vec<(u32, NextHop)>> {
-        let raw = self.tables.groups.read(group, "next-hop group")?;
-        let mut members = Vec::new();
-        for member in raw.members.iter().take(raw.count as usize) {
-            let hop = self.tables.next_hops.read(member.next_hop, "next hop")?;
-            members.extend(semantic(&hop, names).map(|hop| (member.next_hop, hop)));
+    fn read_pointers(&self) -> Result<Vec<(VrfId, IpNet, layout::Route)>> {
+        let mut pointers = Vec::new();
+        for (key, route) in self.tables.hosts_v4.all()? {
+            let address: Ipv4Addr = key.address.into();
+            pointers.push((VrfId(key.vrf), IpAddr::V4(address).into(), route));
         }
-        Ok(members)
+        for (key, route) in self.tables.hosts_v6.all()? {
+            let address: Ipv6Addr = key.address.into();
+            pointers.push((VrfId(key.vrf), IpAddr::V6(address).into(), route));
+        }
+        let length = |bits: u32| bits.checked_sub(32).and_then(|length| u8::try_from(length).ok());
+        for (key, route) in self.tables.nets_v4.all()? {
+            let (bits, NetV4 { vrf, address }) = (key.prefix_len(), key.data());
+            let net = length(bits).and_then(|length| Ipv4Net::new(address.into(), length).ok());
+            pointers.extend(net.map(|net| (VrfId(u32::from_be_bytes(vrf)), net.into(), route)));
+        }
+        for (key, route) in self.tables.nets_v6.all()? {
+            let (bits, NetV6 { vrf, address }) = (key.prefix_len(), key.data());
+            let net = length(bits).and_then(|length| Ipv6Net::new(address.into(), length).ok());
+            pointers.extend(net.map(|net| (VrfId(u32::from_be_bytes(vrf)), net.into(), route)));
+        }
+        Ok(pointers)
+    }
+
+    /// `None`: there is nothing in it.
+    fn read_group(&self, group: u32, names: &BTreeMap<u32, PortId>) -> Result<Option<FoundGroup>> {
+        let raw = self.tables.groups.read(group, "next-hop group")?;
+        let shares = self.tables.group_shares.get(&(group * 2), 0).ok();
+        let weight = |index: usize| {
+            shares.as_ref().and_then(|shares| shares.weight.get(index)).map_or(1, |w| u64::from(*w))
+        };
+        let mut members = Vec::new();
+        for (index, number) in raw.hops.iter().take(raw.count as usize).enumerate() {
+            let hop = self.tables.next_hops.read(*number, "next hop")?;
+            members.extend(semantic(&hop, names).map(|hop| (*number, hop, weight(index))));
+        }
+        let spread = if raw.by_source == 0 { Spread::Flow } else { Spread::Source };
+        let value = members.iter().map(|(_, hop, weight)| (hop.clone(), *weight));
+        let Some(value) = NextHopGroup::weighted(value, spread) else { return Ok(None) };
+        let number =
+            |hop: &NextHop| members.iter().find(|(_, one, _)| one == hop).map(|(n, ..)| *n);
+        let hops = value.hops().filter_map(number).collect();
+        Ok(Some(FoundGroup { value, hops }))
     }
 
     fn names(&self) -> BTreeMap<u32, PortId> {
@@ -193,21 +274,35 @@ fn name_of(names: &BTreeMap<u32, PortId>, index: u32) -> PortId {
     names.get(&index).cloned().unwrap_or_else(|| PortId(format!("?{index}")))
 }
 
+/// A group, and the numbers of its members' next hops.
+struct FoundGroup {
+    value: NextHopGroup,
+    hops: Vec<u32>,
+}
+
+fn identities(raw: &layout::Identities) -> Identities {
+    Identities::new(raw.number.iter().take(raw.count as usize).copied().map(Identity))
+}
+
 fn semantic(hop: &layout::NextHop, names: &BTreeMap<u32, PortId>) -> Option<NextHop> {
     match hop.kind {
         layout::HOP_DISCARD => Some(NextHop::Discard),
+        layout::HOP_MASQUERADE => Some(NextHop::Masquerade),
         layout::HOP_PORT => Some(NextHop::Port(name_of(names, hop.number))),
         layout::HOP_TRANSLATE => {
             Some(NextHop::Translate { vrf: VrfId(hop.number), address: hop.address.into() })
         }
-        layout::HOP_TUNNEL => Some(NextHop::Tunnel(Tunnel {
-            remote: hop.address.into(),
-            encapsulation: match hop.encapsulation {
-                layout::MPLS_OVER_UDP => Encapsulation::MplsOverUdp,
-                _ => Encapsulation::MplsOverGre,
-            },
-            label: MplsLabel::new(hop.number)?,
-        })),
+        layout::HOP_TUNNEL => {
+            let label = MplsLabel::new(hop.number);
+            let header = match hop.encapsulation {
+                layout::VXLAN => {
+                    TunnelHeader::Vxlan { vni: Vni::new(hop.number)?, router_mac: Mac(hop.mac) }
+                }
+                layout::MPLS_OVER_UDP => TunnelHeader::MplsOverUdp { label: label? },
+                _ => TunnelHeader::MplsOverGre { label: label? },
+            };
+            Some(NextHop::Tunnel(Tunnel { remote: hop.address.into(), header }))
+        }
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use dataplane::{NextHop, NextHopGroup};
 
 /// Values with numbers from 1 on, each kept while somebody uses it.
 #[derive(Debug)]
-struct Numbered<T> {
+pub(crate) struct Numbered<T> {
     by_value: HashMap<T, u32>,
     by_number: BTreeMap<u32, (T, u32)>,
     /// Numbers never used begin here.
@@ -21,7 +21,7 @@ struct Numbered<T> {
 
 impl<T: Clone + Eq + Hash> Numbered<T> {
     /// Numbers 1 to `limit` - 1.
-    fn new(limit: u32) -> Self {
+    pub(crate) fn new(limit: u32) -> Self {
         Self {
             by_value: HashMap::new(),
             by_number: BTreeMap::new(),
@@ -32,7 +32,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 
     /// The number of `value`, used once more, and whether it is a new one. `None`: all are in use.
-    fn acquire(&mut self, value: &T) -> Option<(u32, bool)> {
+    pub(crate) fn acquire(&mut self, value: &T) -> Option<(u32, bool)> {
         if let Some(number) = self.by_value.get(value) {
             if let Some((_, users)) = self.by_number.get_mut(number) {
                 *users += 1;
@@ -51,7 +51,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 
     /// One user less. Returns the value that nobody uses any more.
-    fn release(&mut self, number: u32) -> Option<T> {
+    pub(crate) fn release(&mut self, number: u32) -> Option<T> {
         let (_, users) = self.by_number.get_mut(&number)?;
         *users -= 1;
         if *users > 0 {
@@ -67,20 +67,20 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 
     /// Takes over a number that was found in use.
-    fn adopt(&mut self, number: u32, value: T) {
+    pub(crate) fn adopt(&mut self, number: u32, value: T) {
         let entry = self.by_number.entry(number).or_insert_with(|| (value.clone(), 0));
         entry.1 += 1;
         self.by_value.entry(value).or_insert(number);
     }
 
     /// Ends a series of `adopt`: what was not found is free.
-    fn adopted(&mut self) {
+    pub(crate) fn adopted(&mut self) {
         self.next = self.by_number.keys().next_back().map_or(1, |last| last + 1);
         let used: BTreeSet<u32> = self.by_number.keys().copied().collect();
         self.free = (1..self.next).filter(|number| !used.contains(number)).collect();
     }
 
-    fn get(&self, number: u32) -> Option<&T> {
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
         self.by_number.get(&number).map(|(value, _)| value)
     }
 }
@@ -160,7 +160,7 @@ impl Groups {
     /// Numbers of all members, and the members that are new; all of them or none.
     fn acquire_hops(&mut self, group: &NextHopGroup) -> Option<(Vec<u32>, NewHops)> {
         let (mut numbers, mut new_hops) = (Vec::new(), Vec::new());
-        for hop in group.members() {
+        for hop in group.hops() {
             let Some((number, new)) = self.hops.acquire(hop) else {
                 for number in numbers {
                     drop(self.hops.release(number));
@@ -179,26 +179,19 @@ impl Groups {
         self.sets.get(group)
     }
 
-    /// All next hops that groups use, with their numbers.
-    pub(crate) fn next_hops(&self) -> impl Iterator<Item = (u32, NextHop)> {
-        self.hops.by_number.iter().map(|(number, (hop, _))| (*number, hop.clone()))
-    }
-
     /// The number of a next hop, if some group uses it.
     pub(crate) fn hop(&self, hop: &NextHop) -> Option<u32> {
         self.hops.by_value.get(hop).copied()
     }
 
-    /// A route that uses `group` was found; `members` are the group's, with their numbers.
-    pub(crate) fn adopt(&mut self, group: u32, members: &[(u32, NextHop)]) {
-        let hops = members.iter().map(|(_, hop)| hop.clone());
-        let Some(value) = NextHopGroup::new(hops) else { return };
-        self.sets.adopt(group, value);
+    /// A route that uses `group` was found; `hops` are the numbers of its members' next hops, in order.
+    pub(crate) fn adopt(&mut self, group: u32, value: &NextHopGroup, hops: &[u32]) {
+        self.sets.adopt(group, value.clone());
         if !self.members.contains_key(&group) {
-            for (number, hop) in members {
+            for (number, hop) in hops.iter().zip(value.hops()) {
                 self.hops.adopt(*number, hop.clone());
             }
-            self.members.insert(group, members.iter().map(|(number, _)| *number).collect());
+            self.members.insert(group, hops.to_vec());
         }
     }
 
@@ -270,9 +263,8 @@ mod tests {
     #[test]
     fn what_is_adopted_is_what_was() {
         let mut groups = Groups::new(10, 10);
-        let members = [(4, NextHop::Port("a".into())), (2, NextHop::Port("b".into()))];
-        groups.adopt(3, &members);
-        groups.adopt(3, &members);
+        groups.adopt(3, &group(&["a", "b"]), &[4, 2]);
+        groups.adopt(3, &group(&["a", "b"]), &[4, 2]);
         groups.adopted();
         assert_eq!(groups.acquire(&group(&["a", "b"])).unwrap().group, 3);
         let next = groups.acquire(&group(&["c"])).unwrap();

@@ -1,21 +1,31 @@
 //! What is shared with the programs, octet for octet; `bpf/layout.h` is the other half.
 //!
-//! Addresses and L4 ports are in network order ([`Be32`], [`Be16`]), all else is in host order.
+//! Addresses and L4 ports are in network order ([`Be32`], [`Be16`], [`Address`]), all else is in host order.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aya::Pod;
 
-pub(crate) const GROUP_MAX: usize = 16;
+pub(crate) const GROUP_MAX: usize = dataplane::NextHopGroup::MAX;
+/// Places that the flows of a group are spread over.
+pub(crate) const SHARES: usize = 4096;
 pub(crate) const BACKENDS_MAX: usize = dataplane::Translation::MAX_TARGETS;
+pub(crate) const IDENTITIES_MAX: usize = dataplane::Identities::MAX;
 
 pub(crate) const HOP_DISCARD: u8 = 1;
 pub(crate) const HOP_PORT: u8 = 2;
 pub(crate) const HOP_TRANSLATE: u8 = 3;
 pub(crate) const HOP_TUNNEL: u8 = 4;
+pub(crate) const HOP_MASQUERADE: u8 = 5;
 
 pub(crate) const MPLS_OVER_GRE: u8 = 0;
 pub(crate) const MPLS_OVER_UDP: u8 = 1;
+pub(crate) const VXLAN: u8 = 2;
+
+pub(crate) const PORT_V4: u32 = 1 << 0;
+pub(crate) const PORT_V6: u32 = 1 << 1;
+pub(crate) const PORT_ALLOWED: u32 = 1 << 2;
+pub(crate) const PORT_HOST_ACCESS: u32 = 1 << 3;
 
 pub(crate) const FLOATING: u8 = 0;
 pub(crate) const SERVICE: u8 = 1;
@@ -56,11 +66,61 @@ impl From<Be16> for u16 {
     }
 }
 
+/// An address of either version; IPv4 as `::ffff:a.b.c.d`. As words, since the programs read it so.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Address([Be32; 4]);
+
+impl Address {
+    /// No address at all.
+    pub(crate) const NONE: Self = Self([Be32(0); 4]);
+}
+
+impl From<Ipv6Addr> for Address {
+    fn from(address: Ipv6Addr) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address.octets();
+        let word = |octets| Be32(u32::from_ne_bytes(octets));
+        Self([word([a, b, c, d]), word([e, f, g, h]), word([i, j, k, l]), word([m, n, o, p])])
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().into(),
+            IpAddr::V6(v6) => v6.into(),
+        }
+    }
+}
+
+impl From<Address> for Ipv6Addr {
+    fn from(Address(words): Address) -> Self {
+        let mut octets = [0; 16];
+        for (place, word) in octets.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.0.to_ne_bytes());
+        }
+        Self::from(octets)
+    }
+}
+
+impl From<Address> for IpAddr {
+    fn from(address: Address) -> Self {
+        Ipv6Addr::from(address).to_canonical()
+    }
+}
+
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Node {
-    pub(crate) tunnel_address: Be32,
+    pub(crate) tunnel_v4: Be32,
+    /// The only interface of the underlay; 0: the kernel's routes choose.
     pub(crate) uplink: u32,
+    pub(crate) tunnel_v6: Address,
+    pub(crate) router_mac: [u8; 6],
+    pub(crate) masquerade_first: u16,
+    pub(crate) masquerade_count: u16,
+    pub(crate) unused: u16,
+    pub(crate) sample_one_in: u32,
 }
 
 #[repr(C)]
@@ -80,43 +140,105 @@ pub(crate) struct Port {
     /// Changes when the element is used for another port, so that old flows do not reach it.
     pub(crate) generation: u32,
     pub(crate) vrf: u32,
-    pub(crate) address: Be32,
-    pub(crate) gateway: Be32,
-    pub(crate) floating: Be32,
-    pub(crate) floating_vrf: u32,
+    pub(crate) flags: u32,
+    pub(crate) v4: Be32,
+    pub(crate) gateway_v4: Be32,
+    pub(crate) v6: Address,
+    pub(crate) gateway_v6: Address,
+    pub(crate) floating_v6: Address,
+    pub(crate) floating_v6_vrf: u32,
+    pub(crate) floating_v4: Be32,
+    pub(crate) floating_v4_vrf: u32,
+    pub(crate) filter: u32,
+    pub(crate) label: u32,
     pub(crate) mtu: u16,
     pub(crate) mac: [u8; 6],
-    pub(crate) prefix_len: u32,
-}
-
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) struct HostKey {
-    pub(crate) vrf: u32,
-    pub(crate) address: Be32,
+    pub(crate) prefix_len_v4: u8,
+    pub(crate) prefix_len_v6: u8,
+    pub(crate) unused: u16,
+    pub(crate) bandwidth: u64,
 }
 
 /// Behind the prefix length, which aya keeps apart.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) struct NetKey {
+pub(crate) struct AllowedKey {
+    pub(crate) port: [u8; 4],
+    pub(crate) address: [u8; 16],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    pub(crate) mac: [u8; 6],
+    pub(crate) unused: [u8; 2],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct HostV4 {
+    pub(crate) vrf: u32,
+    pub(crate) address: Be32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct HostV6 {
+    pub(crate) vrf: u32,
+    pub(crate) address: Address,
+}
+
+/// Behind the prefix length, which aya keeps apart.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct NetV4 {
     pub(crate) vrf: [u8; 4],
     pub(crate) address: [u8; 4],
 }
 
+/// Behind the prefix length, which aya keeps apart.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) next_hop: u32,
-    pub(crate) key: u32,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct NetV6 {
+    pub(crate) vrf: [u8; 4],
+    pub(crate) address: [u8; 16],
 }
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) group: u32,
+    pub(crate) identities: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Identities {
+    pub(crate) count: u32,
+    pub(crate) number: [u32; IDENTITIES_MAX],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) count: u32,
     pub(crate) local: u32,
-    pub(crate) members: [Member; GROUP_MAX],
+    pub(crate) by_source: u32,
+    pub(crate) hops: [u32; GROUP_MAX],
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { count: 0, local: 0, by_source: 0, hops: [0; GROUP_MAX] }
+    }
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shares {
+    pub(crate) member: [u8; SHARES],
+    /// What the shares were made from.
+    pub(crate) weight: [u16; GROUP_MAX],
 }
 
 #[repr(C)]
@@ -124,17 +246,24 @@ pub(crate) struct Group {
 pub(crate) struct NextHop {
     pub(crate) kind: u8,
     pub(crate) encapsulation: u8,
-    pub(crate) unused: u16,
+    pub(crate) mac: [u8; 6],
     pub(crate) number: u32,
-    pub(crate) address: Be32,
-    pub(crate) uplink: u32,
+    pub(crate) address: Address,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) vrf: u32,
+    /// Element of `ports`, and one; 0: the packet is looked up in `vrf`.
+    pub(crate) port: u32,
 }
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TranslationKey {
     pub(crate) vrf: u32,
-    pub(crate) address: Be32,
+    pub(crate) address: Address,
     pub(crate) port: Be16,
     pub(crate) protocol: u8,
     pub(crate) unused: u8,
@@ -156,6 +285,7 @@ pub(crate) struct Translation {
     pub(crate) kind: u8,
     pub(crate) exclusive: u8,
     pub(crate) unused: u16,
+    pub(crate) affinity: u32,
     pub(crate) backends: [Backend; BACKENDS_MAX],
 }
 
@@ -163,8 +293,8 @@ pub(crate) struct Translation {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FlowKey {
     pub(crate) vrf: u32,
-    pub(crate) source: Be32,
-    pub(crate) destination: Be32,
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
     pub(crate) source_port: Be16,
     pub(crate) destination_port: Be16,
     pub(crate) protocol: u8,
@@ -175,8 +305,8 @@ pub(crate) struct FlowKey {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flow {
-    pub(crate) source: Be32,
-    pub(crate) destination: Be32,
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
     pub(crate) source_port: Be16,
     pub(crate) destination_port: Be16,
     pub(crate) vrf: u32,
@@ -217,19 +347,27 @@ macro_rules! shared {
 shared! {
     Be32 = 4,
     Be16 = 2,
-    Node = 8,
+    Address = 16,
+    Node = 40,
     Uplink = 24,
-    Port = 40,
-    HostKey = 8,
-    NetKey = 8,
-    Member = 8,
-    Group = 136,
-    NextHop = 16,
-    TranslationKey = 12,
+    Port = 112,
+    AllowedKey = 20,
+    Allowed = 8,
+    HostV4 = 8,
+    HostV6 = 20,
+    NetV4 = 8,
+    NetV6 = 20,
+    Route = 8,
+    Identities = 68,
+    Group = 268,
+    Shares = 4224,
+    NextHop = 28,
+    Label = 8,
+    TranslationKey = 24,
     Backend = 12,
-    Translation = 776,
-    FlowKey = 20,
-    Flow = 28,
+    Translation = 780,
+    FlowKey = 44,
+    Flow = 52,
     Traffic = 32,
     PortName = 1024,
     VrfName = 256,
@@ -253,6 +391,11 @@ mod tests {
         let address = Ipv4Addr::new(10, 1, 2, 3);
         assert_eq!(Be32::from(address).0.to_ne_bytes(), [10, 1, 2, 3]);
         assert_eq!(Ipv4Addr::from(Be32::from(address)), address);
+        let words = Address::from(IpAddr::from(address)).0.map(|word| word.0.to_ne_bytes());
+        assert_eq!(words[2..], [[0, 0, 0xff, 0xff], [10, 1, 2, 3]]);
+        assert_eq!(IpAddr::from(Address::from(IpAddr::from(address))), IpAddr::from(address));
+        let v6: Ipv6Addr = "2001:db8::1:2".parse().unwrap();
+        assert_eq!(Ipv6Addr::from(Address::from(v6)), v6);
         assert_eq!(Be16::from(6635).0.to_ne_bytes(), [0x19, 0xeb]);
         assert_eq!(u16::from(Be16::from(6635)), 6635);
     }

@@ -3,8 +3,8 @@
 //! ```text
 //! workload eth0 ─ veth ─ [arcus_port]   flow? route -> group -> next hop ─┬─ another port
 //!                                                                         ├─ translate, then a port
-//!                                                                         └─ label, GRE or UDP -> uplink
-//! uplink ─ [arcus_uplink]  tunnel? label -> VRF, route -> local members only ─ as above, no tunnel
+//!                                                                         └─ tunnel headers -> uplink
+//! uplink ─ [arcus_uplink]  tunnel? label, VNI -> VRF, route -> local members only ─ as above, no tunnel
 //! ```
 //!
 //! The programs (`bpf/`) read maps, [`EbpfPlane`] writes them. Maps and links are pinned, so packets
@@ -14,6 +14,7 @@
 mod counters;
 mod found;
 mod groups;
+mod kernel;
 mod layout;
 mod names;
 mod netlink;
@@ -24,11 +25,11 @@ mod ports;
 mod programs;
 mod purge;
 mod routes;
+mod shares;
 mod tables;
 mod translations;
 mod uplinks;
 mod veth;
-mod ways;
 
 pub use options::{Options, Sizes};
 pub use plane::EbpfPlane;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use dataplane::{DataplaneError, PortId};
+use dataplane::{DataplaneError, MplsLabel, PortId, Vni, Vrf};
 
 use crate::layout::{PortName, VrfName};
 
@@ -67,13 +67,16 @@ fn take(octets: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
     octets.split_at_checked(length)
 }
 
-/// The network's name behind its label.
-pub(crate) fn encode_vrf(name: &str, label: u32) -> VrfName {
+/// The network's name behind its label and VNI.
+pub(crate) fn encode_vrf(vrf: &Vrf) -> VrfName {
     let mut value = VrfName([0; 256]);
-    let (head, tail) = value.0.split_at_mut(4);
-    head.copy_from_slice(&label.to_ne_bytes());
+    let (label, rest) = value.0.split_at_mut(4);
+    let (vni, rest) = rest.split_at_mut(4);
+    label.copy_from_slice(&vrf.label.value().to_ne_bytes());
+    vni.copy_from_slice(&vrf.vni.map_or(0, Vni::value).to_ne_bytes());
     // A longer one is cut off: it is for people only.
-    let (length, room) = tail.split_at_mut(1);
+    let (length, room) = rest.split_at_mut(1);
+    let name = &vrf.name;
     let mut end = name.len().min(room.len());
     while !name.is_char_boundary(end) {
         end -= 1;
@@ -83,11 +86,17 @@ pub(crate) fn encode_vrf(name: &str, label: u32) -> VrfName {
     value
 }
 
-pub(crate) fn decode_vrf(value: &VrfName) -> Option<(String, u32)> {
+/// `None` when no agent of this version wrote it.
+pub(crate) fn decode_vrf(value: &VrfName) -> Option<Vrf> {
     let (label, rest) = value.0.split_first_chunk::<4>()?;
+    let (vni, rest) = rest.split_first_chunk::<4>()?;
     let (length, room) = rest.split_first()?;
     let name = room.get(..usize::from(*length))?;
-    Some((String::from_utf8(name.to_vec()).ok()?, u32::from_ne_bytes(*label)))
+    Some(Vrf {
+        name: String::from_utf8(name.to_vec()).ok()?,
+        label: MplsLabel::new(u32::from_ne_bytes(*label))?,
+        vni: Vni::new(u32::from_ne_bytes(*vni)),
+    })
 }
 
 /// Name of the host's end of a port, at most 15 octets: the same on every start, different for
@@ -142,9 +151,11 @@ mod tests {
 
     #[test]
     fn a_network_name_is_cut_between_characters() {
-        let (name, label) = decode_vrf(&encode_vrf(&"ä".repeat(200), 77)).unwrap();
-        assert_eq!((name, label), ("ä".repeat(125), 77));
-        assert_eq!(decode_vrf(&encode_vrf("database", 16)), Some(("database".to_owned(), 16)));
+        let vrf = |name: String, vni| Vrf { name, label: MplsLabel::MIN, vni: Vni::new(vni) };
+        let long = vrf("ä".repeat(200), 0);
+        assert_eq!(decode_vrf(&encode_vrf(&long)), Some(vrf("ä".repeat(123), 0)));
+        let short = vrf("database".to_owned(), 5000);
+        assert_eq!(decode_vrf(&encode_vrf(&short)), Some(short));
     }
 
     #[test]

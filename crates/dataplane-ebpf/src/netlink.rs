@@ -1,14 +1,13 @@
 //! Interfaces of one network namespace, by rtnetlink.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use dataplane::{DataplaneError, Mac};
 use futures::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::AddressAttribute;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
-use netlink_packet_route::route::RouteAttribute;
 use rtnetlink::{Handle, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
@@ -100,11 +99,12 @@ impl Netlink {
         done.map_err(|error| failed(format!("cannot set up interface {name}"), error))
     }
 
-    /// Makes `address` the only IPv4 address of the interface.
+    /// Makes `address` the interface's only address of its version, link-local ones aside. It is used at
+    /// once: nobody else on the link can have it.
     pub(crate) async fn set_only_address(
         &self,
         ifindex: u32,
-        address: Ipv4Addr,
+        address: IpAddr,
         prefix_len: u8,
     ) -> Result<(), DataplaneError> {
         let wrong = |error| failed(format!("cannot set address {address}/{prefix_len}"), error);
@@ -112,14 +112,21 @@ impl Netlink {
         let mut there = false;
         for message in found.try_collect::<Vec<_>>().await.map_err(wrong)? {
             let is_v4 = message.header.family == AddressFamily::Inet;
-            if message.header.index != ifindex || !is_v4 {
+            if message.header.index != ifindex || is_v4 != address.is_ipv4() {
                 continue;
             }
+            // IPv6 addresses have `Local` only on point-to-point interfaces.
             let local = message.attributes.iter().find_map(|attribute| match attribute {
                 AddressAttribute::Local(address) => Some(*address),
+                AddressAttribute::Address(address) if !is_v4 => Some(*address),
                 _ => None,
             });
-            if local == Some(IpAddr::V4(address)) && message.header.prefix_len == prefix_len {
+            if let Some(IpAddr::V6(local)) = local
+                && local.is_unicast_link_local()
+            {
+                continue;
+            }
+            if local == Some(address) && message.header.prefix_len == prefix_len {
                 there = true;
             } else {
                 self.handle.address().del(message).execute().await.map_err(wrong)?;
@@ -128,29 +135,12 @@ impl Netlink {
         if there {
             return Ok(());
         }
-        let add = self.handle.address().add(ifindex, address.into(), prefix_len);
-        add.replace().execute().await.map_err(wrong)
-    }
-
-    /// The interface by which the kernel would send to that address, if it has a route.
-    pub(crate) async fn interface_towards(
-        &self,
-        address: Ipv4Addr,
-    ) -> Result<Option<u32>, DataplaneError> {
-        let asked = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build();
-        let mut answer = std::pin::pin!(self.handle.route().get(asked).execute());
-        let found = match answer.try_next().await {
-            Ok(found) => found,
-            Err(error) if is(&error, Errno::NETUNREACH) || is(&error, Errno::HOSTUNREACH) => None,
-            Err(error) => {
-                return Err(failed(format!("cannot ask for the way to {address}"), error));
-            }
-        };
-        let interface = |attribute: &RouteAttribute| match attribute {
-            RouteAttribute::Oif(ifindex) => Some(*ifindex),
-            _ => None,
-        };
-        Ok(found.and_then(|found| found.attributes.iter().find_map(interface)))
+        let mut add = self.handle.address().add(ifindex, address, prefix_len).replace();
+        if address.is_ipv6() {
+            let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+            add.message_mut().attributes.push(flags);
+        }
+        add.execute().await.map_err(wrong)
     }
 
     /// Sends everything without a better route through the gateway, also when that is not in the
@@ -158,14 +148,21 @@ impl Netlink {
     pub(crate) async fn set_default_route(
         &self,
         ifindex: u32,
-        gateway: Ipv4Addr,
+        gateway: IpAddr,
     ) -> Result<(), DataplaneError> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .gateway(gateway)
-            .output_interface(ifindex)
-            .onlink()
-            .build();
-        let done = self.handle.route().add(route).replace().execute().await;
+        let message = match gateway {
+            IpAddr::V4(gateway) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .gateway(gateway)
+                .output_interface(ifindex)
+                .onlink()
+                .build(),
+            IpAddr::V6(gateway) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .gateway(gateway)
+                .output_interface(ifindex)
+                .onlink()
+                .build(),
+        };
+        let done = self.handle.route().add(message).replace().execute().await;
         done.map_err(|error| failed(format!("cannot route by gateway {gateway}"), error))
     }
 }

@@ -1,8 +1,8 @@
 //! Where the plane's maps and links are pinned.
 //!
 //! ```text
-//! <bpffs>/arcus/<instance>/v1/maps/<name>
-//!                         /v1/links/<hook>-<interface number>
+//! <bpffs>/arcus/<instance>/v2/maps/<name>
+//!                         /v2/links/<hook>-<interface number>
 //! ```
 //!
 //! The version names the layout of what is in the maps.
@@ -20,7 +20,7 @@ use rustix::mount::MountFlags;
 use crate::options::Options;
 
 /// Changes with `bpf/layout.h` and `bpf/maps.h`.
-const VERSION: &str = "v1";
+const VERSION: &str = "v2";
 
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
@@ -169,6 +169,6 @@ mod tests {
             assert!(Pins::new(&Options::new(wrong)).is_err(), "{wrong}");
         }
         let pins = Pins::new(&Options::new("k8s-node_1")).unwrap();
-        assert_eq!(pins.link("port", 7), Path::new("/sys/fs/bpf/arcus/k8s-node_1/v1/links/port-7"));
+        assert_eq!(pins.link("port", 7), Path::new("/sys/fs/bpf/arcus/k8s-node_1/v2/links/port-7"));
     }
 }

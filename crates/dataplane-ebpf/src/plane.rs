@@ -1,24 +1,26 @@
 //! The plane: what it remembers, and how an operation finds its file.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use aya::include_bytes_aligned;
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Found, NodeConfig, Op, PortId, Result,
-    Translation, Vrf, VrfId,
+    Counters, Dataplane, DataplaneError, Desired, Found, Identities, NodeConfig, Op, PortId,
+    Result, Translation, Vrf, VrfId,
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
-use crate::groups::Groups;
+use crate::groups::{Groups, Numbered};
+use crate::kernel::Kernel;
 use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::pins::Pins;
 use crate::ports::Slot;
 use crate::programs::Programs;
+use crate::routes::Pointer;
 use crate::tables::{self, Tables};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrouter.bpf.o"));
@@ -38,11 +40,10 @@ pub struct EbpfPlane {
     pub(crate) node: NodeConfig,
     pub(crate) vrfs: BTreeMap<VrfId, Vrf>,
     pub(crate) slots: BTreeMap<PortId, Slot>,
-    pub(crate) translations: BTreeMap<(VrfId, Ipv4Addr), Translation>,
-    pub(crate) routes: BTreeMap<VrfId, BTreeMap<Ipv4Net, u32>>,
+    pub(crate) translations: BTreeMap<(VrfId, IpAddr), Translation>,
+    pub(crate) routes: BTreeMap<VrfId, BTreeMap<IpNet, Pointer>>,
     pub(crate) groups: Groups,
-    /// Interfaces towards other nodes; empty while there is one uplink.
-    pub(crate) ways: BTreeMap<Ipv4Addr, u32>,
+    pub(crate) identities: Numbered<Identities>,
 }
 
 impl EbpfPlane {
@@ -55,12 +56,12 @@ impl EbpfPlane {
     /// The kernel is too old or refuses; another process has the plane open; what is pinned was made
     /// by another layout.
     pub async fn open(options: &Options) -> Result<Self> {
-        need_kernel()?;
+        let kernel = Kernel::here()?;
         need_capabilities()?;
         let pins = Pins::new(options)?;
         pins.prepare()?;
         let lock = pins.lock()?;
-        let (ebpf, tables, was_found) = tables::open(&pins, &options.sizes, OBJECT)?;
+        let (ebpf, tables, was_found) = tables::open(&pins, &options.sizes, kernel, OBJECT)?;
         let mut plane = Self {
             instance: options.instance.clone(),
             _lock: lock,
@@ -74,7 +75,7 @@ impl EbpfPlane {
             translations: BTreeMap::new(),
             routes: BTreeMap::new(),
             groups: Groups::new(options.sizes.groups, options.sizes.next_hops),
-            ways: BTreeMap::new(),
+            identities: Numbered::new(options.sizes.groups),
         };
         plane.programs.adopt()?;
         let found = plane.read_back().await?;
@@ -91,12 +92,16 @@ impl EbpfPlane {
         match op {
             Op::PutNode(node) => self.put_node(node).await,
             Op::PutVrf(id, vrf) => self.put_vrf(*id, vrf),
+            Op::PutFilter(id, _) => {
+                Err(DataplaneError::new(format!("filter {id}: this plane has no filters")))
+            }
             Op::PutPort(id, port) => self.put_port(id, port).await,
             Op::PutTranslation(vrf, address, to) => self.put_translation(*vrf, *address, to),
-            Op::PutRoute(vrf, net, group) => self.put_route(*vrf, *net, group),
+            Op::PutRoute(vrf, net, route) => self.put_route(*vrf, *net, route),
             Op::RemoveRoute(vrf, net) => self.remove_route(*vrf, *net),
             Op::RemoveTranslation(vrf, address) => self.remove_translation(*vrf, *address),
             Op::RemovePort(id) => self.remove_port(id).await,
+            Op::RemoveFilter(_) => Ok(()),
             Op::RemoveVrf(id) => self.remove_vrf(*id),
         }
     }
@@ -116,9 +121,6 @@ impl Dataplane for EbpfPlane {
             if let Op::PutRoute(..) = op {
                 let run = ops[index..].iter().take_while(|op| matches!(op, Op::PutRoute(..)));
                 let end = index + run.count();
-                if let Err(error) = self.find_ways(&ops[index..end]).await {
-                    warn!(%error, "the first uplink is taken for the way to new nodes");
-                }
                 self.move_groups(&ops[index..end]);
                 for (offset, op) in ops[index..end].iter().enumerate() {
                     if let Err(error) = self.apply_one(op).await {
@@ -146,17 +148,6 @@ impl Dataplane for EbpfPlane {
     }
 }
 
-/// tcx came with Linux 6.6.
-fn need_kernel() -> Result<()> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    if is_new_enough(&release) {
-        return Ok(());
-    }
-    Err(DataplaneError::new(format!(
-        "the eBPF data plane needs Linux 6.6 or newer (tcx); this is {release}"
-    )))
-}
-
 /// Asked first, so that the answer is what to do, not which of many steps was refused.
 pub(crate) fn need_capabilities() -> Result<()> {
     let own = rustix::thread::capabilities(None)
@@ -171,27 +162,4 @@ pub(crate) fn need_capabilities() -> Result<()> {
         "the eBPF data plane needs the capabilities CAP_NET_ADMIN and CAP_SYS_ADMIN; run the agent as \
          root or by its systemd unit",
     ))
-}
-
-fn is_new_enough(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
-        return false;
-    };
-    (major, minor) >= (6, 6)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tcx_needs_linux_6_6() {
-        for old in ["6.1.0-50-amd64", "5.15.0", "6.5.13", "nonsense", ""] {
-            assert!(!is_new_enough(old), "{old}");
-        }
-        for new in ["6.6.0", "6.18.44-fc-v669", "7.0", "6.12.38+deb13-cloud-amd64"] {
-            assert!(is_new_enough(new), "{new}");
-        }
-    }
 }

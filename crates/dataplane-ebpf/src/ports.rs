@@ -1,8 +1,15 @@
 //! Ports: an element of the `ports` map, a veth pair, and a program on its host's end.
 
-use dataplane::{Attachment, DataplaneError, NextHop, Port, PortId, Result};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
 
-use crate::layout::{self, Be32, Traffic};
+use aya::maps::lpm_trie::Key;
+use dataplane::{
+    AllowedSource, Attachment, DataplaneError, Mac, MplsLabel, NextHop, Port, PortId, Result, VrfId,
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::layout::{self, Address, Allowed, AllowedKey, Be32, Label, Traffic};
 use crate::names::{self, PortRecord};
 use crate::plane::EbpfPlane;
 use crate::programs::Hook;
@@ -46,8 +53,13 @@ impl EbpfPlane {
         self.tables.port_names.put(index, record.encode()?, "port name")?;
         let generation = self.generation(index, was.as_ref(), port)?;
         let slot = Slot { index, ifindex: pair.ifindex, generation, port: port.clone() };
+        if let Some(was) = &was {
+            self.forget_sources(was, port)?;
+        }
+        self.write_sources(index, port)?;
         self.write_port(id, &slot)?;
         self.tables.port_of.put(pair.ifindex, index, "port")?;
+        self.write_label(index, port, was.as_ref())?;
         self.slots.insert(id.clone(), slot);
         self.programs.attach(Hook::Port, &name, pair.ifindex)?;
         if let Some(was) = was.filter(|was| was.ifindex != pair.ifindex) {
@@ -74,30 +86,83 @@ impl EbpfPlane {
         self.programs.detach(Hook::Port, slot.ifindex)?;
         self.tables.port_of.delete(&slot.ifindex, "port")?;
         let nobody = layout::Port { generation: slot.generation, ..layout::Port::default() };
+        let nothing = Port { allowed: BTreeSet::new(), label: None, ..slot.port.clone() };
+        self.forget_sources(&slot, &nothing)?;
+        self.write_label(slot.index, &nothing, Some(&slot))?;
         self.tables.ports.write(slot.index, nobody, "port")?;
         self.tables.port_names.delete(&slot.index, "port name")?;
         self.slots.remove(id);
         Ok(())
     }
 
-    /// Writes what the programs need, with the floating address that the port may open connections
+    /// Writes what the programs need, with the floating addresses that the port may open connections
     /// from.
     pub(crate) fn write_port(&mut self, id: &PortId, slot: &Slot) -> Result<()> {
-        let floating = self.outward_address(id);
+        let floating_v4 = self.outward_address(id, IpAddr::is_ipv4);
+        let floating_v6 = self.outward_address(id, IpAddr::is_ipv6);
         let port = &slot.port;
+        let flag = |is: bool, flag: u32| if is { flag } else { 0 };
         let value = layout::Port {
             ifindex: slot.ifindex,
             generation: slot.generation,
             vrf: port.vrf.0,
-            address: port.address.into(),
-            gateway: port.gateway.into(),
-            floating: floating.map_or(Be32::default(), |(_, address)| address.into()),
-            floating_vrf: floating.map_or(0, |(vrf, _)| vrf.0),
+            flags: flag(port.v4.is_some(), layout::PORT_V4)
+                | flag(port.v6.is_some(), layout::PORT_V6)
+                | flag(!port.allowed.is_empty(), layout::PORT_ALLOWED)
+                | flag(port.host_access, layout::PORT_HOST_ACCESS),
+            v4: port.v4.map_or(Be32::default(), |v4| v4.address.into()),
+            gateway_v4: port.v4.map_or(Be32::default(), |v4| v4.gateway.into()),
+            v6: port.v6.map_or(Address::NONE, |v6| v6.address.into()),
+            gateway_v6: port.v6.map_or(Address::NONE, |v6| v6.gateway.into()),
+            floating_v6: floating_v6.map_or(Address::NONE, |(_, address)| address.into()),
+            floating_v6_vrf: floating_v6.map_or(0, |(vrf, _)| vrf.0),
+            floating_v4: match floating_v4 {
+                Some((_, IpAddr::V4(address))) => address.into(),
+                _ => Be32::default(),
+            },
+            floating_v4_vrf: floating_v4.map_or(0, |(vrf, _)| vrf.0),
+            filter: 0,
+            label: port.label.map_or(0, MplsLabel::value),
             mtu: port.mtu,
             mac: port.mac.0,
-            prefix_len: u32::from(port.prefix_len),
+            prefix_len_v4: port.v4.map_or(0, |v4| v4.prefix_len),
+            prefix_len_v6: port.v6.map_or(0, |v6| v6.prefix_len),
+            unused: 0,
+            bandwidth: port.bandwidth.unwrap_or_default(),
         };
         self.tables.ports.write(slot.index, value, "port")
+    }
+
+    fn write_sources(&mut self, index: u32, port: &Port) -> Result<()> {
+        for source in &port.allowed {
+            let mac = source.mac.map_or([0; 6], |mac| mac.0);
+            let value = Allowed { mac, unused: [0; 2] };
+            self.tables.allowed_sources.put(source_key(index, source), value, "source")?;
+        }
+        Ok(())
+    }
+
+    fn forget_sources(&mut self, was: &Slot, port: &Port) -> Result<()> {
+        let kept = |source: &AllowedSource| port.allowed.iter().any(|kept| kept.net == source.net);
+        for source in was.port.allowed.iter().filter(|source| !kept(source)) {
+            self.tables.allowed_sources.delete(&source_key(was.index, source), "source")?;
+        }
+        Ok(())
+    }
+
+    /// The label of the port's own leads to it; the one that it had no longer does.
+    fn write_label(&mut self, index: u32, port: &Port, was: Option<&Slot>) -> Result<()> {
+        let target = |vrf: VrfId| Label { vrf: vrf.0, port: index + 1 };
+        if let Some(label) = port.label {
+            self.tables.labels.put(label.value(), target(port.vrf), "label")?;
+        }
+        let old = was.and_then(|was| Some((was.port.label?, was.port.vrf)));
+        if let Some((label, vrf)) = old.filter(|(label, _)| Some(*label) != port.label)
+            && self.tables.labels.get(&label.value(), 0).is_ok_and(|to| to == target(vrf))
+        {
+            self.tables.labels.delete(&label.value(), "label")?;
+        }
+        Ok(())
     }
 
     fn free_slot(&self) -> Result<u32> {
@@ -114,7 +179,7 @@ impl EbpfPlane {
     /// Flows belong to a generation: another port, or another address, is another one.
     fn generation(&mut self, index: u32, was: Option<&Slot>, port: &Port) -> Result<u32> {
         if let Some(was) = was {
-            let same = was.port.vrf == port.vrf && was.port.address == port.address;
+            let same = was.port.vrf == port.vrf && was.port.addresses().eq(port.addresses());
             return Ok(if same { was.generation } else { was.generation.wrapping_add(1) });
         }
         let cpus = aya::util::nr_cpus().map_err(|(what, error)| {
@@ -129,17 +194,49 @@ impl EbpfPlane {
     }
 }
 
+fn source_key(index: u32, source: &AllowedSource) -> Key<AllowedKey> {
+    let (address, length) = match source.net.trunc() {
+        IpNet::V4(net) => (net.addr().to_ipv6_mapped(), 96 + net.prefix_len()),
+        IpNet::V6(net) => (net.addr(), net.prefix_len()),
+    };
+    let key = AllowedKey { port: index.to_be_bytes(), address: address.octets() };
+    Key::new(32 + u32::from(length), key)
+}
+
+/// What [`source_key`] was made from.
+pub(crate) fn source_of(key: &Key<AllowedKey>, value: Allowed) -> Option<(u32, AllowedSource)> {
+    let AllowedKey { port, address } = key.data();
+    let length = u8::try_from(key.prefix_len().checked_sub(32)?).ok()?;
+    let address = Ipv6Addr::from(address);
+    let net = match (address.to_ipv4_mapped(), length.checked_sub(96)) {
+        (Some(v4), Some(length)) => Ipv4Net::new(v4, length).ok()?.into(),
+        _ => Ipv6Net::new(address, length).ok()?.into(),
+    };
+    let mac = (value.mac != [0; 6]).then_some(Mac(value.mac));
+    Some((u32::from_be_bytes(port), AllowedSource { net, mac }))
+}
+
 fn check(id: &PortId, port: &Port) -> Result<()> {
     let Attachment::Netns { interface, .. } = &port.attachment;
     let wrong = |what: &str| Err(DataplaneError::new(format!("port {id}: {what}")));
     if interface.is_empty() || interface.len() > 15 || interface.contains(['/', ' ']) {
         return wrong("an interface name has 1 to 15 characters");
     }
-    if port.prefix_len > 32 {
-        return wrong("a prefix length is at most 32");
+    if port.v4.is_none() && port.v6.is_none() {
+        return wrong("it has no address");
+    }
+    if port.v4.is_some_and(|v4| v4.prefix_len > 32) || port.v6.is_some_and(|v6| v6.prefix_len > 128)
+    {
+        return wrong("a prefix length is at most 32, of IPv6 128");
     }
     if port.mtu < 68 {
         return wrong("an MTU is at least 68 (RFC 791)");
+    }
+    if port.v6.is_some() && port.mtu < 1280 {
+        return wrong("an MTU is at least 1280 with IPv6 (RFC 8200)");
+    }
+    if let Some(filter) = &port.filter {
+        return wrong(&format!("there is no filter {filter}"));
     }
     if port.mac.0[0] & 1 == 1 {
         return wrong("its MAC address is a multicast one");

@@ -10,52 +10,59 @@ use aya::maps::{
 use aya::{Ebpf, EbpfLoader, Pod};
 use dataplane::DataplaneError;
 
+use crate::kernel::Kernel;
 use crate::layout::{
-    Be32, Flow, FlowKey, Group, HostKey, NetKey, NextHop, Node, Port, PortName, Traffic,
-    Translation, TranslationKey, Uplink, VrfName,
+    Address, Allowed, AllowedKey, Flow, FlowKey, Group, HostV4, HostV6, Identities, Label, NetV4,
+    NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic, Translation, TranslationKey,
+    Uplink, VrfName,
 };
 use crate::options::Sizes;
 use crate::pins::Pins;
 
-/// All maps of `bpf/maps.h`.
-pub(crate) struct Tables {
-    pub(crate) node: Array<MapData, Node>,
-    pub(crate) uplinks: HashMap<MapData, u32, Uplink>,
-    pub(crate) ports: Array<MapData, Port>,
-    pub(crate) port_of: HashMap<MapData, u32, u32>,
-    pub(crate) labels: HashMap<MapData, u32, u32>,
-    pub(crate) hosts: HashMap<MapData, HostKey, u32>,
-    pub(crate) nets: LpmTrie<MapData, NetKey, u32>,
-    pub(crate) groups: Array<MapData, Group>,
-    pub(crate) next_hops: Array<MapData, NextHop>,
-    pub(crate) translations: HashMap<MapData, TranslationKey, Translation>,
-    pub(crate) flows: HashMap<MapData, FlowKey, Flow>,
-    pub(crate) drops: PerCpuArray<MapData, u64>,
-    pub(crate) port_traffic: PerCpuArray<MapData, Traffic>,
-    pub(crate) tunnel_traffic: PerCpuHashMap<MapData, Be32, Traffic>,
-    pub(crate) port_names: HashMap<MapData, u32, PortName>,
-    pub(crate) vrf_names: HashMap<MapData, u32, VrfName>,
+/// Lists the maps once: a field, its name, and the sizes that a pinned one must have.
+macro_rules! maps {
+    ($($name:ident: $kind:ty, $key:expr, $value:expr;)*) => {
+        /// All maps of `bpf/maps.h`.
+        pub(crate) struct Tables {
+            $(pub(crate) $name: $kind,)*
+        }
+
+        /// Name and sizes of key and value of every map.
+        const SIZES: &[(&str, usize, usize)] = &[$((stringify!($name), $key, $value)),*];
+
+        impl Tables {
+            fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
+                Ok(Self { $($name: take(ebpf, stringify!($name))?,)* })
+            }
+        }
+    };
 }
 
-/// Name and sizes of key and value of every map.
-const SIZES: [(&str, usize, usize); 16] = [
-    ("node", 4, size_of::<Node>()),
-    ("uplinks", 4, size_of::<Uplink>()),
-    ("ports", 4, size_of::<Port>()),
-    ("port_of", 4, 4),
-    ("labels", 4, 4),
-    ("hosts", size_of::<HostKey>(), 4),
-    ("nets", 4 + size_of::<NetKey>(), 4),
-    ("groups", 4, size_of::<Group>()),
-    ("next_hops", 4, size_of::<NextHop>()),
-    ("translations", size_of::<TranslationKey>(), size_of::<Translation>()),
-    ("flows", size_of::<FlowKey>(), size_of::<Flow>()),
-    ("drops", 4, size_of::<u64>()),
-    ("port_traffic", 4, size_of::<Traffic>()),
-    ("tunnel_traffic", 4, size_of::<Traffic>()),
-    ("port_names", 4, size_of::<PortName>()),
-    ("vrf_names", 4, size_of::<VrfName>()),
-];
+maps! {
+    node: Array<MapData, Node>, 4, size_of::<Node>();
+    uplinks: HashMap<MapData, u32, Uplink>, 4, size_of::<Uplink>();
+    ports: Array<MapData, Port>, 4, size_of::<Port>();
+    port_of: HashMap<MapData, u32, u32>, 4, 4;
+    allowed_sources: LpmTrie<MapData, AllowedKey, Allowed>, 4 + size_of::<AllowedKey>(), size_of::<Allowed>();
+    labels: HashMap<MapData, u32, Label>, 4, size_of::<Label>();
+    vnis: HashMap<MapData, u32, u32>, 4, 4;
+    hosts_v4: HashMap<MapData, HostV4, Route>, size_of::<HostV4>(), size_of::<Route>();
+    hosts_v6: HashMap<MapData, HostV6, Route>, size_of::<HostV6>(), size_of::<Route>();
+    nets_v4: LpmTrie<MapData, NetV4, Route>, 4 + size_of::<NetV4>(), size_of::<Route>();
+    nets_v6: LpmTrie<MapData, NetV6, Route>, 4 + size_of::<NetV6>(), size_of::<Route>();
+    identity_sets: HashMap<MapData, u32, Identities>, 4, size_of::<Identities>();
+    groups: Array<MapData, Group>, 4, size_of::<Group>();
+    group_shares: HashMap<MapData, u32, Shares>, 4, size_of::<Shares>();
+    next_hops: Array<MapData, NextHop>, 4, size_of::<NextHop>();
+    translations: HashMap<MapData, TranslationKey, Translation>, size_of::<TranslationKey>(), size_of::<Translation>();
+    flows: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
+    drops: PerCpuArray<MapData, u64>, 4, 8;
+    port_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
+    vrf_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
+    tunnel_traffic: PerCpuHashMap<MapData, Address, Traffic>, size_of::<Address>(), size_of::<Traffic>();
+    port_names: HashMap<MapData, u32, PortName>, 4, size_of::<PortName>();
+    vrf_names: HashMap<MapData, u32, VrfName>, 4, size_of::<VrfName>();
+}
 
 /// Opens the pinned maps, or makes and pins them, and loads the programs' code against them.
 ///
@@ -63,6 +70,7 @@ const SIZES: [(&str, usize, usize); 16] = [
 pub(crate) fn open(
     pins: &Pins,
     sizes: &Sizes,
+    kernel: Kernel,
     object: &[u8],
 ) -> Result<(Ebpf, Tables, bool), DataplaneError> {
     let found = check_pinned(pins)?;
@@ -72,11 +80,19 @@ pub(crate) fn open(
         ("port_of", sizes.ports),
         ("port_traffic", sizes.ports),
         ("port_names", sizes.ports),
-        ("labels", sizes.vrfs),
+        ("allowed_sources", sizes.ports.saturating_mul(16)),
+        ("labels", sizes.vrfs.saturating_add(sizes.ports)),
+        ("vnis", sizes.vrfs),
         ("vrf_names", sizes.vrfs),
-        ("hosts", sizes.routes),
-        ("nets", sizes.routes),
+        // VRFs are numbered from 1.
+        ("vrf_traffic", sizes.vrfs.saturating_add(1)),
+        ("hosts_v4", sizes.routes),
+        ("hosts_v6", sizes.routes),
+        ("nets_v4", sizes.routes),
+        ("nets_v6", sizes.routes),
+        ("identity_sets", sizes.groups),
         ("groups", sizes.groups),
+        ("group_shares", sizes.groups),
         ("next_hops", sizes.next_hops),
         ("translations", sizes.translations),
         ("flows", sizes.flows),
@@ -84,6 +100,8 @@ pub(crate) fn open(
     for (name, limit) in limits {
         loader.map_max_entries(name, limit.max(1));
     }
+    let turns_versions = u8::from(kernel.turns_versions);
+    loader.override_global("kernel_turns_versions", &turns_versions, true);
     let mut ebpf = loader
         .default_map_pin_directory(pins.maps())
         .load(object)
@@ -95,7 +113,7 @@ pub(crate) fn open(
 /// aya takes a pinned map as it is. One of another shape would be read past its end.
 fn check_pinned(pins: &Pins) -> Result<bool, DataplaneError> {
     let mut found = 0;
-    for (name, key, value) in SIZES {
+    for &(name, key, value) in SIZES {
         let Ok(info) = MapInfo::from_pin(pins.maps().join(name)) else { continue };
         if (info.key_size() as usize, info.value_size() as usize) != (key, value) {
             return Err(DataplaneError::new(format!(
@@ -105,29 +123,6 @@ fn check_pinned(pins: &Pins) -> Result<bool, DataplaneError> {
         found += 1;
     }
     Ok(found == SIZES.len())
-}
-
-impl Tables {
-    fn take(ebpf: &mut Ebpf) -> Result<Self, DataplaneError> {
-        Ok(Self {
-            node: take(ebpf, "node")?,
-            uplinks: take(ebpf, "uplinks")?,
-            ports: take(ebpf, "ports")?,
-            port_of: take(ebpf, "port_of")?,
-            labels: take(ebpf, "labels")?,
-            hosts: take(ebpf, "hosts")?,
-            nets: take(ebpf, "nets")?,
-            groups: take(ebpf, "groups")?,
-            next_hops: take(ebpf, "next_hops")?,
-            translations: take(ebpf, "translations")?,
-            flows: take(ebpf, "flows")?,
-            drops: take(ebpf, "drops")?,
-            port_traffic: take(ebpf, "port_traffic")?,
-            tunnel_traffic: take(ebpf, "tunnel_traffic")?,
-            port_names: take(ebpf, "port_names")?,
-            vrf_names: take(ebpf, "vrf_names")?,
-        })
-    }
 }
 
 fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T, DataplaneError>

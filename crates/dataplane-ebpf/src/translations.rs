@@ -1,7 +1,7 @@
 //! Floating and service addresses: entries of the `translations` map.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use dataplane::{
     Backend, DataplaneError, NextHop, PortId, Protocol, Result, Translation, TranslationKind, VrfId,
@@ -22,7 +22,7 @@ impl EbpfPlane {
     pub(crate) fn put_translation(
         &mut self,
         vrf: VrfId,
-        address: Ipv4Addr,
+        address: IpAddr,
         to: &Translation,
     ) -> Result<()> {
         if !self.vrfs.contains_key(&vrf) {
@@ -50,7 +50,7 @@ impl EbpfPlane {
         Ok(())
     }
 
-    pub(crate) fn remove_translation(&mut self, vrf: VrfId, address: Ipv4Addr) -> Result<()> {
+    pub(crate) fn remove_translation(&mut self, vrf: VrfId, address: IpAddr) -> Result<()> {
         let hop = NextHop::Translate { vrf, address };
         if self.groups.hop(&hop).is_some() {
             return Err(DataplaneError::new(format!("a route uses {hop}")));
@@ -69,7 +69,7 @@ impl EbpfPlane {
     /// of its backend. A floating address that is another port's takes its connections along.
     fn forget_flows(
         &mut self,
-        (vrf, address): (VrfId, Ipv4Addr),
+        (vrf, address): (VrfId, IpAddr),
         was: &Translation,
         is: Option<&Translation>,
     ) -> Result<()> {
@@ -88,7 +88,7 @@ impl EbpfPlane {
                 layout::FORWARD => (key.vrf, key.destination),
                 _ => (flow.vrf, flow.source),
             };
-            let is_its = of_vrf == vrf.0 && Ipv4Addr::from(of_address) == address;
+            let is_its = of_vrf == vrf.0 && IpAddr::from(of_address) == address;
             let ends = key.protocol == Protocol::Tcp.number();
             if is_its && gone.contains(&flow.port) && (floating || !ends) {
                 self.tables.flows.delete(&key, "flow")?;
@@ -97,16 +97,21 @@ impl EbpfPlane {
         Ok(())
     }
 
-    /// The address that the port's own connections leave with: one that is its alone. Of several,
-    /// the first in order.
-    pub(crate) fn outward_address(&self, id: &PortId) -> Option<(VrfId, Ipv4Addr)> {
+    /// The address that the port's own connections of IPv4 or IPv6 leave with: one that is its alone. Of
+    /// several, the first in order.
+    pub(crate) fn outward_address(
+        &self,
+        id: &PortId,
+        is_its_version: impl Fn(&IpAddr) -> bool,
+    ) -> Option<(VrfId, IpAddr)> {
         let alone = |to: &Translation| match &to.kind {
             TranslationKind::Floating { ports, exclusive: true } => {
                 ports.as_slice() == [id.clone()]
             }
             _ => false,
         };
-        self.translations.iter().find(|(_, to)| alone(to)).map(|(key, _)| *key)
+        let mut all = self.translations.iter();
+        all.find(|((_, address), to)| is_its_version(address) && alone(to)).map(|(key, _)| *key)
     }
 
     fn write_ports_of(&mut self, changed: [Option<&Translation>; 2]) -> Result<()> {
@@ -121,15 +126,20 @@ impl EbpfPlane {
     }
 
     /// What is to be in the map, and how many backends did not fit.
-    fn entries(&self, address: Ipv4Addr, to: &Translation) -> Result<(Entries, usize)> {
+    fn entries(&self, address: IpAddr, to: &Translation) -> Result<(Entries, usize)> {
         let mut entries = BTreeMap::new();
         let mut left_out = 0;
+        let affinity = match to.kind {
+            TranslationKind::Service { affinity, .. } => affinity.unwrap_or_default(),
+            TranslationKind::Floating { .. } => 0,
+        };
         let mut add = |part, kind, exclusive, backends: Vec<(&PortId, u16)>| {
             let mut value = layout::Translation {
                 count: 0,
                 kind,
                 exclusive: u8::from(exclusive),
                 unused: 0,
+                affinity,
                 backends: [layout::Backend::default(); BACKENDS_MAX],
             };
             for (place, (id, target)) in value.backends.iter_mut().zip(&backends) {
@@ -150,7 +160,7 @@ impl EbpfPlane {
                 let holders = ports.iter().map(|id| (id, 0)).collect();
                 add(WHOLE, layout::FLOATING, *exclusive, holders)?;
             }
-            TranslationKind::Service { ports } => {
+            TranslationKind::Service { ports, .. } => {
                 add(WHOLE, layout::SERVICE, false, Vec::new())?;
                 for ((protocol, port), backends) in ports {
                     let backends =
@@ -166,24 +176,24 @@ impl EbpfPlane {
 
 fn parts(to: &Translation) -> Vec<(u8, u16)> {
     let mut parts = vec![WHOLE];
-    if let TranslationKind::Service { ports } = &to.kind {
+    if let TranslationKind::Service { ports, .. } = &to.kind {
         parts.extend(ports.keys().map(|(protocol, port)| (protocol.number(), *port)));
     }
     parts
 }
 
-fn key(vrf: VrfId, address: Ipv4Addr, (protocol, port): (u8, u16)) -> TranslationKey {
+fn key(vrf: VrfId, address: IpAddr, (protocol, port): (u8, u16)) -> TranslationKey {
     TranslationKey { vrf: vrf.0, address: address.into(), port: port.into(), protocol, unused: 0 }
 }
 
 /// Adds one entry of the map to what the entries before it said.
 pub(crate) fn read_entry(
-    translations: &mut BTreeMap<(VrfId, Ipv4Addr), Translation>,
+    translations: &mut BTreeMap<(VrfId, IpAddr), Translation>,
     key: &TranslationKey,
     value: &layout::Translation,
     name: impl Fn(u32) -> PortId,
 ) {
-    let place = (VrfId(key.vrf), Ipv4Addr::from(key.address));
+    let place = (VrfId(key.vrf), IpAddr::from(key.address));
     let backends = value.backends.iter().take(value.count as usize);
     if value.kind == layout::FLOATING {
         let ports = backends.map(|backend| name(backend.port)).collect();
@@ -191,14 +201,16 @@ pub(crate) fn read_entry(
         translations.insert(place, Translation { kind });
         return;
     }
-    let empty = || Translation { kind: TranslationKind::Service { ports: BTreeMap::new() } };
+    let affinity = (value.affinity != 0).then_some(value.affinity);
+    let empty =
+        || Translation { kind: TranslationKind::Service { ports: BTreeMap::new(), affinity } };
     let protocol = match key.protocol {
         6 => Some(Protocol::Tcp),
         17 => Some(Protocol::Udp),
         _ => None,
     };
     let entry = translations.entry(place).or_insert_with(empty);
-    if let (TranslationKind::Service { ports }, Some(protocol)) = (&mut entry.kind, protocol) {
+    if let (TranslationKind::Service { ports, .. }, Some(protocol)) = (&mut entry.kind, protocol) {
         let backends = backends.map(|backend| Backend {
             port: name(backend.port),
             target_port: backend.target.into(),

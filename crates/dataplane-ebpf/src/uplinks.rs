@@ -1,8 +1,9 @@
 //! The node itself: tunnel address, underlay interfaces, VRFs.
 
-use dataplane::{DataplaneError, NodeConfig, Result, Vrf, VrfId};
+use dataplane::{DataplaneError, NodeConfig, Result, Vni, Vrf, VrfId};
 
-use crate::layout::{Node, Uplink};
+use crate::kernel::let_loopback_forward;
+use crate::layout::{Address, Be32, Label, Node, Uplink};
 use crate::names;
 use crate::plane::EbpfPlane;
 use crate::programs::Hook;
@@ -25,9 +26,15 @@ impl EbpfPlane {
             let uplink = Uplink { mtu: interface.mtu, order, name: name_octets(&interface.name) };
             self.tables.uplinks.put(interface.ifindex, uplink, "uplink")?;
         }
-        let first = numbers.first().copied().unwrap_or_default();
-        let node = Node { tunnel_address: config.tunnel_address.into(), uplink: first };
-        self.tables.node.write(0, node, "node")?;
+        // One uplink needs no question; of several, the kernel's routes choose for each packet.
+        let only = if let [only] = numbers[..] { only } else { 0 };
+        if numbers.len() > 1 {
+            let_loopback_forward("ipv4")?;
+            if config.tunnel_v6.is_some() {
+                let_loopback_forward("ipv6")?;
+            }
+        }
+        self.tables.node.write(0, raw_node(config, only), "node")?;
         for interface in &wanted {
             self.programs.attach(Hook::Uplink, &interface.name, interface.ifindex)?;
         }
@@ -38,16 +45,24 @@ impl EbpfPlane {
             }
         }
         self.node = config.clone();
-        self.refresh_ways().await
+        Ok(())
     }
 
     pub(crate) fn put_vrf(&mut self, id: VrfId, vrf: &Vrf) -> Result<()> {
         let label = vrf.label.value();
-        self.tables.vrf_names.put(id.0, names::encode_vrf(&vrf.name, label), "VRF")?;
-        self.tables.labels.put(label, id.0, "label")?;
+        self.tables.vrf_names.put(id.0, names::encode_vrf(vrf), "VRF")?;
+        self.tables.labels.put(label, Label { vrf: id.0, port: 0 }, "label")?;
+        if let Some(vni) = vrf.vni {
+            self.tables.vnis.put(vni.value(), id.0, "VNI")?;
+        }
         let was = self.vrfs.insert(id, vrf.clone());
-        if let Some(was) = was.filter(|was| was.label != vrf.label) {
-            self.remove_label(id, was.label.value())?;
+        if let Some(was) = was {
+            if was.label != vrf.label {
+                self.remove_label(id, was.label.value())?;
+            }
+            if was.vni != vrf.vni {
+                self.remove_vni(id, was.vni)?;
+            }
         }
         Ok(())
     }
@@ -60,19 +75,47 @@ impl EbpfPlane {
             return Err(DataplaneError::new(format!("vrf {id} is in use")));
         }
         if let Some(vrf) = self.vrfs.get(&id) {
-            self.remove_label(id, vrf.label.value())?;
+            let (label, vni) = (vrf.label.value(), vrf.vni);
+            self.remove_label(id, label)?;
+            self.remove_vni(id, vni)?;
         }
         self.tables.vrf_names.delete(&id.0, "VRF")?;
         self.vrfs.remove(&id);
         Ok(())
     }
 
-    /// Unless the label has become another VRF's meanwhile.
+    /// Unless the label has become another one's meanwhile.
     fn remove_label(&mut self, id: VrfId, label: u32) -> Result<()> {
-        if self.tables.labels.get(&label, 0).is_ok_and(|holder| holder == id.0) {
+        let its = Label { vrf: id.0, port: 0 };
+        if self.tables.labels.get(&label, 0).is_ok_and(|holder| holder == its) {
             self.tables.labels.delete(&label, "label")?;
         }
         Ok(())
+    }
+
+    /// Unless the VNI has become another one's meanwhile.
+    fn remove_vni(&mut self, id: VrfId, vni: Option<Vni>) -> Result<()> {
+        let Some(vni) = vni else { return Ok(()) };
+        if self.tables.vnis.get(&vni.value(), 0).is_ok_and(|holder| holder == id.0) {
+            self.tables.vnis.delete(&vni.value(), "VNI")?;
+        }
+        Ok(())
+    }
+}
+
+fn raw_node(config: &NodeConfig, uplink: u32) -> Node {
+    let (first, count) = config
+        .masquerade_ports
+        .map_or((0, 0), |range| (range.first(), (range.last() - range.first()).saturating_add(1)));
+    Node {
+        tunnel_v4: config.tunnel_v4.map_or(Be32::default(), Be32::from),
+        uplink,
+        tunnel_v6: config.tunnel_v6.map_or(Address::NONE, Address::from),
+        router_mac: config.router_mac.0,
+        masquerade_first: first,
+        masquerade_count: count,
+        unused: 0,
+        sample_one_in: config.sample_one_in,
     }
 }
 

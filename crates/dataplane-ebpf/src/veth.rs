@@ -1,6 +1,7 @@
 //! Veth pairs between the node and its workloads.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -191,7 +192,7 @@ fn enter_and_run(
         match (task, found) {
             (Task::Look, found) => Ok(found),
             (Task::Configure(port), Some(found)) => {
-                set_up_inside(&netlink, &found, port).await?;
+                set_up_inside(&netlink, id, &found, port).await?;
                 Ok(Some(found))
             }
             (Task::Configure(_), None) => Err(DataplaneError::new(format!(
@@ -204,6 +205,7 @@ fn enter_and_run(
 /// Changes only what is not as it should be: the interface may carry traffic.
 async fn set_up_inside(
     netlink: &Netlink,
+    id: &PortId,
     found: &Interface,
     port: &Port,
 ) -> Result<(), DataplaneError> {
@@ -219,10 +221,33 @@ async fn set_up_inside(
     if found.mtu != u32::from(port.mtu) {
         netlink.set(message().mtu(u32::from(port.mtu)).build(), &found.name).await?;
     }
-    netlink.set_only_address(found.ifindex, port.address, port.prefix_len).await?;
+    let v4 = port.v4.map(|v4| (v4.address.into(), v4.prefix_len, v4.gateway.into()));
+    let v6 = port.v6.map(|v6| (v6.address.into(), v6.prefix_len, v6.gateway.into()));
+    if port.v6.is_some() {
+        switch_on_ipv6(id, &found.name)?;
+    }
+    let links: Vec<(IpAddr, u8, IpAddr)> = v4.into_iter().chain(v6).collect();
+    for (address, prefix_len, _) in &links {
+        netlink.set_only_address(found.ifindex, *address, *prefix_len).await?;
+    }
     if !found.up {
         netlink.set(message().up().build(), &found.name).await?;
     }
-    netlink.set_default_route(found.ifindex, port.gateway).await?;
+    for (_, _, gateway) in links {
+        netlink.set_default_route(found.ifindex, gateway).await?;
+    }
     netlink.wait_until_it_carries(&found.name).await
+}
+
+/// Namespaces are often made with IPv6 switched off. The thread is inside, so `/proc` shows what is there.
+fn switch_on_ipv6(id: &PortId, interface: &str) -> Result<(), DataplaneError> {
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+    let done = match fs::read_to_string(&path) {
+        Ok(now) if now.trim() == "0" => Ok(()),
+        Ok(_) => fs::write(&path, "0"),
+        Err(error) => Err(error),
+    };
+    done.map_err(|error| {
+        DataplaneError::because(format!("port {id}: no IPv6 on {interface} inside"), error)
+    })
 }

@@ -18,6 +18,9 @@
 //! | `GET /v1/vrfs/{name}/routes` | array of [`VrfRoute`] | `arcus-vrouter-agent` |
 //! | `GET /v1/tunnels` | array of [`Tunnel`] | `arcus-vrouter-agent` |
 //! | `GET /v1/drops` | array of [`DropCounter`] | `arcus-vrouter-agent` |
+//! | `GET /v1/counters` | [`Counters`] | `arcus-vrouter-agent` |
+//! | `POST /v1/trace` with [`TraceRequest`] | [`Trace`] | `arcus-vrouter-agent` |
+//! | `GET /v1/ports/{id}/mirror?`[`MirrorQuery`] | a pcap file that grows | `arcus-vrouter-agent` |
 //! | `GET /metrics` | Prometheus text | both |
 //!
 //! `v1.schema.json` beside `Cargo.toml` is the JSON Schema of them all.
@@ -25,9 +28,13 @@
 //! Whatever is refused comes back as a status of 400 and above with an [`ApiError`].
 
 mod bfd;
+mod counters;
 mod drops;
 mod error;
 mod family;
+mod filter;
+mod ip_protocol;
+mod mirror;
 mod neighbor;
 mod port;
 mod port_id;
@@ -35,22 +42,33 @@ mod route;
 mod schema;
 mod status;
 mod target;
+mod trace;
 mod tunnel;
 mod vrf;
 
 pub use bfd::{Bfd, BfdState};
+pub use counters::{Counters, PortCounter, RuleCounter, Traffic, TunnelCounter, VrfCounter};
 pub use drops::DropCounter;
 pub use error::ApiError;
 pub use family::{Family, UnknownFamily};
+pub use filter::{Action, Direction};
+pub use ip_protocol::{IpProtocol, UnknownIpProtocol};
+pub use mirror::MirrorQuery;
 pub use neighbor::{
     Faults, GracefulRestart, GracefulRestartState, Neighbor, NeighborFamily, NeighborKind,
     Rejected, SessionState,
 };
-pub use port::{Floating, PortRequest, PortState, PortStatus, Protocol, ServiceEndpoint};
+pub use port::{
+    AllowedSource, Floating, PortRequest, PortState, PortStatus, Protocol, ServiceEndpoint,
+};
 pub use port_id::{BadPortId, PortId};
 pub use route::{AdvertisedQuery, DEFAULT_LIMIT, MAX_LIMIT, Path, Route, RoutePage, RouteQuery};
 pub use schema::schemas;
 pub use status::{Reloaded, Status, TopologyStatus};
 pub use target::Target;
+pub use trace::{
+    Trace, TraceAction, TraceFrom, TraceHeaders, TraceOutcome, TracePacket, TraceRequest,
+    TraceStep, TraceTunnel, TraceUplink,
+};
 pub use tunnel::Tunnel;
 pub use vrf::{Vrf, VrfNextHop, VrfNextHopKind, VrfRoute, VrfTable};

@@ -1,6 +1,7 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,11 @@ pub struct PortRequest {
     /// The interface that is made in the namespace.
     #[serde(default = "default_interface")]
     pub interface: String,
+    /// Its address in the network, of either version.
     pub ip: IpAddr,
+    /// A second address, where `ip` is IPv4 and the port has both versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip6: Option<Ipv6Addr>,
     /// `02:00:0a:00:64:04`; the agent makes one from the address if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
@@ -28,6 +33,18 @@ pub struct PortRequest {
     /// Whether it takes part in its services and floating addresses from the beginning.
     #[serde(default = "default_ready")]
     pub ready: bool,
+    /// A filter of the topology file; that of the network if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Groups of the topology file that it belongs to; those of the network if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// What it may send from besides its own addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<AllowedSource>,
+    /// Most that it sends, in bits of IP packets a second; no limit if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
 }
 
 fn default_interface() -> String {
@@ -46,6 +63,23 @@ const fn default_ready() -> bool {
 pub struct Floating {
     pub network: String,
     pub address: IpAddr,
+    /// As [`ServiceEndpoint::weight`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub weight: Option<u32>,
+}
+
+/// Sources that a port may use besides its own addresses (an "allowed address pair").
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct AllowedSource {
+    #[schemars(with = "String")]
+    pub prefix: IpNet,
+    /// The port's own if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
 }
 
 /// A port's part in a service: what comes to `address` and `port` is answered by its `target_port`.
@@ -60,6 +94,17 @@ pub struct ServiceEndpoint {
     pub target_port: u16,
     #[serde(default)]
     pub protocol: Protocol,
+    /// A client that was quiet for no longer than so many seconds comes back to the endpoint that it
+    /// had; each of its connections is spread anew if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub affinity_seconds: Option<u32>,
+    /// Its share of the connections, in proportion to the weights of all ports that have the address.
+    /// Other nodes are told the sum of a node's weights as the bandwidth of its link. Shares are equal
+    /// if one of the nodes tells none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub weight: Option<u32>,
 }
 
 /// The transport of a service.
@@ -90,6 +135,9 @@ pub struct PortStatus {
     pub id: PortId,
     pub network: String,
     pub address: IpAddr,
+    /// Its second address, where it has both versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip6: Option<Ipv6Addr>,
     pub mac: String,
     pub netns: PathBuf,
     /// In the namespace.
@@ -100,6 +148,17 @@ pub struct PortStatus {
     pub ready: bool,
     pub floating: Vec<Floating>,
     pub services: Vec<ServiceEndpoint>,
+    /// Its own, or that of its network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Its own, or those of its network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<AllowedSource>,
+    /// In bits a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
 }
 
 /// How far a port is: `{ "kind": "failed", "reason": ".." }`.
@@ -124,6 +183,24 @@ mod tests {
         let request: PortRequest = serde_json::from_str(json).expect("a request");
         assert_eq!((request.interface.as_str(), request.ready), ("eth0", true));
         assert_eq!(request.ip, IpAddr::from([10, 0, 100, 4]));
+    }
+
+    #[test]
+    fn a_port_may_have_both_versions_and_belong_to_no_group() {
+        let json = r#"{
+            "network": "web", "netns": "/run/netns/web-1", "ip": "10.10.0.5", "ip6": "2001:db8::5",
+            "filter": "web", "groups": [], "bandwidth": 100000000,
+            "allowed": [{ "prefix": "10.10.0.100/32", "mac": "00:00:5e:00:01:07" }]
+        }"#;
+        let request: PortRequest = serde_json::from_str(json).expect("a request");
+        assert_eq!(request.ip6, Some("2001:db8::5".parse().expect("an address")));
+        assert_eq!(
+            (request.groups.as_deref(), request.filter.as_deref()),
+            (Some(&[][..]), Some("web"))
+        );
+        assert_eq!(request.allowed[0].mac.as_deref(), Some("00:00:5e:00:01:07"));
+        let again = serde_json::to_string(&request).expect("json");
+        assert_eq!(serde_json::from_str::<PortRequest>(&again).expect("a request"), request);
     }
 
     #[test]

@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use schemars::{Schema, schema_for};
 
 use super::{
-    AdvertisedQuery, ApiError, DropCounter, Neighbor, PortRequest, PortStatus, Reloaded, Route,
-    RoutePage, RouteQuery, Status, Target, Tunnel, Vrf, VrfRoute,
+    AdvertisedQuery, ApiError, Counters, DropCounter, MirrorQuery, Neighbor, PortRequest,
+    PortStatus, Reloaded, Route, RoutePage, RouteQuery, Status, Target, Trace, TraceRequest,
+    Tunnel, Vrf, VrfRoute,
 };
 
 /// JSON Schema of every request and reply, by name.
@@ -12,7 +13,9 @@ pub fn schemas() -> BTreeMap<&'static str, Schema> {
     BTreeMap::from([
         ("AdvertisedQuery", schema_for!(AdvertisedQuery)),
         ("ApiError", schema_for!(ApiError)),
+        ("Counters", schema_for!(Counters)),
         ("DropCounter", schema_for!(DropCounter)),
+        ("MirrorQuery", schema_for!(MirrorQuery)),
         ("Neighbor", schema_for!(Neighbor)),
         ("PortRequest", schema_for!(PortRequest)),
         ("PortStatus", schema_for!(PortStatus)),
@@ -22,6 +25,8 @@ pub fn schemas() -> BTreeMap<&'static str, Schema> {
         ("RouteQuery", schema_for!(RouteQuery)),
         ("Status", schema_for!(Status)),
         ("Target", schema_for!(Target)),
+        ("Trace", schema_for!(Trace)),
+        ("TraceRequest", schema_for!(TraceRequest)),
         ("Tunnel", schema_for!(Tunnel)),
         ("Vrf", schema_for!(Vrf)),
         ("VrfRoute", schema_for!(VrfRoute)),

@@ -10,6 +10,9 @@ pub struct Tunnel {
     pub remote: IpAddr,
     /// Spelt as in the topology file.
     pub encapsulation: String,
+    /// Of VXLAN: what frames to the other node are sent to, `02:00:0a:01:01:0b`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router_mac: Option<String>,
     /// Next hops of routes that use it.
     pub routes: u64,
     /// The largest inner packet, in octets.

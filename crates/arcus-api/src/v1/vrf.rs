@@ -14,10 +14,16 @@ pub struct Vrf {
     pub rd: String,
     /// What other nodes put on packets for it.
     pub label: u32,
+    /// What other nodes put on VXLAN packets for it; `None`: it is not offered over VXLAN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vni: Option<u32>,
     pub import_targets: Vec<String>,
     pub export_targets: Vec<String>,
     /// How many prefixes it holds.
     pub routes: u64,
+    /// How many of them are of IPv6.
+    #[serde(default)]
+    pub ipv6_routes: u64,
 }
 
 /// A VRF with its whole table, as `arcus vrf NAME -o json` prints it.
@@ -37,6 +43,9 @@ pub struct VrfRoute {
     pub next_hops: Vec<VrfNextHop>,
     /// BGP neighbors it came from; empty if it is this node's own.
     pub from: Vec<IpAddr>,
+    /// Groups of who is behind it: names, or numbers that the topology file does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Whether the data plane has it.
     pub programmed: bool,
     /// Left by an earlier run of the agent, and kept until the control nodes have told everything.
@@ -56,13 +65,21 @@ const fn is_false(value: &bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VrfNextHop {
     pub kind: VrfNextHopKind,
-    /// A port, a service's backend port, the other end of a tunnel; empty for a discard.
+    /// A port, a service's backend port, the other end of a tunnel; empty for a discard and for the
+    /// underlay.
     pub to: String,
+    /// Of an MPLS tunnel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<u32>,
+    /// Of a VXLAN tunnel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vni: Option<u32>,
     /// Spelt as in the topology file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encapsulation: Option<String>,
+    /// Its share of the flows, in proportion to those of the others; `None` where all are equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
 }
 
 /// What is done with a packet.
@@ -77,6 +94,8 @@ pub enum VrfNextHopKind {
     Floating,
     /// To another node or a gateway.
     Tunnel,
+    /// Into the underlay, from the node's own address.
+    Masquerade,
     /// Dropped and counted.
     Discard,
 }

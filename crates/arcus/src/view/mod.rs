@@ -1,18 +1,22 @@
 //! What each answer looks like to a network engineer: values of `arcus-api` to text.
 
+mod counters;
 mod neighbors;
 mod ports;
 mod routes;
 mod status;
 mod time;
+mod trace;
 mod vrfs;
 mod why;
 
+pub(crate) use counters::{counters, port_counters, rule_counters, tunnel_counters, vrf_counters};
 pub(crate) use neighbors::{neighbor, neighbors};
 pub(crate) use ports::{port, ports};
 pub(crate) use routes::{route, routes, targets};
 pub(crate) use status::{reloaded, status, statuses};
 pub(crate) use time::now;
+pub(crate) use trace::trace;
 pub(crate) use vrfs::{drops, tunnels, vrf, vrfs};
 
 /// Lines of `name  value`, the values below each other; what has no value is left out.

@@ -1,6 +1,6 @@
 use arcus_api::v1::{DropCounter, Tunnel, Vrf, VrfNextHop, VrfNextHopKind, VrfRoute};
 
-use super::fields;
+use super::{fields, text};
 use crate::table::{Cell, Paint, Table, Width, joined, or_dash, trouble};
 
 /// VRFs of a node, a line each.
@@ -9,7 +9,9 @@ pub(crate) fn vrfs(vrfs: &[Vrf], width: Width, paint: Paint) -> String {
         .text("VRF")
         .text("RD")
         .number("Label")
+        .number("VNI")
         .number("Routes")
+        .wide_number("IPv6")
         .text("Import")
         .text("Export");
     for vrf in vrfs {
@@ -17,7 +19,9 @@ pub(crate) fn vrfs(vrfs: &[Vrf], width: Width, paint: Paint) -> String {
             (&vrf.name).into(),
             (&vrf.rd).into(),
             vrf.label.into(),
+            or_dash(vrf.vni).into(),
             vrf.routes.into(),
+            vrf.ipv6_routes.into(),
             joined(&vrf.import_targets, ",").into(),
             joined(&vrf.export_targets, ",").into(),
         ]);
@@ -32,6 +36,7 @@ pub(crate) fn vrf(vrf: &Vrf, routes: &[VrfRoute], width: Width, paint: Paint) ->
         &[
             ("RD", vrf.rd.clone()),
             ("label", vrf.label.to_string()),
+            ("VNI", text(vrf.vni)),
             ("import", joined(&vrf.import_targets, ", ")),
             ("export", joined(&vrf.export_targets, ", ")),
         ],
@@ -40,16 +45,20 @@ pub(crate) fn vrf(vrf: &Vrf, routes: &[VrfRoute], width: Width, paint: Paint) ->
         .text("Prefix")
         .text("To")
         .text("")
-        .number("Label")
+        .number("Label/VNI")
         .text("Encapsulation")
+        .number("Weight")
         .text("From")
-        .text("State");
+        .text("State")
+        .wide_text("Groups");
     for route in routes {
         let discard = VrfNextHop {
             kind: VrfNextHopKind::Discard,
             to: String::new(),
             label: None,
+            vni: None,
             encapsulation: None,
+            weight: None,
         };
         let hops = if route.next_hops.is_empty() { &[discard] } else { &route.next_hops[..] };
         for (ix, hop) in hops.iter().enumerate() {
@@ -58,10 +67,12 @@ pub(crate) fn vrf(vrf: &Vrf, routes: &[VrfRoute], width: Width, paint: Paint) ->
                 once(route.prefix.into()),
                 kind(hop.kind).into(),
                 (&hop.to).into(),
-                or_dash(hop.label).into(),
+                or_dash(hop.label.or(hop.vni)).into(),
                 or_dash(hop.encapsulation.as_ref()).into(),
+                or_dash(hop.weight).into(),
                 once(joined(&route.from, ", ").into()),
                 once(state(route)),
+                once(joined(&route.groups, ",").into()),
             ]);
         }
     }
@@ -85,7 +96,8 @@ pub(crate) fn tunnels(tunnels: &[Tunnel], width: Width, paint: Paint) -> String 
         .text("Encapsulation")
         .number("Routes")
         .number("MTU")
-        .text("Local");
+        .text("Local")
+        .wide_text("Router MAC");
     for tunnel in tunnels {
         table.row([
             tunnel.remote.into(),
@@ -93,6 +105,7 @@ pub(crate) fn tunnels(tunnels: &[Tunnel], width: Width, paint: Paint) -> String 
             tunnel.routes.into(),
             or_dash(tunnel.mtu).into(),
             tunnel.local.into(),
+            or_dash(tunnel.router_mac.as_ref()).into(),
         ]);
     }
     table.render(paint, "no tunnels: no route leads to another node")
@@ -113,6 +126,7 @@ fn kind(kind: VrfNextHopKind) -> &'static str {
         VrfNextHopKind::Service => "service",
         VrfNextHopKind::Floating => "floating",
         VrfNextHopKind::Tunnel => "tunnel",
+        VrfNextHopKind::Masquerade => "masquerade",
         VrfNextHopKind::Discard => "discard",
     }
 }
@@ -127,14 +141,23 @@ mod tests {
             name: "leonardo".to_owned(),
             rd: "10.2.1.11:1".to_owned(),
             label: 16,
+            vni: Some(5020),
             import_targets: vec!["64512:100".to_owned(), "64512:5002".to_owned()],
             export_targets: vec!["64512:100".to_owned()],
             routes: 2,
+            ipv6_routes: 0,
         }
     }
 
     fn hop(kind: VrfNextHopKind, to: &str) -> VrfNextHop {
-        VrfNextHop { kind, to: to.to_owned(), label: None, encapsulation: None }
+        VrfNextHop {
+            kind,
+            to: to.to_owned(),
+            label: None,
+            vni: None,
+            encapsulation: None,
+            weight: None,
+        }
     }
 
     fn tunnel(to: &str, label: u32) -> VrfNextHop {
@@ -151,6 +174,7 @@ mod tests {
             VrfRoute {
                 prefix: "10.20.0.5/32".parse().unwrap(),
                 next_hops: vec![hop(VrfNextHopKind::Local, "leo-1")],
+                groups: vec![],
                 from: vec![],
                 programmed: true,
                 kept: false,
@@ -161,8 +185,15 @@ mod tests {
                 next_hops: vec![
                     hop(VrfNextHopKind::Service, "leo-1:8080"),
                     tunnel("10.2.1.12", 17),
-                    tunnel("10.2.1.13", 16),
+                    VrfNextHop {
+                        label: None,
+                        vni: Some(5020),
+                        encapsulation: Some("vxlan".to_owned()),
+                        weight: Some(2),
+                        ..tunnel("10.2.1.13", 16)
+                    },
                 ],
+                groups: vec![],
                 from: vec![[10, 2, 0, 11].into(), [10, 2, 0, 12].into()],
                 programmed: false,
                 kept: false,
@@ -171,6 +202,7 @@ mod tests {
             VrfRoute {
                 prefix: "10.0.100.4/32".parse().unwrap(),
                 next_hops: vec![tunnel("10.1.1.11", 18)],
+                groups: vec![],
                 from: vec![],
                 programmed: true,
                 kept: true,
@@ -179,6 +211,7 @@ mod tests {
             VrfRoute {
                 prefix: "10.0.100.5/32".parse().unwrap(),
                 next_hops: vec![],
+                groups: vec![],
                 from: vec![],
                 programmed: false,
                 kept: false,
@@ -189,16 +222,17 @@ mod tests {
 leonardo
   RD      10.2.1.11:1
   label   16
+  VNI     5020
   import  64512:100, 64512:5002
   export  64512:100
 
-Prefix           To                   Label  Encapsulation  From                  State
-10.20.0.5/32     port     leo-1           -  -              -                     programmed
-10.254.98.15/32  service  leo-1:8080      -  -              10.2.0.11, 10.2.0.12  pending
-                 tunnel   10.2.1.12      17  mpls-over-gre
-                 tunnel   10.2.1.13      16  mpls-over-gre
-10.0.100.4/32    tunnel   10.1.1.11      18  mpls-over-gre  -                     kept
-10.0.100.5/32    discard                  -  -              -                     no-common-encapsulation
+Prefix           To                   Label/VNI  Encapsulation  Weight  From                  State
+10.20.0.5/32     port     leo-1               -  -                   -  -                     programmed
+10.254.98.15/32  service  leo-1:8080          -  -                   -  10.2.0.11, 10.2.0.12  pending
+                 tunnel   10.2.1.12          17  mpls-over-gre       -
+                 tunnel   10.2.1.13        5020  vxlan               2
+10.0.100.4/32    tunnel   10.1.1.11          18  mpls-over-gre       -  -                     kept
+10.0.100.5/32    discard                      -  -                   -  -                     no-common-encapsulation
 ";
         assert_eq!(vrf(&leonardo(), &routes, Width::Normal, Paint::Off), want);
     }
@@ -206,8 +240,8 @@ Prefix           To                   Label  Encapsulation  From                
     #[test]
     fn vrfs_are_a_line_each() {
         let want = "\
-VRF       RD           Label  Routes  Import                Export
-leonardo  10.2.1.11:1     16       2  64512:100,64512:5002  64512:100
+VRF       RD           Label   VNI  Routes  Import                Export
+leonardo  10.2.1.11:1     16  5020       2  64512:100,64512:5002  64512:100
 ";
         assert_eq!(vrfs(&[leonardo()], Width::Normal, Paint::Off), want);
     }
@@ -219,6 +253,7 @@ leonardo  10.2.1.11:1     16       2  64512:100,64512:5002  64512:100
             remote: [10, 1, 1, 11].into(),
             encapsulation: "mpls-over-gre".to_owned(),
             routes: 3,
+            router_mac: None,
             mtu: Some(1472),
         };
         let want = "\

@@ -1,7 +1,7 @@
 //! From port to port: on one node, between nodes, over several.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, Result, ensure};
 use dataplane::{DropReason, Encapsulation, NextHop, Op, VrfId};
@@ -83,7 +83,7 @@ async fn two_nodes_reach_each_other_over(encapsulation: Encapsulation) -> Result
         _ => anyhow::bail!("{there:?}"),
     }
     let tunnels = one.counters().await?.tunnels;
-    let traffic = tunnels.get(&two.address).context("the tunnel is counted")?;
+    let traffic = tunnels.get(&IpAddr::V4(two.address)).context("the tunnel is counted")?;
     ensure!(traffic.tx_bytes > 4 << 20 && traffic.rx_bytes > 4 << 20, "{traffic:?}");
     Ok(())
 }

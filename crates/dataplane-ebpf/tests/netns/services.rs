@@ -19,7 +19,7 @@ pub(crate) fn service(ports: &[(Protocol, u16, u16)], backends: &[&Workload]) ->
         backends.iter().map(backend).collect()
     };
     let ports = ports.iter().map(|(protocol, port, target)| ((*protocol, *port), to(*target)));
-    TranslationKind::Service { ports: ports.collect::<BTreeMap<_, _>>() }
+    TranslationKind::Service { ports: ports.collect::<BTreeMap<_, _>>(), affinity: None }
 }
 
 fn floating(holders: &[&Workload], exclusive: bool) -> TranslationKind {

@@ -1,6 +1,7 @@
 //! Nodes with a plane each, and workloads behind them.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -8,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::{
-    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Found, Mac,
+    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Found, Link, Mac,
     MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation, TranslationKind,
-    Tunnel, Vrf, VrfId,
+    Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
 use dataplane_ebpf::{EbpfPlane, Options};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -61,7 +62,12 @@ impl World {
         self.bed.remove_at_end(options.bpffs.join("arcus").join(instance))?;
         let mut node =
             Node { name, address, namespace, options, wanted: Desired::default(), plane: None };
-        node.wanted.node = NodeConfig { tunnel_address: address, uplinks: vec![UPLINK.to_owned()] };
+        node.wanted.node = NodeConfig {
+            tunnel_v4: Some(address),
+            router_mac: router_mac(address),
+            uplinks: vec![UPLINK.to_owned()],
+            ..NodeConfig::default()
+        };
         node.open().await?;
         Ok(node)
     }
@@ -157,7 +163,8 @@ impl Node {
 
     pub(crate) fn vrf(&mut self, id: u32, label: u32) -> &mut Self {
         let label = MplsLabel::new(label).expect("a label");
-        self.wanted.vrfs.insert(VrfId(id), Vrf { name: format!("vrf-{id}"), label });
+        let vni = Vni::new(label.value());
+        self.wanted.vrfs.insert(VrfId(id), Vrf { name: format!("vrf-{id}"), label, vni });
         self
     }
 
@@ -166,9 +173,17 @@ impl Node {
         let last = workload.address.octets();
         let port = Port {
             vrf: VrfId(vrf),
-            address: workload.address,
-            prefix_len: 24,
-            gateway: Ipv4Addr::new(last[0], last[1], last[2], 1),
+            v4: Some(Link {
+                address: workload.address,
+                prefix_len: 24,
+                gateway: Ipv4Addr::new(last[0], last[1], last[2], 1),
+            }),
+            v6: None,
+            allowed: BTreeSet::new(),
+            label: None,
+            filter: None,
+            bandwidth: None,
+            host_access: false,
             mac: Mac([2, 0, last[0], last[1], last[2], last[3]]),
             mtu: 1450,
             attachment: Attachment::Netns {
@@ -189,7 +204,7 @@ impl Node {
     ) -> &mut Self {
         let group = NextHopGroup::new(to).expect("a next hop");
         let table = self.wanted.fib.entry(VrfId(vrf)).or_default();
-        table.insert(net.parse().expect("a prefix"), group);
+        table.insert(net.parse().expect("a prefix"), group.into());
         self
     }
 
@@ -200,7 +215,7 @@ impl Node {
         address: [u8; 4],
         kind: TranslationKind,
     ) -> &mut Self {
-        let address = Ipv4Addr::from(address);
+        let address = IpAddr::from(address);
         self.wanted.translations.insert((VrfId(vrf), address), Translation { kind });
         let here = [NextHop::Translate { vrf: VrfId(vrf), address }];
         self.route(vrf, &format!("{address}/32"), here)
@@ -208,8 +223,19 @@ impl Node {
 
     /// The way into this node.
     pub(crate) fn tunnel(&self, encapsulation: Encapsulation, label: u32) -> NextHop {
-        let label = MplsLabel::new(label).expect("a label");
-        NextHop::Tunnel(Tunnel { remote: self.address, encapsulation, label })
+        let header = match encapsulation {
+            Encapsulation::MplsOverGre => {
+                TunnelHeader::MplsOverGre { label: MplsLabel::new(label).expect("a label") }
+            }
+            Encapsulation::MplsOverUdp => {
+                TunnelHeader::MplsOverUdp { label: MplsLabel::new(label).expect("a label") }
+            }
+            Encapsulation::Vxlan => TunnelHeader::Vxlan {
+                vni: Vni::new(label).expect("a VNI"),
+                router_mac: router_mac(self.address),
+            },
+        };
+        NextHop::Tunnel(Tunnel { remote: self.address.into(), header })
     }
 
     pub(crate) fn gre(&self, label: u32) -> NextHop {
@@ -219,6 +245,16 @@ impl Node {
     pub(crate) fn udp(&self, label: u32) -> NextHop {
         self.tunnel(Encapsulation::MplsOverUdp, label)
     }
+
+    pub(crate) fn vxlan(&self, vni: u32) -> NextHop {
+        self.tunnel(Encapsulation::Vxlan, vni)
+    }
+}
+
+/// What nodes say that frames in VXLAN are to be sent to.
+fn router_mac(address: Ipv4Addr) -> Mac {
+    let [a, b, c, d] = address.octets();
+    Mac([0x02, 0xff, a, b, c, d])
 }
 
 fn serve(

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: (Apache-2.0 OR GPL-2.0-only) */
+/* The way to another node, by the kernel's own routes. */
+#pragma once
+
+#include "tunnel.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+
+/* In each network namespace. A packet that "comes" from there is one of this node's own, for which the
+ * kernel looks routes up as for its own sockets. */
+#define LOOPBACK 1
+
+struct way {
+	__u32 interface;
+	__u32 mtu;
+	/* Of the router on the way, where `known` says so: with one uplink the kernel is asked only once
+	 * the packet leaves. */
+	__u32 known;
+	struct bpf_redir_neigh via;
+};
+
+static __always_inline int ask_kernel(struct __sk_buff *skb, const struct node *self,
+				      const struct packet *p, const struct address *remote,
+				      struct way *way)
+{
+	struct bpf_fib_lookup fib = {};
+	long answer;
+
+	fib.ifindex = LOOPBACK;
+	fib.l4_protocol = IPPROTO_UDP;
+	/* The kernel may spread flows over several ways, too. */
+	fib.sport = bpf_htons(0xc000 | (flow_hash(p, HASH_SOURCE_PORT) & 0x3fff));
+	if (is_v4(remote)) {
+		fib.family = AF_INET;
+		fib.ipv4_src = self->tunnel_v4;
+		fib.ipv4_dst = remote->word[3];
+	} else {
+		fib.family = AF_INET6;
+		__builtin_memcpy(fib.ipv6_src, &self->tunnel_v6, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, remote, sizeof(fib.ipv6_dst));
+	}
+	answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return -1;
+	way->interface = fib.ifindex;
+	way->via.nh_family = fib.family;
+	__builtin_memcpy(way->via.ipv6_nh, fib.ipv6_dst, sizeof(way->via.ipv6_nh));
+	way->known = 1;
+	return 0;
+}
+
+/* Not 0: there is none. */
+VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const struct packet *p,
+			   const struct address *remote, struct way *way)
+{
+	struct uplink *uplink;
+
+	if (!self || !p || !remote || !way)
+		return -1;
+	way->interface = self->uplink;
+	way->known = 0;
+	if (!self->uplink && ask_kernel(skb, self, p, remote, way))
+		return -1;
+	uplink = bpf_map_lookup_elem(&uplinks, &way->interface);
+	if (!uplink)
+		return -1;
+	way->mtu = uplink->mtu;
+	return 0;
+}
+
+static __always_inline int go(struct way *way)
+{
+	if (way->known)
+		return bpf_redirect_neigh(way->interface, &way->via, sizeof(way->via), 0);
+	return bpf_redirect_neigh(way->interface, NULL, 0, 0);
+}
