@@ -21,9 +21,7 @@ pub(crate) fn check(
         for (way, packets, octets) in more {
             let read = |counters: &Counters| value(counters, what, *way, state);
             let (was, is) = (read(before), read(now));
-            // The number of flows is no counter.
-            let was = if matches!(what, Counter::Flows) { (0, 0) } else { was };
-            let seen = (is.0 - was.0, is.1 - was.1);
+            let seen = (is.0.saturating_sub(was.0), is.1.saturating_sub(was.1));
             if seen.0 != *packets || octets.is_some_and(|octets| octets != seen.1) {
                 let octets = octets.map(|octets| format!("/{octets}")).unwrap_or_default();
                 return Err(format!(
@@ -71,6 +69,12 @@ pub(crate) fn check_shares(went: &[String], expected: &[Expected]) -> Outcome {
             _ => None,
         })
         .collect();
+    let is_together = |one: &Expected| matches!(one, Expected::Together);
+    if expected.iter().any(is_together)
+        && let Some(other) = went.iter().find(|key| Some(*key) != went.first())
+    {
+        return Err(format!("flows went to {} and to {other}", went[0]));
+    }
     if shares.is_empty() {
         return Ok(());
     }

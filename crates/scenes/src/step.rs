@@ -12,10 +12,11 @@
 //! or PLACE: PACKET           or it comes out there
 //! drop REASON [N]            so many packets (1) are dropped for that
 //! count port a rx 1 tx 1/36  what is counted more than before: packets, or packets/octets
-//! count tunnel 192.0.2.2 tx 1 · count vrf 1 rx 1 · count rule FILTER 0|in|out 1 · count flows 2
+//! count tunnel 192.0.2.2 tx 1 · count vrf 1 rx 1 · count rule FILTER 0|in|out 1 · count flows 2 (more entries)
 //! log FILTER RULE            a decision is reported, of the rule with that index
 //! range $p 40000-40099       the number that got that name is one of these
 //! share KEY WEIGHT           of the packets of a spread that share; KEY is a port, or the other node
+//! together                   all of a spread goes the same way
 //! moved from KEY ..          in comparison with the spread before, only flows of these moved
 //! moved to KEY ..            or only to these
 //! ```
@@ -70,6 +71,7 @@ pub enum Expected {
         weight: u32,
     },
     MovedFrom(Vec<String>),
+    Together,
     MovedTo(Vec<String>),
 }
 
@@ -177,6 +179,7 @@ fn expectation(line: &str) -> Read<Expected> {
             Ok(Expected::Range { name, range })
         }
         "share" => Ok(Expected::Share { key: words.value()?, weight: words.value()? }),
+        "together" => Ok(Expected::Together),
         "moved" => {
             let from = words.has("from");
             if !from {

@@ -6,5 +6,7 @@ mod drops;
 mod forwarding;
 mod path_mtu;
 mod restart;
+mod scenes;
 mod services;
+mod stage;
 mod world;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::{
-    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Found, Link, Mac,
-    MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation, TranslationKind,
-    Tunnel, TunnelHeader, Vni, Vrf, VrfId,
+    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Events, Found, Link,
+    Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation,
+    TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
 use dataplane_ebpf::{EbpfPlane, Options};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -100,9 +100,21 @@ enum Job {
     List(oneshot::Sender<Result<Found>>),
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
+    Events(oneshot::Sender<Option<Box<dyn Events>>>),
 }
 
 impl Node {
+    /// A node with an open, empty plane, in a namespace that is set up already.
+    pub(crate) async fn in_namespace(bed: &Bed, name: &str, namespace: Namespace) -> Result<Self> {
+        let instance = format!("{}-{name}", bed.prefix());
+        let options = Options::new(instance.clone());
+        bed.remove_at_end(options.bpffs.join("arcus").join(instance))?;
+        let (name, address, wanted) = (name.to_owned(), Ipv4Addr::UNSPECIFIED, Desired::default());
+        let mut node = Self { name, address, namespace, options, wanted, plane: None };
+        node.open().await?;
+        Ok(node)
+    }
+
     pub(crate) async fn open(&mut self) -> Result<()> {
         let (jobs, inbox) = mpsc::channel(1);
         let (opened, open) = oneshot::channel();
@@ -138,6 +150,10 @@ impl Node {
 
     pub(crate) async fn counters(&self) -> Result<Counters> {
         self.ask(Job::Counters).await?
+    }
+
+    pub(crate) async fn events(&self) -> Result<Option<Box<dyn Events>>> {
+        self.ask(Job::Events).await
     }
 
     pub(crate) async fn drops(&self, reason: DropReason) -> Result<u64> {
@@ -277,6 +293,7 @@ fn serve(
         drop(opened.send(Ok(plane.was_found())));
         while let Some(job) = inbox.recv().await {
             match job {
+                Job::Events(answer) => drop(answer.send(plane.events())),
                 Job::List(answer) => drop(answer.send(plane.list().await.map_err(Into::into))),
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
