@@ -24,7 +24,9 @@ MAP(node, ARRAY, 1, 0, __u32, struct node);
 MAP(uplinks, HASH, 64, GROWS, __u32, struct uplink);  /* by interface */
 MAP(ports, ARRAY, 4096, 0, __u32, struct port);
 MAP(port_of, HASH, 4096, GROWS, __u32, __u32);  /* by interface, to element of `ports` */
+MAP(paces, ARRAY, 4096, 0, __u32, __u64);  /* by element of `ports`, to when its next packet may leave */
 MAP(allowed_sources, LPM_TRIE, 65536, GROWS, struct allowed_key, struct allowed);
+MAP(probers, HASH, 1024, GROWS, struct address, __u32);  /* who may ask whether the node is alive */
 MAP(labels, HASH, 8192, GROWS, __u32, struct label);
 MAP(vnis, HASH, 4096, GROWS, __u32, __u32);  /* to VRF */
 

@@ -9,6 +9,7 @@
 #define GRE_MPLS 0x8847
 #define UDP_MPLS 6635
 #define UDP_VXLAN 4789
+#define UDP_ECHO 3785
 #define VXLAN_FLAGS 0x08000000
 #define TUNNEL_TTL 64
 #define LABEL_BOTTOM 0x100
@@ -175,8 +176,8 @@ struct arrival {
 	__u8 turned; /* outside and inside are different versions of IP, and the kernel does not know */
 };
 
-/* What is not 0 and above is -2 - reason. */
-enum { OURS = 0, NOT_OURS = -1 };
+/* What is below NOT_OURS is -2 - reason. */
+enum { OURS = 0, NOT_OURS = -1, PROBE = 1 };
 
 /* Whose packet it is, and where the tunnel's header begins. */
 static __always_inline int outer_header(struct __sk_buff *skb, const struct node *self,
@@ -271,8 +272,8 @@ static __always_inline int vxlan_header(struct __sk_buff *skb, __u32 at, const s
 	return OURS;
 }
 
-/* Takes the tunnel's headers off. NOT_OURS: the packet is for the kernel, and unchanged; another
- * negative: -2 - reason. */
+/* Takes the tunnel's headers off. NOT_OURS: the packet is for the kernel, and unchanged; PROBE: perhaps for
+ * `answer_probe`, and unchanged; another negative: -2 - reason. */
 VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 			      struct arrival *arrival)
 {
@@ -305,7 +306,7 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 		else if (udp.dest == bpf_htons(UDP_VXLAN))
 			arrival->encapsulation = VXLAN;
 		else
-			return NOT_OURS;
+			return udp.dest == bpf_htons(UDP_ECHO) && !found ? PROBE : NOT_OURS;
 		at += sizeof(udp);
 	} else {
 		return NOT_OURS;

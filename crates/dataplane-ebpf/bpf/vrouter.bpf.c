@@ -7,7 +7,10 @@
  * it back and forth. `arcus_uplink` therefore chooses among the local members of a group only.
  */
 #include "answer.h"
+#include "host.h"
 #include "nat.h"
+#include "pace.h"
+#include "probe.h"
 #include "related.h"
 #include "rewrite.h"
 #include "route.h"
@@ -140,6 +143,8 @@ int arcus_port(struct __sk_buff *skb)
 		return drop(DROP_SPOOFED);
 	if (is_for_many(&p.was.destination))
 		return drop(DROP_UNSUPPORTED);
+	if (is_for_host(port, &p))
+		return answer_host(skb, &p);
 	if (p.flags & ECHO_REQUEST) {
 		struct address gateway = p.flags & V6 ? port->gateway_v6 : mapped(port->gateway_v4);
 
@@ -151,6 +156,8 @@ int arcus_port(struct __sk_buff *skb)
 		return answer_error(skb, port, &p, TIME_EXCEEDED, 0);
 	}
 
+	if (port->bandwidth && pace(skb, *slot, port->bandwidth, p.length))
+		return drop(DROP_RATE_LIMIT);
 	vrf = port->vrf;
 	if (p.flags & ICMP_ERROR) {
 		answers = translate_error(skb, &p, vrf, REVERSE, &vrf) == *slot;
@@ -209,6 +216,8 @@ int arcus_uplink(struct __sk_buff *skb)
 	taken = decapsulate(skb, self, &arrival);
 	if (taken == NOT_OURS)
 		return PASS;
+	if (taken == PROBE)
+		return answer_probe(skb);
 	if (taken)
 		return drop(-2 - taken);
 	if (parse(skb, &p, arrival.protocol))

@@ -30,9 +30,9 @@ impl EbpfPlane {
         let interfaces = self.netlink.interfaces().await?;
         let by_number: BTreeMap<u32, &Interface> =
             interfaces.iter().map(|interface| (interface.ifindex, interface)).collect();
-        let node = self.read_node(&by_number)?;
+        let node = self.read_node(&by_number).await?;
         let vrfs = self.read_vrfs()?;
-        let ports = self.read_ports(&by_number)?;
+        let ports = self.read_ports(&by_number).await?;
         let numbers: Vec<u32> = by_number.keys().copied().collect();
         self.programs.keep_only(&numbers)?;
         self.read_translations()?;
@@ -44,7 +44,7 @@ impl EbpfPlane {
     }
 
     /// An interface that was replaced by another of its name is not found.
-    fn read_node(&mut self, interfaces: &BTreeMap<u32, &Interface>) -> Result<NodeConfig> {
+    async fn read_node(&mut self, interfaces: &BTreeMap<u32, &Interface>) -> Result<NodeConfig> {
         let raw = self.tables.node.read(0, "node")?;
         let mut uplinks = Vec::new();
         for (ifindex, mut uplink) in self.tables.uplinks.all()? {
@@ -55,7 +55,7 @@ impl EbpfPlane {
                 uplink.mtu = interface.mtu;
                 self.tables.uplinks.put(ifindex, uplink, "uplink")?;
             }
-            if self.programs.is_attached(Hook::Uplink, &name, ifindex)? {
+            if self.programs.is_attached(&self.netlink, Hook::Uplink, &name, ifindex).await? {
                 uplinks.push((uplink.order, name));
             }
         }
@@ -71,7 +71,7 @@ impl EbpfPlane {
             router_mac: Mac(raw.router_mac),
             uplinks,
             masquerade_ports: masquerade.filter(|_| raw.masquerade_count > 0),
-            probers: BTreeSet::new(),
+            probers: self.tables.probers.all()?.into_iter().map(|(one, _)| one.into()).collect(),
             sample_one_in: raw.sample_one_in,
         })
     }
@@ -95,7 +95,7 @@ impl EbpfPlane {
     }
 
     /// A port that is not as it should be is found attached to nothing, which nobody wants.
-    fn read_ports(
+    async fn read_ports(
         &mut self,
         interfaces: &BTreeMap<u32, &Interface>,
     ) -> Result<BTreeMap<PortId, Port>> {
@@ -110,7 +110,7 @@ impl EbpfPlane {
         for (index, value) in self.tables.port_names.all()? {
             let Some(record) = PortRecord::decode(&value) else { continue };
             let raw = self.tables.ports.read(index, "port")?;
-            let whole = self.is_whole(index, &record, &raw, interfaces)?;
+            let whole = self.is_whole(index, &record, &raw, interfaces).await?;
             let attachment = Attachment::Netns {
                 path: if whole { record.path.clone() } else { "".into() },
                 interface: record.interface.clone(),
@@ -146,7 +146,7 @@ impl EbpfPlane {
         Ok(ports)
     }
 
-    fn is_whole(
+    async fn is_whole(
         &self,
         index: u32,
         record: &PortRecord,
@@ -165,7 +165,7 @@ impl EbpfPlane {
             && interface.up
             && is_mapped
             && is_labeled
-            && self.programs.is_attached(Hook::Port, &name, raw.ifindex)?)
+            && self.programs.is_attached(&self.netlink, Hook::Port, &name, raw.ifindex).await?)
     }
 
     fn read_translations(&mut self) -> Result<()> {

@@ -11,6 +11,7 @@
 //! flow while there is no agent; [`purge()`] is what takes everything away. Needs Linux 6.6 (tcx).
 //! Knows no BGP and not why a route is wanted.
 
+mod classic;
 mod counters;
 mod found;
 mod groups;
@@ -31,6 +32,6 @@ mod translations;
 mod uplinks;
 mod veth;
 
-pub use options::{Options, Sizes};
+pub use options::{Hooks, Options, Sizes};
 pub use plane::EbpfPlane;
 pub use purge::purge;

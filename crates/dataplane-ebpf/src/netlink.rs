@@ -8,6 +8,8 @@ use futures::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::route::{RouteMessage, RouteScope};
+use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcOption};
 use rtnetlink::{Handle, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
@@ -83,6 +85,39 @@ impl Netlink {
             .await
             .map_err(|error| failed("cannot list the interfaces".to_owned(), error))?;
         Ok(all.iter().map(Interface::from).collect())
+    }
+
+    /// Number of our program on the interface's ingress, where filters hold programs.
+    pub(crate) async fn ingress_program(
+        &self,
+        ifindex: u32,
+    ) -> Result<Option<u32>, DataplaneError> {
+        let Ok(index) = i32::try_from(ifindex) else { return Ok(None) };
+        let mut filters =
+            std::pin::pin!(self.handle.traffic_filter(index).get().ingress().execute());
+        loop {
+            let filter = match filters.try_next().await {
+                Ok(Some(filter)) => filter,
+                Ok(None) => return Ok(None),
+                // Without the queue there is no filter.
+                Err(error) if is(&error, Errno::INVAL) || is_no_device(&error) => return Ok(None),
+                Err(error) => {
+                    let what = format!("cannot ask for filters of interface {ifindex}");
+                    return Err(failed(what, error));
+                }
+            };
+            let options = filter.attributes.iter().filter_map(|attribute| match attribute {
+                TcAttribute::Options(options) => Some(options),
+                _ => None,
+            });
+            let id = options.flatten().find_map(|option| match option {
+                TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+                _ => None,
+            });
+            if id.is_some() {
+                return Ok(id);
+            }
+        }
     }
 
     pub(crate) async fn delete(&self, interface: &Interface) -> Result<(), DataplaneError> {
@@ -165,6 +200,65 @@ impl Netlink {
         let done = self.handle.route().add(message).replace().execute().await;
         done.map_err(|error| failed(format!("cannot route by gateway {gateway}"), error))
     }
+}
+
+impl Netlink {
+    /// The node itself reaches `address` by the interface, as `own`, without asking who has it.
+    pub(crate) async fn set_host_route(
+        &self,
+        ifindex: u32,
+        address: IpAddr,
+        own: IpAddr,
+        mac: Mac,
+    ) -> Result<(), DataplaneError> {
+        let wrong = |error| failed(format!("cannot route this node to {address}"), error);
+        let neighbour = self.handle.neighbours().add(ifindex, address).link_layer_address(&mac.0);
+        neighbour.replace().execute().await.map_err(wrong)?;
+        let Some(route) = host_route(ifindex, address, Some(own)) else { return Ok(()) };
+        self.handle.route().add(route).replace().execute().await.map_err(wrong)
+    }
+
+    /// What is not there is removed.
+    pub(crate) async fn remove_host_route(
+        &self,
+        ifindex: u32,
+        address: IpAddr,
+    ) -> Result<(), DataplaneError> {
+        let Some(route) = host_route(ifindex, address, None) else { return Ok(()) };
+        match self.handle.route().del(route).execute().await {
+            Err(error) if !is(&error, Errno::SRCH) => {
+                Err(failed(format!("cannot remove this node's route to {address}"), error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `None`: addresses of different versions.
+fn host_route(ifindex: u32, address: IpAddr, own: Option<IpAddr>) -> Option<RouteMessage> {
+    Some(match (address, own) {
+        (IpAddr::V4(address), own) => {
+            let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(address, 32)
+                .scope(RouteScope::Link)
+                .output_interface(ifindex);
+            match own {
+                Some(IpAddr::V4(own)) => route.pref_source(own).build(),
+                Some(IpAddr::V6(_)) => return None,
+                None => route.build(),
+            }
+        }
+        (IpAddr::V6(address), own) => {
+            let route = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(address, 128)
+                .output_interface(ifindex);
+            match own {
+                Some(IpAddr::V6(own)) => route.pref_source(own).build(),
+                Some(IpAddr::V4(_)) => return None,
+                None => route.build(),
+            }
+        }
+    })
 }
 
 impl From<&LinkMessage> for Interface {

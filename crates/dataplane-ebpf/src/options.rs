@@ -12,6 +12,7 @@ pub struct Options {
     /// agent: not a mount in the agent's own mount namespace.
     pub bpffs: PathBuf,
     pub sizes: Sizes,
+    pub hooks: Hooks,
 }
 
 impl Options {
@@ -21,8 +22,19 @@ impl Options {
             instance: instance.into(),
             bpffs: PathBuf::from("/sys/fs/bpf"),
             sizes: Sizes::default(),
+            hooks: Hooks::Best,
         }
     }
+}
+
+/// What holds the programs on interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hooks {
+    /// Links (tcx) where the kernel has them, else filters.
+    Best,
+    /// Filters of the `clsact` queue, as on kernels before Linux 6.6. A plane that was made with links must be
+    /// purged first.
+    Filters,
 }
 
 /// Most entries of the tables. Only tables that do not exist yet are made with them: what an

@@ -19,9 +19,9 @@ use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::pins::Pins;
 use crate::ports::Slot;
-use crate::programs::Programs;
+use crate::programs::{Hook, Programs};
 use crate::routes::Pointer;
-use crate::tables::{self, Tables};
+use crate::tables::{self, Entry as _, Tables};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrouter.bpf.o"));
 
@@ -56,7 +56,7 @@ impl EbpfPlane {
     /// The kernel is too old or refuses; another process has the plane open; what is pinned was made
     /// by another layout.
     pub async fn open(options: &Options) -> Result<Self> {
-        let kernel = Kernel::here()?;
+        let kernel = Kernel::here(options.hooks)?;
         need_capabilities()?;
         let pins = Pins::new(options)?;
         pins.prepare()?;
@@ -66,7 +66,7 @@ impl EbpfPlane {
             instance: options.instance.clone(),
             _lock: lock,
             tables,
-            programs: Programs::load(ebpf, pins.clone())?,
+            programs: Programs::load(ebpf, pins.clone(), kernel)?,
             netlink: Netlink::open()?,
             was_found,
             node: NodeConfig::default(),
@@ -77,7 +77,8 @@ impl EbpfPlane {
             groups: Groups::new(options.sizes.groups, options.sizes.next_hops),
             identities: Numbered::new(options.sizes.groups),
         };
-        plane.programs.adopt()?;
+        let known = plane.known_interfaces()?;
+        plane.programs.adopt(&plane.netlink, &known).await?;
         let found = plane.read_back().await?;
         // Empty tables forward nothing that a peer should keep routes for.
         plane.was_found = was_found && found != Desired::default();
@@ -86,6 +87,13 @@ impl EbpfPlane {
         })?;
         info!(instance = plane.instance, found = plane.was_found, "eBPF data plane open");
         Ok(plane)
+    }
+
+    /// Interfaces that the maps speak of.
+    fn known_interfaces(&self) -> Result<Vec<(Hook, u32)>> {
+        let uplinks = self.tables.uplinks.all()?.into_iter().map(|(one, _)| (Hook::Uplink, one));
+        let ports = self.tables.port_of.all()?.into_iter().map(|(one, _)| (Hook::Port, one));
+        Ok(uplinks.chain(ports).collect())
     }
 
     async fn apply_one(&mut self, op: &Op) -> Result<()> {

@@ -61,12 +61,13 @@ impl EbpfPlane {
         self.tables.port_of.put(pair.ifindex, index, "port")?;
         self.write_label(index, port, was.as_ref())?;
         self.slots.insert(id.clone(), slot);
-        self.programs.attach(Hook::Port, &name, pair.ifindex)?;
-        if let Some(was) = was.filter(|was| was.ifindex != pair.ifindex) {
+        self.programs.attach(&self.netlink, Hook::Port, &name, pair.ifindex).await?;
+        if let Some(was) = was.as_ref().filter(|was| was.ifindex != pair.ifindex) {
             self.programs.detach(Hook::Port, was.ifindex)?;
             self.tables.port_of.delete(&was.ifindex, "port")?;
         }
         veth::configure(&self.netlink, &name, id, port, pair.ifindex).await?;
+        self.let_host_in(id, port, was.as_ref().map(|was| &was.port), pair.ifindex).await?;
         record.inode = pair.inode;
         self.tables.port_names.put(index, record.encode()?, "port name")
     }
@@ -133,6 +134,34 @@ impl EbpfPlane {
         self.tables.ports.write(slot.index, value, "port")
     }
 
+    /// Routes of the node itself lead to the port, or do no more.
+    async fn let_host_in(
+        &mut self,
+        id: &PortId,
+        port: &Port,
+        was: Option<&Port>,
+        ifindex: u32,
+    ) -> Result<()> {
+        if !port.host_access && !was.is_some_and(|was| was.host_access) {
+            return Ok(());
+        }
+        let wanted: Vec<IpAddr> =
+            if port.host_access { port.addresses().collect() } else { Vec::new() };
+        for address in &wanted {
+            let Some(own) = self.node.tunnel_address(*address) else {
+                return Err(DataplaneError::new(format!(
+                    "port {id}: the node has no address to reach {address} from"
+                )));
+            };
+            self.netlink.set_host_route(ifindex, *address, own, port.mac).await?;
+        }
+        let gone = was.into_iter().filter(|was| was.host_access).flat_map(Port::addresses);
+        for address in gone.filter(|address| !wanted.contains(address)) {
+            self.netlink.remove_host_route(ifindex, address).await?;
+        }
+        Ok(())
+    }
+
     fn write_sources(&mut self, index: u32, port: &Port) -> Result<()> {
         for source in &port.allowed {
             let mac = source.mac.map_or([0; 6], |mac| mac.0);
@@ -182,6 +211,7 @@ impl EbpfPlane {
             let same = was.port.vrf == port.vrf && was.port.addresses().eq(port.addresses());
             return Ok(if same { was.generation } else { was.generation.wrapping_add(1) });
         }
+        self.tables.paces.write(index, 0, "pace")?;
         let cpus = aya::util::nr_cpus().map_err(|(what, error)| {
             DataplaneError::because(format!("cannot read {what}"), error)
         })?;

@@ -1,4 +1,5 @@
-//! The two programs, and the tcx links that hold them on interfaces.
+//! The two programs, and what holds them on interfaces: tcx links, or before Linux 6.6 filters of the classic
+//! queue (`classic.rs`).
 //!
 //! Links are pinned: a program goes on when the agent that attached it is gone, and the next agent
 //! puts its own program into the same link, so that no packet passes without one.
@@ -13,6 +14,9 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use dataplane::DataplaneError;
 use tracing::{info, warn};
 
+use crate::classic;
+use crate::kernel::Kernel;
+use crate::netlink::Netlink;
 use crate::pins::{Pins, unless_absent};
 
 /// Where a program stands.
@@ -45,22 +49,38 @@ impl Hook {
 pub(crate) struct Programs {
     ebpf: Ebpf,
     pins: Pins,
+    kernel: Kernel,
 }
 
 impl Programs {
     /// Loads both programs; nothing is attached yet.
-    pub(crate) fn load(mut ebpf: Ebpf, pins: Pins) -> Result<Self, DataplaneError> {
+    pub(crate) fn load(mut ebpf: Ebpf, pins: Pins, kernel: Kernel) -> Result<Self, DataplaneError> {
         for hook in Hook::ALL {
             classifier(&mut ebpf, hook)?.load().map_err(|error| {
                 DataplaneError::because(format!("cannot load {}", hook.program()), error)
             })?;
         }
-        Ok(Self { ebpf, pins })
+        Ok(Self { ebpf, pins, kernel })
     }
 
-    /// Puts these programs into the links that an earlier run pinned. A link whose interface is
-    /// gone is forgotten.
-    pub(crate) fn adopt(&mut self) -> Result<(), DataplaneError> {
+    /// Puts these programs in the place of those that an earlier run left: into the links that it pinned, or
+    /// on the interfaces that it knew. A link whose interface is gone is forgotten.
+    pub(crate) async fn adopt(
+        &mut self,
+        netlink: &Netlink,
+        known: &[(Hook, u32)],
+    ) -> Result<(), DataplaneError> {
+        if !self.kernel.tcx {
+            for interface in netlink.interfaces().await? {
+                let here = known.iter().find(|(_, ifindex)| *ifindex == interface.ifindex);
+                if let Some((hook, ifindex)) = here
+                    && netlink.ingress_program(*ifindex).await?.is_some()
+                {
+                    self.attach(netlink, *hook, &interface.name, *ifindex).await?;
+                }
+            }
+            return Ok(());
+        }
         for (path, ifindex) in self.pins.pinned_links() {
             let hook =
                 Hook::ALL.into_iter().find(|hook| self.pins.link(hook.name(), ifindex) == path);
@@ -73,18 +93,26 @@ impl Programs {
     }
 
     /// Puts the program on an interface of this network namespace, unless it is there.
-    pub(crate) fn attach(
+    pub(crate) async fn attach(
         &mut self,
+        netlink: &Netlink,
         hook: Hook,
         interface: &str,
         ifindex: u32,
     ) -> Result<(), DataplaneError> {
-        let path = self.pins.link(hook.name(), ifindex);
-        if self.is_attached(hook, interface, ifindex)? {
+        if self.is_attached(netlink, hook, interface, ifindex).await? {
             return Ok(());
         }
+        if !self.kernel.tcx {
+            let program = classifier(&mut self.ebpf, hook)?;
+            return classic::attach(program, interface).map_err(|error| {
+                let what = format!("cannot attach {} to {interface}", hook.program());
+                DataplaneError::because(what, error)
+            });
+        }
+        let path = self.pins.link(hook.name(), ifindex);
         if self.replace(hook, &path)? {
-            if self.is_attached(hook, interface, ifindex)? {
+            if self.is_attached(netlink, hook, interface, ifindex).await? {
                 return self.sweep(hook, interface);
             }
             // The number was another interface's.
@@ -112,12 +140,16 @@ impl Programs {
     }
 
     /// Whether this very program is on the interface, and will stay there without this process.
-    pub(crate) fn is_attached(
+    pub(crate) async fn is_attached(
         &self,
+        netlink: &Netlink,
         hook: Hook,
         interface: &str,
         ifindex: u32,
     ) -> Result<bool, DataplaneError> {
+        if !self.kernel.tcx {
+            return Ok(netlink.ingress_program(ifindex).await? == Some(self.id(hook)?));
+        }
         if !self.pins.link(hook.name(), ifindex).exists() {
             return Ok(false);
         }
@@ -127,6 +159,9 @@ impl Programs {
 
     /// Takes the program off an interface.
     pub(crate) fn detach(&mut self, hook: Hook, ifindex: u32) -> Result<(), DataplaneError> {
+        if !self.kernel.tcx {
+            return classic::detach(ifindex);
+        }
         remove_pin(&self.pins.link(hook.name(), ifindex))
     }
 

@@ -43,7 +43,9 @@ maps! {
     uplinks: HashMap<MapData, u32, Uplink>, 4, size_of::<Uplink>();
     ports: Array<MapData, Port>, 4, size_of::<Port>();
     port_of: HashMap<MapData, u32, u32>, 4, 4;
+    paces: Array<MapData, u64>, 4, 8;
     allowed_sources: LpmTrie<MapData, AllowedKey, Allowed>, 4 + size_of::<AllowedKey>(), size_of::<Allowed>();
+    probers: HashMap<MapData, Address, u32>, size_of::<Address>(), 4;
     labels: HashMap<MapData, u32, Label>, 4, size_of::<Label>();
     vnis: HashMap<MapData, u32, u32>, 4, 4;
     hosts_v4: HashMap<MapData, HostV4, Route>, size_of::<HostV4>(), size_of::<Route>();
@@ -80,6 +82,7 @@ pub(crate) fn open(
         ("port_of", sizes.ports),
         ("port_traffic", sizes.ports),
         ("port_names", sizes.ports),
+        ("paces", sizes.ports),
         ("allowed_sources", sizes.ports.saturating_mul(16)),
         ("labels", sizes.vrfs.saturating_add(sizes.ports)),
         ("vnis", sizes.vrfs),

@@ -35,8 +35,12 @@ impl EbpfPlane {
             }
         }
         self.tables.node.write(0, raw_node(config, only), "node")?;
+        self.write_probers(config)?;
         for interface in &wanted {
-            self.programs.attach(Hook::Uplink, &interface.name, interface.ifindex)?;
+            let programs = &mut self.programs;
+            programs
+                .attach(&self.netlink, Hook::Uplink, &interface.name, interface.ifindex)
+                .await?;
         }
         for (ifindex, _) in self.tables.uplinks.all()? {
             if !numbers.contains(&ifindex) {
@@ -45,6 +49,18 @@ impl EbpfPlane {
             }
         }
         self.node = config.clone();
+        Ok(())
+    }
+
+    fn write_probers(&mut self, config: &NodeConfig) -> Result<()> {
+        for address in &config.probers {
+            self.tables.probers.put((*address).into(), 1, "prober")?;
+        }
+        for (address, _) in self.tables.probers.all()? {
+            if !config.probers.contains(&address.into()) {
+                self.tables.probers.delete(&address, "prober")?;
+            }
+        }
         Ok(())
     }
 

@@ -4,9 +4,11 @@
 
 mod drops;
 mod forwarding;
+mod node;
 mod path_mtu;
 mod restart;
 mod scenes;
 mod services;
 mod stage;
+mod versions;
 mod world;

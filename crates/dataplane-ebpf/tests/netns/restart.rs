@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
 use dataplane::{Dataplane as _, NextHop, TranslationKind, VrfId};
-use dataplane_ebpf::{EbpfPlane, Options};
+use dataplane_ebpf::{EbpfPlane, Hooks, Options};
 use testbed::{Bed, Pings, UPLINK};
 
 use crate::world::{CEILING, Node, Workload, World, inside};
@@ -42,7 +42,17 @@ async fn start_pings(bed: &Bed, from: &Workload, to: &Workload) -> Result<Pings>
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn a_plane_that_is_closed_and_opened_loses_nothing() -> Result<()> {
-    let world = World::new().await?;
+    closed_and_opened(World::new().await?).await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_plane_on_filters_that_is_closed_and_opened_loses_nothing() -> Result<()> {
+    let world = World { hooks: Hooks::Filters, ..World::new().await? };
+    closed_and_opened(world).await
+}
+
+async fn closed_and_opened(world: World) -> Result<()> {
     let (mut one, mut two, a, b) = pair(&world).await?;
     ensure!(!one.was_found(), "there was nothing to find");
     let pings = start_pings(&world.bed, &a, &b).await?;

@@ -13,7 +13,7 @@ use dataplane::{
     Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation,
     TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
-use dataplane_ebpf::{EbpfPlane, Options};
+use dataplane_ebpf::{EbpfPlane, Hooks, Options};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Fabric, Namespace, UPLINK};
 use tokio::sync::{mpsc, oneshot};
@@ -43,13 +43,15 @@ fn enter(path: &PathBuf) -> Result<()> {
 pub(crate) struct World {
     pub(crate) bed: Bed,
     pub(crate) fabric: Fabric,
+    /// What the planes of its nodes are on.
+    pub(crate) hooks: Hooks,
 }
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
         let bed = Bed::new("ebpf")?;
         let fabric = bed.fabric().await?;
-        Ok(Self { bed, fabric })
+        Ok(Self { bed, fabric, hooks: Hooks::Best })
     }
 
     /// A node `10.0.0.NUMBER` with an open, empty plane.
@@ -58,7 +60,7 @@ impl World {
         let address = Ipv4Addr::new(10, 0, 0, number);
         let namespace = self.fabric.node(&self.bed, &name, address).await?;
         let instance = format!("{}-{name}", self.bed.prefix());
-        let options = Options::new(instance.clone());
+        let options = Options { hooks: self.hooks, ..Options::new(instance.clone()) };
         self.bed.remove_at_end(options.bpffs.join("arcus").join(instance))?;
         let mut node =
             Node { name, address, namespace, options, wanted: Desired::default(), plane: None };
