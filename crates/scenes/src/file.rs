@@ -171,3 +171,35 @@ fn calculate(word: &str) -> Cow<'_, str> {
     }
     format!("{before}{result}{space}").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row<const N: usize>(pairs: [(&str, &str); N]) -> Row {
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn what_a_row_says_may_use_what_another_says() {
+        let row =
+            row([("v", "6"), ("fits6", "1352"), ("hop", "gre <remote> 200"), ("remote", "f::2")]);
+        assert_eq!(replace("route <hop>, mtu <fits<v>>", &row), "route gre f::2 200, mtu 1352");
+        assert_eq!(replace("a > b <unknown>", &row), "a > b <unknown>");
+    }
+
+    #[test]
+    fn sums_are_calculated() {
+        assert_eq!(replace("len =1372-40+1 df\nrx 1/=20+8", &Row::new()), "len 1333 df\nrx 1/28");
+        assert_eq!(replace("a=b", &Row::new()), "a=b");
+    }
+
+    #[test]
+    fn sets_are_combined() {
+        let set = |name: &str| vec![row([("name", name)]), row([("name", "other")])];
+        let sets = Sets::from([("a".to_owned(), set("1")), ("b".to_owned(), set("2"))]);
+        let vary = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(rows(&vary, &sets).map(|rows| rows.len()), Ok(4));
+        assert!(rows(&["c".to_owned()], &sets).is_err());
+    }
+}

@@ -24,6 +24,7 @@ pub use file::{FileError, Scene, load};
 pub use play::{Failure, play};
 pub use stage::{Result, Stage, StageError};
 pub use state::{FAR_ROUTER_MAC, ROUTER_MAC, UPLINK, empty};
+pub use step::{Action, Counter, Expected, Placed, RuleIndex, Step, Way};
 
 /// Where the scenes of this repository are.
 pub fn directory() -> PathBuf {
@@ -43,6 +44,11 @@ pub fn play_all(stage: &mut impl Stage) -> (usize, Vec<String>) {
     };
     let is_wanted = |scene: &&Scene| format!("{}: {}", scene.subject, scene.name).contains(&wanted);
     let chosen: Vec<&Scene> = scenes.iter().filter(can).filter(is_wanted).collect();
-    let failures = chosen.iter().filter_map(|scene| play(scene, stage).err());
-    (chosen.len(), failures.map(|failure| failure.to_string()).collect())
+    let failures = chosen.iter().filter_map(|scene| {
+        let failure = play(scene, stage).err()?.to_string();
+        // At once, too: a plane that waits in vain a hundred times takes its time.
+        eprintln!("{failure}");
+        Some(failure)
+    });
+    (chosen.len(), failures.collect())
 }

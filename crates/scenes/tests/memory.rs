@@ -1,11 +1,12 @@
 //! Every scene on the plane in memory.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dataplane::event::{Decided, Event};
 use dataplane::memory::Place;
-use dataplane::{Counters, Desired, Memory, Scope, diff};
-use dataplane_scenes::{Result, Stage, play_all};
+use dataplane::{Counters, Desired, DropReason, Memory, Scope, diff};
+use dataplane_scenes::{Expected, Result, Stage, directory, load, play_all};
 
 /// The plane in memory, and what it has sent.
 #[derive(Default)]
@@ -61,6 +62,22 @@ impl Stage for MemoryStage {
         self.now += time;
         Ok(())
     }
+}
+
+/// Which reasons a plane has to drop a packet, and whether a scene shows it.
+#[test]
+fn every_reason_to_drop_has_a_scene() {
+    let scenes = load(&directory()).expect("scenes");
+    let steps = scenes.iter().flat_map(|scene| &scene.steps);
+    let dropped = |one: &Expected| match one {
+        Expected::Drop(reason, _) => Some(*reason),
+        _ => None,
+    };
+    let shown: BTreeSet<_> =
+        steps.flat_map(|step| step.expected.iter().filter_map(dropped)).collect();
+    let missing: Vec<_> = DropReason::ALL.iter().filter(|one| !shown.contains(one)).collect();
+    // The model has no clock for bandwidth.
+    assert_eq!(missing, [&DropReason::RateLimit]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the plane remembers of connections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(super) struct Flows {
     pub(super) unmasqueraded: HashMap<Tuple, (PortId, Tuple)>,
     /// Connections that a port's filter let through, by their first packet as the workload sees it.
     pub(super) allowed: HashMap<(PortId, Tuple), Allowed>,
+    /// What the node itself has sent to ports, whose answers it gets.
+    pub(super) own: HashSet<(PortId, Tuple)>,
     /// The backend that a client of a service with affinity had last, and when.
     pub(super) affinity: HashMap<(VrfId, IpAddr, IpAddr), (Backend, Duration)>,
 }

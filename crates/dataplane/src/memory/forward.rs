@@ -7,7 +7,7 @@ use super::Memory;
 use super::answer::answer_arp;
 use super::choose;
 use super::count::Way;
-use super::packet::{Packet, array, be16};
+use super::packet::{Packet, array, be16, reversed};
 use crate::event::Tuple;
 use crate::filter::Direction;
 use crate::mac::Mac;
@@ -114,7 +114,9 @@ impl Memory {
         };
         let mut pass = Pass::new(self, now, Origin::Node, packet.clone());
         let outcome = pass.deliver(&id, &packet);
-        (pass.out, outcome)
+        let out = pass.out;
+        self.flows.own.insert((id, packet.tuple()));
+        (out, outcome)
     }
 }
 
@@ -150,8 +152,7 @@ impl<'a> Pass<'a> {
             return Ok(());
         }
         if port.host_access && self.plane.state.node.tunnel_address(to) == Some(to) {
-            self.pass_to_kernel(&packet);
-            return Ok(());
+            return self.answer_node(id, &packet);
         }
         self.plane.ask_filter(id, Direction::Out, &packet)?;
         if let Some((vrf, packet)) = self.untranslate(id, &packet) {
@@ -221,8 +222,14 @@ impl<'a> Pass<'a> {
         Err(DropReason::TooBig)
     }
 
-    pub(super) fn pass_to_kernel(&mut self, packet: &Packet) {
+    /// What the node has asked for is passed to it; it is no place to open connections to.
+    fn answer_node(&mut self, id: &PortId, packet: &Packet) -> Outcome {
+        let about = packet.quoted().map_or_else(|| reversed(&packet.tuple()), |sent| sent.tuple());
+        if !self.plane.flows.own.contains(&(id.clone(), about)) {
+            return Err(DropReason::Denied);
+        }
         self.out.push(Out { to: Place::Kernel, octets: packet.octets().to_vec() });
+        Ok(())
     }
 }
 
