@@ -12,7 +12,7 @@
 //! vary = ["version"]
 //! state = """..."""             # see the module `state`
 //! play = """..."""              # see the module `step`
-//! planes = ["memory"]           # only where another plane cannot yet
+//! planes = ["memory"]           # only where another plane cannot yet; also for a whole file
 //! ```
 //!
 //! Sets in `sets.toml` are there for all files. What a row says may use `<..>` itself, and `=1400-28`
@@ -56,6 +56,9 @@ pub struct FileError {
 struct File {
     #[serde(default)]
     base: String,
+    /// Of scenes that do not say.
+    #[serde(default)]
+    planes: Vec<String>,
     #[serde(default)]
     sets: Sets,
     #[serde(default)]
@@ -94,10 +97,13 @@ pub fn load(directory: &Path) -> Result<Vec<Scene>, FileError> {
     paths.sort();
     let mut scenes = Vec::new();
     for path in paths {
-        let File { base, sets, scene } = read(&path)?;
+        let File { base, planes, sets, scene } = read(&path)?;
         let sets: Sets = shared.clone().into_iter().chain(sets).collect();
         let subject = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        for text in scene {
+        for mut text in scene {
+            if text.planes.is_empty() {
+                text.planes.clone_from(&planes);
+            }
             let rows = rows(&text.vary, &sets).map_err(|what| fault(&path, what))?;
             for row in rows {
                 let scene = expand(&subject, &base, &text, &row);

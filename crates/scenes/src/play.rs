@@ -50,6 +50,8 @@ struct Player<'a, S> {
     wanted: Desired,
     bindings: Bindings,
     before: Counters,
+    /// Where the last packet came in.
+    source: Place,
     /// Where each flow of the last spread went.
     spread: Option<Spread>,
 }
@@ -83,7 +85,14 @@ impl<'a, S: Stage> Player<'a, S> {
         stage.decisions(0).map_err(text)?;
         let before = stage.counters().map_err(text)?;
         let wanted = scene.state.clone();
-        Ok(Self { stage, wanted, bindings: Bindings::new(), before, spread: None })
+        Ok(Self {
+            stage,
+            wanted,
+            bindings: Bindings::new(),
+            before,
+            source: Place::Underlay,
+            spread: None,
+        })
     }
 
     fn step(&mut self, step: &Step) -> Outcome {
@@ -166,6 +175,7 @@ impl<'a, S: Stage> Player<'a, S> {
     }
 
     fn inject(&mut self, placed: &Placed, number: Option<u16>) -> Outcome {
+        self.source = placed.place.clone();
         let packet = state::name_macs(&placed.packet, &self.wanted);
         let packet = number.map_or(packet.clone(), |n| packet.replace('#', &n.to_string()));
         let mut frame: Frame = packet.parse().map_err(text)?;
@@ -190,7 +200,10 @@ impl<'a, S: Stage> Player<'a, S> {
             let matches = match &seen.packet {
                 Packet::Frame(seen) => {
                     let Macs { from: workload, to: gateway } = self.macs(place);
-                    let usual = Macs { from: gateway, to: workload };
+                    // What the node's kernel sends has the address of its interface.
+                    let is_own = self.source == Place::Kernel;
+                    let usual =
+                        |macs: Macs| macs.to == workload && (macs.from == gateway || is_own);
                     let expected: Frame = packet.parse().map_err(text)?;
                     expected.matches(seen, usual, &mut bindings)
                 }

@@ -228,8 +228,10 @@ async fn set_up(bed: &Bed) -> anyhow::Result<Parts> {
     wire.ip(&format!("link set dev {FAR} address {} arp off up", mac(FAR_MAC))).await?;
     wire.offload_off(FAR).await?;
     node.ip(&format!("link set dev {UPLINK} address {}", mac(UPLINK_MAC))).await?;
-    let switch = format!("net.ipv6.conf.{UPLINK}.disable_ipv6=0");
-    node.run(&["sysctl", "-qw", &switch]).await?;
+    for interface in ["default", "all", UPLINK] {
+        let switch = format!("net.ipv6.conf.{interface}.disable_ipv6=0");
+        node.run(&["sysctl", "-qw", &switch]).await?;
+    }
     node.ip(&format!("link set dev {UPLINK} addrgenmode none up")).await?;
     node.offload_off(UPLINK).await?;
     // Everything is behind one router, whose link address is known.

@@ -11,10 +11,18 @@ pub type Bindings = BTreeMap<String, u16>;
 const FIRST_ENTROPY_PORT: u16 = 49_152;
 
 impl Frame {
-    /// Whether `seen` is what is expected. `usual`: the addresses, if this says none.
-    pub fn matches(&self, seen: &Self, usual: Macs, bindings: &mut Bindings) -> bool {
-        let macs = Some(self.macs.unwrap_or(usual));
-        macs == seen.macs
+    /// Whether `seen` is what is expected. `usual`: whether the addresses are, if this says none.
+    pub fn matches(
+        &self,
+        seen: &Self,
+        usual: impl Fn(Macs) -> bool,
+        bindings: &mut Bindings,
+    ) -> bool {
+        let is_usual = match self.macs {
+            Some(macs) => seen.macs == Some(macs),
+            None => seen.macs.is_some_and(usual),
+        };
+        is_usual
             && match (&self.body, &seen.body) {
                 (Body::Ip(expected), Body::Ip(seen)) => expected.matches(seen, bindings),
                 (expected, seen) => expected == seen,
@@ -160,6 +168,12 @@ impl Icmp {
                     id.matches(seen_id, bindings)
                         && same(sequence.as_ref(), seen_sequence.as_ref())
                         && (seen.sum == Sum::Unknown || length == seen_length)
+                }
+                (
+                    IcmpBody::Neighbour { target, mac, routes },
+                    IcmpBody::Neighbour { target: seen_target, mac: seen_mac, routes: seen },
+                ) => {
+                    (target, mac) == (seen_target, seen_mac) && same(routes.as_ref(), seen.as_ref())
                 }
                 (
                     IcmpBody::Error { mtu, quoted },

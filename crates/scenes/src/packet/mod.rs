@@ -129,6 +129,8 @@ pub enum IcmpBody {
     Neighbour {
         target: IpAddr,
         mac: Option<Mac>,
+        /// Whether who advertises itself says that it routes.
+        routes: Option<bool>,
     },
     Other {
         length: usize,

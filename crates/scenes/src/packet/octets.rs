@@ -184,8 +184,9 @@ impl Icmp {
                 let longest = if is_v4 { 548 } else { 1232 };
                 octets.extend(&quoted[..quoted.len().min(longest)]);
             }
-            IcmpBody::Neighbour { target, mac } => {
-                octets.extend([if mac.is_some() { 0xe0 } else { 0 }, 0, 0, 0]);
+            IcmpBody::Neighbour { target, mac, routes } => {
+                let routes = if *routes == Some(true) { 0x80 } else { 0 };
+                octets.extend([if mac.is_some() { 0x60 | routes } else { 0 }, 0, 0, 0]);
                 octets.extend(v6(*target).octets());
                 if let Some(mac) = mac {
                     octets.extend([2, 1]);

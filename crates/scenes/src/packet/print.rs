@@ -154,8 +154,11 @@ impl Display for Icmp {
                 write!(f, " icmp {}/{}", self.kind, self.code)?;
                 option(f, "mtu", mtu.filter(|mtu| *mtu != 0))?;
             }
-            IcmpBody::Neighbour { target, mac: None } => write!(f, " ns {target}")?,
-            IcmpBody::Neighbour { target, mac: Some(mac) } => write!(f, " na {target} {mac}")?,
+            IcmpBody::Neighbour { target, mac: None, .. } => write!(f, " ns {target}")?,
+            IcmpBody::Neighbour { target, mac: Some(mac), routes } => {
+                let routes = if *routes == Some(true) { " router" } else { "" };
+                write!(f, " na {target} {mac}{routes}")?;
+            }
             IcmpBody::Other { length } => {
                 write!(f, " icmp {}/{}", self.kind, self.code)?;
                 carries(f, *length)?;

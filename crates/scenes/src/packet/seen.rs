@@ -225,10 +225,13 @@ fn icmp(ip: &Ip, body: &[u8], sum: Sum, extent: Extent) -> Read<Icmp> {
     } else if IcmpBody::is_neighbour(is_v4, kind) && extent == Extent::Whole {
         let target = Ipv6Addr::from(array::<16>(body, 8)?).into();
         let mac = (kind == 136).then(|| array(body, 26).map(Mac)).transpose()?;
-        if kind == 136 && (body[4] != 0xe0 || body[24..26] != [2, 1] || ip.ttl != Some(255)) {
+        // Asked for, and replacing what was known (RFC 4861 §4.4); never through a router.
+        let is_right =
+            body[4] & 0x60 == 0x60 && body.get(24..26) == Some(&[2, 1]) && ip.ttl == Some(255);
+        if kind == 136 && !is_right {
             return fault(format!("the advertisement of {target} is wrong: {body:02x?}"));
         }
-        IcmpBody::Neighbour { target, mac }
+        IcmpBody::Neighbour { target, mac, routes: Some(body[4] & 0x80 != 0) }
     } else {
         IcmpBody::Other { length: body.len() - 8 }
     };

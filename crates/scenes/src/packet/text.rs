@@ -5,7 +5,7 @@
 //!                 [2001:db8::1]:53 > [2001:db8::2]:4000 udp [nosum]
 //!                 10.0.1.2 > 10.0.2.2 echo|reply [id 7] [seq 1]
 //!                 10.0.1.1 > 10.0.1.2 icmp 3/4 mtu 1472 { what it is about }
-//!                 fe80::1 > ff02::1:ff00:2 ns 2001:db8::2 | na 2001:db8::2 MAC
+//!                 fe80::1 > ff02::1:ff00:2 ns 2001:db8::2 | na 2001:db8::2 MAC [router]
 //!                 192.0.2.1 > 192.0.2.2 gre mpls 200[/TTL] { .. }
 //!                 192.0.2.1 > 192.0.2.2:6635 udp mpls 200 { .. }
 //!                 192.0.2.1 > 192.0.2.2:4789 udp vxlan 5000 [eth MAC > MAC] { .. }
@@ -192,8 +192,10 @@ impl Words<'_> {
                     "ns" => (135, None),
                     _ => (136, Some(self.value()?)),
                 };
+                let routes = self.has("router").then_some(true);
                 let options = self.options()?;
-                (icmp(kind, 0, options.sum(), IcmpBody::Neighbour { target, mac }), options)
+                let body = IcmpBody::Neighbour { target, mac, routes };
+                (icmp(kind, 0, options.sum(), body), options)
             }
             "proto" => {
                 let protocol = self.number()?;
