@@ -16,9 +16,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use aya::maps::{HashMap, Map, MapData};
 use dataplane::event::Decided;
 use dataplane::memory::Place;
-use dataplane::{Attachment, Counters, Desired, Event, Events, PortId};
+use dataplane::{Attachment, Counters, Desired, Event, Events, PortId, TranslationKind};
 use dataplane_scenes::{Result, Stage, UPLINK};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -60,6 +61,10 @@ pub(crate) struct NetnsStage {
     runtime: Runtime,
     bed: Bed,
 }
+
+/// Octets of an entry in the table of flows; another size is another layout.
+type FlowKey = [u8; 44];
+type Flow = [u8; 52];
 
 /// Packet sockets on one interface.
 struct Tap {
@@ -156,6 +161,18 @@ impl NetnsStage {
         self.ports.retain(|id, _| self.node.wanted.ports.contains_key(id));
         let ids: Vec<PortId> = self.node.wanted.ports.keys().cloned().collect();
         ids.iter().try_for_each(|id| self.listen(id))
+    }
+
+    /// Empties the table of translated connections, if it looks as it is known here.
+    fn forget_flows(&self) -> anyhow::Result<()> {
+        let instance = self.node.options.bpffs.join("arcus").join(&self.node.options.instance);
+        let version = std::fs::read_dir(instance)?.next().context("no version is pinned")??;
+        let pin = version.path().join("maps").join("flows");
+        let map = Map::LruHashMap(MapData::from_pin(pin)?);
+        let mut flows = HashMap::<MapData, FlowKey, Flow>::try_from(map)?;
+        let keys: Vec<FlowKey> = flows.keys().collect::<Result<_, _>>()?;
+        keys.iter().try_for_each(|key| flows.remove(key))?;
+        Ok(())
     }
 
     /// What has come out since the last call.
@@ -287,11 +304,21 @@ impl Stage for NetnsStage {
     }
 
     fn clear(&mut self) -> Result<()> {
-        // The flows of a port end with it.
-        if self.counters()?.flows > 0 {
-            self.reconcile(&dataplane_scenes::empty())?;
+        if self.counters()?.flows == 0 {
+            return Ok(());
         }
-        Ok(())
+        // Ports take a while to be made, and the kernel to notice their carrier: most scenes need no
+        // new ones.
+        let is_simple =
+            self.node.wanted.filters.is_empty()
+                && !self.node.wanted.translations.values().any(|to| {
+                    matches!(to.kind, TranslationKind::Service { affinity: Some(_), .. })
+                });
+        if is_simple && self.forget_flows().is_ok() {
+            return Ok(());
+        }
+        // The flows of a port end with it.
+        Ok(self.reconcile(&dataplane_scenes::empty())?)
     }
 
     fn apply(&mut self, wanted: &Desired) -> Result<()> {
