@@ -10,6 +10,7 @@ enum hash_use {
 	HASH_MEMBER = 0x5bd1e995,
 	HASH_BACKEND = 0x1b873593,
 	HASH_SOURCE_PORT = 0x52dce729,
+	HASH_MASQUERADE = 0x38b34ae5,
 };
 
 /* The finaliser of MurmurHash3, which is in the public domain: each bit of `h` moves half of the
@@ -57,7 +58,15 @@ static __always_inline __u32 flow_hash(const struct packet *p, enum hash_use use
  * without a branch: with one, the verifier would follow 2 ^ members paths. */
 static __always_inline __u64 draw(__u32 hash, __u32 key, __u32 number)
 {
-	return (__u64)(mix(hash ^ key) >> 1) << 32 | number;
+	return (__u64)(mix(hash ^ key) >> 2) << 32 | number;
+}
+
+/* Puts a draw above all others, without a branch, if the key is the one that wins anyway. */
+static __always_inline __u64 favour(__u64 draw, __u32 key, __u64 favourite)
+{
+	__u64 same = ((key ^ favourite) - 1) >> 63;
+
+	return draw | same << 62;
 }
 
 static __always_inline __u64 greater(__u64 one, __u64 other)

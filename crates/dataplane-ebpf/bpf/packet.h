@@ -22,7 +22,9 @@
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 
+#define TCP_FIN 0x01
 #define TCP_SYN 0x02
+#define TCP_RST 0x04
 #define TCP_ACK 0x10
 
 /* Extension headers of IPv6 (RFC 8200 §4). */
@@ -116,6 +118,14 @@ static __always_inline int is_icmp(const struct packet *p)
 static __always_inline int has_ports(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+/* Not so: a later fragment whose first did not come by. */
+static __always_inline int knows_ports(const struct packet *p)
+{
+	if (!(p->flags & LATER_FRAGMENT) || p->was.source_port | p->was.destination_port)
+		return 1;
+	return !has_ports(p->protocol) && !is_icmp(p);
 }
 
 static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *p)

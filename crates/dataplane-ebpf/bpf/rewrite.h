@@ -50,6 +50,22 @@ static __always_inline int replace_port(struct __sk_buff *skb, __u32 at, __be16 
 	return bpf_skb_store_bytes(skb, at, &now, sizeof(now), 0);
 }
 
+/* Of an echo or its answer: one of both ports is it, the other is 0. */
+static __always_inline int replace_identifier(struct __sk_buff *skb, const struct packet *p)
+{
+	return replace_port(skb, p->l4 + offsetof(struct icmp, id),
+			    p->was.source_port | p->was.destination_port,
+			    p->now.source_port | p->now.destination_port,
+			    p->l4 + offsetof(struct icmp, checksum), 0);
+}
+
+static __always_inline int same_tuple(const struct tuple *a, const struct tuple *b)
+{
+	return a->source_port == b->source_port && a->destination_port == b->destination_port &&
+	       same_address(&a->source, &b->source) &&
+	       same_address(&a->destination, &b->destination);
+}
+
 /* Makes the packet's addresses and ports what they are to be. */
 VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 {
@@ -59,6 +75,10 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 
 	if (!p)
 		return -1;
+	if (!same_tuple(&p->was, &p->now))
+		TRACE(STEP_TRANSLATED, step->address[0] = p->now.source;
+		      step->address[1] = p->now.destination; step->port[0] = p->now.source_port;
+		      step->port[1] = p->now.destination_port; step->protocol = p->protocol);
 	if (!(p->flags & LATER_FRAGMENT)) {
 		if (p->protocol == IPPROTO_TCP) {
 			check = p->l4 + offsetof(struct tcphdr, check);
@@ -82,6 +102,10 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 					    p->now.destination.word[3], check, flags);
 	if (failed)
 		return -1;
+	if (p->flags & LATER_FRAGMENT)
+		return 0;
+	if (is_icmp(p) && p->now.source_port | p->now.destination_port)
+		return replace_identifier(skb, p);
 	if (!check || (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
 		return 0;
 	/* Both protocols begin with the two ports. */
@@ -155,7 +179,11 @@ VERIFIED_ONCE int clamp_mss(struct __sk_buff *skb, const struct packet *p, __u32
 		return -1;
 	first = p->l4 + sizeof(struct tcphdr);
 	length = p->l4_header - sizeof(struct tcphdr);
-	if (length == 0 || length > TCP_OPTIONS_MAX)
+	if (length > TCP_OPTIONS_MAX)
+		return 0;
+	/* Two comparisons, which Linux 6.1 understands; the compiler would make them one. */
+	asm volatile("" : "+r"(length));
+	if (length < sizeof(__u32))
 		return 0;
 	options.length = length;
 	if (bpf_skb_load_bytes(skb, first, options.octets, length))

@@ -7,7 +7,10 @@
  * it back and forth. `arcus_uplink` therefore chooses among the local members of a group only.
  */
 #include "answer.h"
+#include "filter.h"
+#include "fragment.h"
 #include "host.h"
+#include "masquerade.h"
 #include "nat.h"
 #include "pace.h"
 #include "probe.h"
@@ -29,6 +32,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 
 	if (!port || !port->ifindex)
 		return drop(DROP_PORT_GONE);
+	if (port->filter && refuses(skb, p, slot, port, SIDE_IN))
+		return drop(DROP_DENIED);
 	if (rewrite(skb, p))
 		return drop(DROP_REFUSED);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
@@ -36,6 +41,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	eth.h_proto = ethernet_type(p);
 	if (bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
 		return drop(DROP_REFUSED);
+	TRACE(STEP_DELIVERED, step->number[0] = slot);
 	sent(port_traffic_of(slot), p->length);
 	/* The kernel still takes it for the other version of IP, and reads the header again only on
 	 * the long way. */
@@ -54,10 +60,13 @@ VERIFIED_ONCE int serve_locally(struct __sk_buff *skb, struct packet *p, const s
 	if (!p || !hop)
 		return TC_ACT_SHOT;
 	vrf = hop->number;
-	if (p->flags & ICMP_ERROR)
+	if (p->flags & ICMP_ERROR) {
 		slot = translate_error(skb, p, vrf, FORWARD, &vrf);
-	else
+		if (slot < 0)
+			slot = translate_error_inwards(skb, p, vrf, &hop->address);
+	} else {
 		slot = translate(p, vrf, &hop->address, &reason);
+	}
 	if (slot < 0)
 		return drop(reason);
 	return deliver(skb, p, slot, turned);
@@ -92,8 +101,74 @@ VERIFIED_ONCE int send(struct __sk_buff *skb, struct packet *p, const struct nex
 	return go(&way);
 }
 
+/* To the underlay, without a tunnel. TOO_LONG: the workload is to hear of `p->mtu`. */
+VERIFIED_ONCE int depart(struct __sk_buff *skb, struct packet *p)
+{
+	__u32 none = 0;
+	struct node *self = bpf_map_lookup_elem(&node, &none);
+	struct way way = {};
+
+	if (!p || !self || find_way(skb, self, p, &p->now.destination, &way))
+		return drop(DROP_REFUSED);
+	if (longest_segment(skb, p) > way.mtu) {
+		drop(DROP_TOO_BIG);
+		if (!(p->flags & DONT_FRAGMENT))
+			return TC_ACT_SHOT;
+		p->mtu = way.mtu;
+		return TOO_LONG;
+	}
+	if (p->flags & SYN && clamp_mss(skb, p, way.mtu))
+		return drop(DROP_MALFORMED);
+	if (rewrite(skb, p))
+		return drop(DROP_REFUSED);
+	return go(&way);
+}
+
+/* What comes from the underlay, and not in a tunnel, may answer what left with the node's address. All
+ * else is the kernel's. */
+VERIFIED_ONCE int unmasquerade(struct __sk_buff *skb, struct packet *p, const struct node *self)
+{
+	__u32 ifindex = skb->ifindex, vrf;
+	struct uplink *uplink;
+	struct flow *flow;
+	int slot;
+
+	if (!p || !self || parse(skb, p, skb->protocol))
+		return PASS;
+	if (p->flags & V6 ? !same_address(&p->was.destination, &self->tunnel_v6) :
+			    p->was.destination.word[3] != self->tunnel_v4)
+		return PASS;
+	if (p->flags & FRAGMENT)
+		join_fragments(p, UNDERLAY);
+	if (p->flags & ICMP_ERROR) {
+		slot = translate_error(skb, p, UNDERLAY, INWARD, &vrf);
+		if (slot < 0)
+			return PASS;
+	} else {
+		if (!is_masquerade_port(self, p->was.destination_port))
+			return PASS;
+		flow = answered_flow(p);
+		if (!flow)
+			return PASS;
+		TRACE(STEP_FLOW, step->number[0] = FORWARD);
+		slot = flow->port;
+		vrf = flow->vrf;
+		follow(p, flow);
+	}
+	received(vrf_traffic_of(vrf), p->length);
+	if (p->ttl <= 1)
+		return drop(DROP_TTL_EXPIRED);
+	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	if (p->flags & SYN && uplink && clamp_mss(skb, p, uplink->mtu))
+		return drop(DROP_MALFORMED);
+	if (decrement_ttl(skb, p))
+		return drop(DROP_REFUSED);
+	return deliver(skb, p, slot, 0);
+}
+
 /* A connection out of a VRF that has no route for it leaves with the port's floating address. */
-OWN_FRAME struct route *leave(struct packet *p, __u32 slot, const struct port *port)
+OWN_FRAME struct route *leave(struct __sk_buff *skb, struct packet *p, __u32 slot,
+			      const struct port *port)
 {
 	struct address floating = p->flags & V6 ? port->floating_v6 : mapped(port->floating_v4);
 	__u32 vrf = p->flags & V6 ? port->floating_v6_vrf : port->floating_v4_vrf;
@@ -102,8 +177,14 @@ OWN_FRAME struct route *leave(struct packet *p, __u32 slot, const struct port *p
 	if (!vrf)
 		return NULL;
 	found = route(vrf, &p->now.destination);
-	if (found && translate_outwards(p, slot, port, &floating, vrf))
+	if (!found)
 		return NULL;
+	if (p->flags & ICMP_ERROR)
+		return translate_error_outwards(skb, p, port, &floating) ? NULL : found;
+	/* Only its own address stands for the floating one. */
+	if (!is_own(port, p))
+		return translate_outwards(p, slot, port, &floating, vrf) ? NULL : found;
+	p->now.source = floating;
 	return found;
 }
 
@@ -151,6 +232,8 @@ int arcus_port(struct __sk_buff *skb)
 		if (same_address(&p.was.destination, &gateway))
 			return answer_echo(skb, port, &p);
 	}
+	if (port->filter && refuses(skb, &p, *slot, port, SIDE_OUT))
+		return drop(DROP_DENIED);
 	if (p.ttl <= 1) {
 		drop(DROP_TTL_EXPIRED);
 		return answer_error(skb, port, &p, TIME_EXCEEDED, 0);
@@ -159,11 +242,14 @@ int arcus_port(struct __sk_buff *skb)
 	if (port->bandwidth && pace(skb, *slot, port->bandwidth, p.length))
 		return drop(DROP_RATE_LIMIT);
 	vrf = port->vrf;
-	if (p.flags & ICMP_ERROR) {
+	if (p.flags & FRAGMENT)
+		join_fragments(&p, vrf);
+	if (port->flags & PORT_SERVES && p.flags & ICMP_ERROR) {
 		answers = translate_error(skb, &p, vrf, REVERSE, &vrf) == *slot;
-	} else {
+	} else if (port->flags & PORT_SERVES) {
 		flow = known_flow(vrf, &p, REVERSE);
 		if (flow && flow->port == *slot) {
+			TRACE(STEP_FLOW, step->number[0] = REVERSE);
 			answers = 1;
 			vrf = flow->vrf;
 			follow(&p, flow);
@@ -171,7 +257,7 @@ int arcus_port(struct __sk_buff *skb)
 	}
 	found = route(vrf, &p.now.destination);
 	if (!found && !answers)
-		found = leave(&p, *slot, port);
+		found = leave(skb, &p, *slot, port);
 	if (!found) {
 		drop(DROP_NO_ROUTE);
 		return answer_error(skb, port, &p, NO_ROUTE, 0);
@@ -192,6 +278,13 @@ int arcus_port(struct __sk_buff *skb)
 	case HOP_TUNNEL:
 		sent(vrf_traffic_of(vrf), p.length);
 		verdict = send(skb, &p, hop);
+		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
+	case HOP_MASQUERADE:
+		sent(vrf_traffic_of(vrf), p.length);
+		verdict = own_source(skb, &p, *slot, port);
+		if (verdict)
+			return drop(verdict - 1);
+		verdict = depart(skb, &p);
 		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
 	default:
 		return drop(DROP_DISCARD);
@@ -215,7 +308,7 @@ int arcus_uplink(struct __sk_buff *skb)
 		return PASS;
 	taken = decapsulate(skb, self, &arrival);
 	if (taken == NOT_OURS)
-		return PASS;
+		return self->masquerade_count ? unmasquerade(skb, &p, self) : PASS;
 	if (taken == PROBE)
 		return answer_probe(skb);
 	if (taken)
@@ -227,6 +320,8 @@ int arcus_uplink(struct __sk_buff *skb)
 	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 	if (p.flags & SYN && uplink && clamp_mss(skb, &p, uplink->mtu - arrival.overhead))
 		return drop(DROP_MALFORMED);
+	if (p.flags & FRAGMENT)
+		join_fragments(&p, arrival.vrf);
 	if (arrival.port)
 		return deliver(skb, &p, arrival.port - 1, arrival.turned);
 	found = route(arrival.vrf, &p.now.destination);

@@ -12,6 +12,7 @@ use dataplane::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::groups::{Groups, Numbered};
+use crate::kernel::are_reserved;
 use crate::layout::{self, NetV4, NetV6};
 use crate::names::{self, PortRecord};
 use crate::netlink::Interface;
@@ -32,6 +33,7 @@ impl EbpfPlane {
             interfaces.iter().map(|interface| (interface.ifindex, interface)).collect();
         let node = self.read_node(&by_number).await?;
         let vrfs = self.read_vrfs()?;
+        let filters = self.read_filters()?;
         let ports = self.read_ports(&by_number).await?;
         let numbers: Vec<u32> = by_number.keys().copied().collect();
         self.programs.keep_only(&numbers)?;
@@ -40,7 +42,7 @@ impl EbpfPlane {
         self.node = node.clone();
         self.vrfs.clone_from(&vrfs);
         let translations: BTreeMap<_, Translation> = self.translations.clone();
-        Ok(Desired { node, vrfs, filters: BTreeMap::new(), ports, fib, translations })
+        Ok(Desired { node, vrfs, filters, ports, fib, translations })
     }
 
     /// An interface that was replaced by another of its name is not found.
@@ -70,7 +72,8 @@ impl EbpfPlane {
             tunnel_v6: v6,
             router_mac: Mac(raw.router_mac),
             uplinks,
-            masquerade_ports: masquerade.filter(|_| raw.masquerade_count > 0),
+            masquerade_ports: masquerade
+                .filter(|range| raw.masquerade_count > 0 && are_reserved(*range)),
             probers: self.tables.probers.all()?.into_iter().map(|(one, _)| one.into()).collect(),
             sample_one_in: raw.sample_one_in,
         })
@@ -133,7 +136,7 @@ impl EbpfPlane {
                 mtu: raw.mtu,
                 allowed: sources.remove(&index).unwrap_or_default(),
                 label: MplsLabel::new(raw.label),
-                filter: None,
+                filter: self.filter_of_number(raw.filter),
                 bandwidth: (raw.bandwidth != 0).then_some(raw.bandwidth),
                 host_access: raw.flags & layout::PORT_HOST_ACCESS != 0,
                 attachment,
@@ -143,6 +146,9 @@ impl EbpfPlane {
             self.slots.insert(record.id.clone(), slot);
             ports.insert(record.id, port);
         }
+        let slots = self.slots.iter();
+        let named = slots.map(|(id, slot)| (slot.index, (slot.generation, id.clone())));
+        self.directory.replace_ports(named);
         Ok(ports)
     }
 
@@ -264,7 +270,7 @@ impl EbpfPlane {
         Ok(Some(FoundGroup { value, hops }))
     }
 
-    fn names(&self) -> BTreeMap<u32, PortId> {
+    pub(crate) fn names(&self) -> BTreeMap<u32, PortId> {
         self.slots.iter().map(|(id, slot)| (slot.index, id.clone())).collect()
     }
 }
@@ -284,7 +290,7 @@ fn identities(raw: &layout::Identities) -> Identities {
     Identities::new(raw.number.iter().take(raw.count as usize).copied().map(Identity))
 }
 
-fn semantic(hop: &layout::NextHop, names: &BTreeMap<u32, PortId>) -> Option<NextHop> {
+pub(crate) fn semantic(hop: &layout::NextHop, names: &BTreeMap<u32, PortId>) -> Option<NextHop> {
     match hop.kind {
         layout::HOP_DISCARD => Some(NextHop::Discard),
         layout::HOP_MASQUERADE => Some(NextHop::Masquerade),

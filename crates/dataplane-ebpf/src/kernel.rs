@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use dataplane::{DataplaneError, Result};
+use dataplane::{DataplaneError, PortRange, Result};
 
 use crate::options::Hooks;
 
@@ -57,9 +57,51 @@ pub(crate) fn let_loopback_forward(version: &str) -> Result<()> {
     done.map_err(|error| DataplaneError::because(format!("cannot set {path}"), error))
 }
 
+/// Source ports that the kernel gives to nobody, in this network namespace; of both versions of IP.
+const RESERVED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+
+/// Keeps the node's own sockets from the ports of a range. What else is reserved stays so, and nothing
+/// is ever given back: somebody else may count on it.
+pub(crate) fn reserve_ports(range: PortRange) -> Result<()> {
+    let cannot = |error| DataplaneError::because(format!("cannot set {RESERVED}"), error);
+    let now = fs::read_to_string(RESERVED).map_err(cannot)?;
+    if covers(&now, range) {
+        return Ok(());
+    }
+    let now = now.trim();
+    let comma = if now.is_empty() { "" } else { "," };
+    fs::write(RESERVED, format!("{now}{comma}{range}")).map_err(cannot)
+}
+
+/// Whether the kernel still knows.
+pub(crate) fn are_reserved(range: PortRange) -> bool {
+    fs::read_to_string(RESERVED).is_ok_and(|now| covers(&now, range))
+}
+
+/// The kernel lists ranges in order, those that touch as one.
+fn covers(list: &str, range: PortRange) -> bool {
+    list.trim().split(',').any(|part| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        from.parse().is_ok_and(|from: u16| from <= range.first())
+            && to.parse().is_ok_and(|to: u16| range.last() <= to)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_is_reserved_when_one_of_the_list_has_all_of_it() {
+        let range = PortRange::new(40_000, 49_999).unwrap();
+        for list in ["40000-49999\n", "22,30000-60000", "1-2,40000-49999,50001"] {
+            assert!(covers(list, range), "{list}");
+        }
+        for list in ["\n", "40001-49999", "40000-49998", "40000", "40000-44999,45001-49999"] {
+            assert!(!covers(list, range), "{list}");
+        }
+        assert!(covers("5,7", PortRange::new(7, 7).unwrap()));
+    }
 
     #[test]
     fn versions_are_told_apart() {

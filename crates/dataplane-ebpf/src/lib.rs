@@ -13,6 +13,8 @@
 
 mod classic;
 mod counters;
+mod events;
+mod filters;
 mod found;
 mod groups;
 mod kernel;
@@ -28,6 +30,7 @@ mod purge;
 mod routes;
 mod shares;
 mod tables;
+mod trace;
 mod translations;
 mod uplinks;
 mod veth;

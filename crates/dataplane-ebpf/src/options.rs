@@ -53,12 +53,20 @@ pub struct Sizes {
     /// Floating addresses, service addresses and service ports together.
     pub translations: u32,
     /// Translated connections, two entries each and about 160 octets an entry, reserved. When it is
-    /// full the longest unused gives way.
+    /// full the longest unused gives way. An eighth more is for TCP connections that nobody has
+    /// answered yet, and as many for clients that keep their backend.
     pub flows: u32,
+    /// Filters, 8 kB and the names of their rules each. Taken as they come.
+    pub filters: u32,
+    /// Counters of rules, 8 octets for each CPU and two more for each filter, reserved.
+    pub rules: u32,
+    /// Connections of ports that have a filter, about 130 octets each, reserved; and an eighth of that
+    /// for those that are only opening. When it is full the longest unused gives way.
+    pub connections: u32,
 }
 
 impl Default for Sizes {
-    /// About 30 MiB reserved.
+    /// About 50 MiB reserved, and half a MiB for each CPU.
     fn default() -> Self {
         Self {
             routes: 65_536,
@@ -68,6 +76,9 @@ impl Default for Sizes {
             ports: 4_096,
             translations: 16_384,
             flows: 131_072,
+            filters: 4_096,
+            rules: 65_536,
+            connections: 131_072,
         }
     }
 }

@@ -34,6 +34,9 @@ impl EbpfPlane {
         if !self.vrfs.contains_key(&port.vrf) {
             return Err(DataplaneError::new(format!("port {id}: there is no vrf {}", port.vrf)));
         }
+        if let Some(filter) = port.filter.as_ref().filter(|id| !self.filters.contains_key(*id)) {
+            return Err(DataplaneError::new(format!("port {id}: there is no filter {filter}")));
+        }
         let was = self.slots.get(id).cloned();
         let index = match &was {
             Some(slot) => slot.index,
@@ -60,6 +63,7 @@ impl EbpfPlane {
         self.write_port(id, &slot)?;
         self.tables.port_of.put(pair.ifindex, index, "port")?;
         self.write_label(index, port, was.as_ref())?;
+        self.directory.put_port(index, generation, id);
         self.slots.insert(id.clone(), slot);
         self.programs.attach(&self.netlink, Hook::Port, &name, pair.ifindex).await?;
         if let Some(was) = was.as_ref().filter(|was| was.ifindex != pair.ifindex) {
@@ -92,6 +96,7 @@ impl EbpfPlane {
         self.write_label(slot.index, &nothing, Some(&slot))?;
         self.tables.ports.write(slot.index, nobody, "port")?;
         self.tables.port_names.delete(&slot.index, "port name")?;
+        self.directory.remove_port(slot.index);
         self.slots.remove(id);
         Ok(())
     }
@@ -103,6 +108,10 @@ impl EbpfPlane {
         let floating_v6 = self.outward_address(id, IpAddr::is_ipv6);
         let port = &slot.port;
         let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        // Connections may outlive what they were opened to.
+        let was = self.tables.ports.read(slot.index, "port")?;
+        let served = was.generation == slot.generation && was.flags & layout::PORT_SERVES != 0;
+        let is_target = || self.translations.values().any(|to| to.targets().any(|port| port == id));
         let value = layout::Port {
             ifindex: slot.ifindex,
             generation: slot.generation,
@@ -110,7 +119,8 @@ impl EbpfPlane {
             flags: flag(port.v4.is_some(), layout::PORT_V4)
                 | flag(port.v6.is_some(), layout::PORT_V6)
                 | flag(!port.allowed.is_empty(), layout::PORT_ALLOWED)
-                | flag(port.host_access, layout::PORT_HOST_ACCESS),
+                | flag(port.host_access, layout::PORT_HOST_ACCESS)
+                | flag(served || is_target(), layout::PORT_SERVES),
             v4: port.v4.map_or(Be32::default(), |v4| v4.address.into()),
             gateway_v4: port.v4.map_or(Be32::default(), |v4| v4.gateway.into()),
             v6: port.v6.map_or(Address::NONE, |v6| v6.address.into()),
@@ -122,7 +132,7 @@ impl EbpfPlane {
                 _ => Be32::default(),
             },
             floating_v4_vrf: floating_v4.map_or(0, |(vrf, _)| vrf.0),
-            filter: 0,
+            filter: self.filter_number(port.filter.as_ref()),
             label: port.label.map_or(0, MplsLabel::value),
             mtu: port.mtu,
             mac: port.mac.0,
@@ -264,9 +274,6 @@ fn check(id: &PortId, port: &Port) -> Result<()> {
     }
     if port.v6.is_some() && port.mtu < 1280 {
         return wrong("an MTU is at least 1280 with IPv6 (RFC 8200)");
-    }
-    if let Some(filter) = &port.filter {
-        return wrong(&format!("there is no filter {filter}"));
     }
     if port.mac.0[0] & 1 == 1 {
         return wrong("its MAC address is a multicast one");

@@ -30,6 +30,8 @@ impl EbpfPlane {
         }
         let (entries, left_out) = self.entries(address, to)?;
         let was = self.translations.insert((vrf, address), to.clone());
+        // Before the first packet makes a flow.
+        self.write_ports_of([was.as_ref(), Some(to)])?;
         for (part, value) in &entries {
             self.tables.translations.put(key(vrf, address, *part), *value, "translation")?;
         }
@@ -37,7 +39,6 @@ impl EbpfPlane {
         for part in stale.collect::<Vec<_>>() {
             self.tables.translations.delete(&key(vrf, address, part), "translation")?;
         }
-        self.write_ports_of([was.as_ref(), Some(to)])?;
         if let Some(was) = &was {
             self.forget_flows((vrf, address), was, Some(to))?;
         }
@@ -83,15 +84,18 @@ impl EbpfPlane {
             return Ok(());
         }
         let floating = matches!(was.kind, TranslationKind::Floating { .. });
-        for (key, flow) in self.tables.flows.all()? {
-            let (of_vrf, of_address) = match key.direction {
-                layout::FORWARD => (key.vrf, key.destination),
-                _ => (flow.vrf, flow.source),
-            };
-            let is_its = of_vrf == vrf.0 && IpAddr::from(of_address) == address;
-            let ends = key.protocol == Protocol::Tcp.number();
-            if is_its && gone.contains(&flow.port) && (floating || !ends) {
-                self.tables.flows.delete(&key, "flow")?;
+        for table in [&mut self.tables.flows, &mut self.tables.new_flows] {
+            for (key, flow) in table.all()? {
+                let (of_vrf, of_address) = match key.direction {
+                    layout::FORWARD => (key.vrf, key.destination),
+                    layout::REVERSE => (flow.vrf, flow.source),
+                    _ => continue,
+                };
+                let is_its = of_vrf == vrf.0 && IpAddr::from(of_address) == address;
+                let ends = key.protocol == Protocol::Tcp.number();
+                if is_its && gone.contains(&flow.port) && (floating || !ends) {
+                    table.delete(&key, "flow")?;
+                }
             }
         }
         Ok(())

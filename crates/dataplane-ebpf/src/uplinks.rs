@@ -2,7 +2,7 @@
 
 use dataplane::{DataplaneError, NodeConfig, Result, Vni, Vrf, VrfId};
 
-use crate::kernel::let_loopback_forward;
+use crate::kernel::{let_loopback_forward, reserve_ports};
 use crate::layout::{Address, Be32, Label, Node, Uplink};
 use crate::names;
 use crate::plane::EbpfPlane;
@@ -33,6 +33,9 @@ impl EbpfPlane {
             if config.tunnel_v6.is_some() {
                 let_loopback_forward("ipv6")?;
             }
+        }
+        if let Some(range) = config.masquerade_ports {
+            reserve_ports(range)?;
         }
         self.tables.node.write(0, raw_node(config, only), "node")?;
         self.write_probers(config)?;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use dataplane::{DropReason, Protocol};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
 
+use crate::raw;
 use crate::services::service;
 use crate::world::{CEILING, Node, Workload, World, greeting, inside};
 
@@ -75,8 +76,9 @@ async fn what_cannot_be_forwarded_is_counted_by_reason() -> Result<()> {
     ensure!(!answered, "nothing is sent to many");
     dropped(&node, DropReason::Unsupported).await?;
 
-    let (answered, _) = a.ping(SERVICE.into(), &["-s", "3000", "-M", "dont"]).await?;
-    ensure!(!answered && node.drops(DropReason::Fragment).await? > 1, "fragments have no ports");
+    let fragment = raw::fragment((a.address, SERVICE.into()), 7, 185, &[0; 100]);
+    raw::send_packets(&a.namespace, SERVICE.into(), &[fragment])?;
+    ensure!(node.drops(DropReason::Fragment).await? == 1, "it came without its first");
 
     // The backend of a connection goes, and another one keeps the address alive.
     [&p1, &p2].into_iter().try_for_each(|pod| pod.serve(80))?;

@@ -2,13 +2,23 @@
 
 #![allow(clippy::panic, reason = "a test may")]
 
+mod affinity;
+mod connections;
 mod drops;
+mod filters;
+mod floating;
+mod flood;
 mod forwarding;
+mod fragments;
+mod hosts;
+mod masquerade;
 mod node;
 mod path_mtu;
+mod raw;
 mod restart;
 mod scenes;
 mod services;
 mod stage;
+mod trace;
 mod versions;
 mod world;

@@ -1,14 +1,14 @@
 //! Service and floating addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, Result, ensure};
-use dataplane::{Backend, DropReason, NextHop, Protocol, TranslationKind, VrfId};
+use dataplane::{Backend, DropReason, NextHop, Protocol, Translation, TranslationKind, VrfId};
 
 use testbed::Capture;
 
-use crate::world::{Workload, World, echo, greeting};
+use crate::world::{Node, Workload, World, echo, greeting};
 
 const SERVICE: [u8; 4] = [10, 254, 98, 15];
 const FLOATING: [u8; 4] = [185, 22, 97, 188];
@@ -22,9 +22,20 @@ pub(crate) fn service(ports: &[(Protocol, u16, u16)], backends: &[&Workload]) ->
     TranslationKind::Service { ports: ports.collect::<BTreeMap<_, _>>(), affinity: None }
 }
 
-fn floating(holders: &[&Workload], exclusive: bool) -> TranslationKind {
+pub(crate) fn floating(holders: &[&Workload], exclusive: bool) -> TranslationKind {
     let ports = holders.iter().map(|workload| workload.id.clone()).collect();
     TranslationKind::Floating { ports, exclusive }
+}
+
+/// An address of either version that is on no interface, and the route to it.
+pub(crate) fn put(node: &mut Node, vrf: u32, address: IpAddr, kind: TranslationKind) {
+    node.wanted.translations.insert((VrfId(vrf), address), Translation { kind });
+    let length = if address.is_ipv4() { 32 } else { 128 };
+    node.route(
+        vrf,
+        &format!("{address}/{length}"),
+        [NextHop::Translate { vrf: VrfId(vrf), address }],
+    );
 }
 
 const BOTH: [(Protocol, u16, u16); 2] = [(Protocol::Tcp, 80, 8080), (Protocol::Udp, 53, 5353)];

@@ -64,7 +64,7 @@ pub(crate) struct NetnsStage {
 
 /// Octets of an entry in the table of flows; another size is another layout.
 type FlowKey = [u8; 44];
-type Flow = [u8; 52];
+type Flow = [u8; 56];
 
 /// Packet sockets on one interface.
 struct Tap {
@@ -163,15 +163,17 @@ impl NetnsStage {
         ids.iter().try_for_each(|id| self.listen(id))
     }
 
-    /// Empties the table of translated connections, if it looks as it is known here.
+    /// Empties the tables of translated connections, if they look as they are known here.
     fn forget_flows(&self) -> anyhow::Result<()> {
         let instance = self.node.options.bpffs.join("arcus").join(&self.node.options.instance);
         let version = std::fs::read_dir(instance)?.next().context("no version is pinned")??;
-        let pin = version.path().join("maps").join("flows");
-        let map = Map::LruHashMap(MapData::from_pin(pin)?);
-        let mut flows = HashMap::<MapData, FlowKey, Flow>::try_from(map)?;
-        let keys: Vec<FlowKey> = flows.keys().collect::<Result<_, _>>()?;
-        keys.iter().try_for_each(|key| flows.remove(key))?;
+        for table in ["flows", "new_flows"] {
+            let pin = version.path().join("maps").join(table);
+            let map = Map::LruHashMap(MapData::from_pin(pin)?);
+            let mut flows = HashMap::<MapData, FlowKey, Flow>::try_from(map)?;
+            let keys: Vec<FlowKey> = flows.keys().collect::<Result<_, _>>()?;
+            keys.iter().try_for_each(|key| flows.remove(key))?;
+        }
         Ok(())
     }
 
@@ -273,7 +275,7 @@ async fn set_up(bed: &Bed) -> anyhow::Result<Parts> {
     })?;
     let own = own.into_iter().collect::<io::Result<_>>()?;
     let node = Node::in_namespace(bed, "node", node).await?;
-    let events = node.events().await?;
+    let events = Some(node.events().await?);
     Ok((node, events, far, passed, own))
 }
 

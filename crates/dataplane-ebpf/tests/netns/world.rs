@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::{
     Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Events, Found, Link,
-    Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation,
+    Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace, Translation,
     TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
 use dataplane_ebpf::{EbpfPlane, Hooks, Options};
@@ -102,6 +102,8 @@ enum Job {
     List(oneshot::Sender<Result<Found>>),
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
+    TakeOver(oneshot::Sender<Result<()>>),
+    Trace(Probe, oneshot::Sender<Result<Trace>>),
     Events(oneshot::Sender<Option<Box<dyn Events>>>),
 }
 
@@ -154,8 +156,17 @@ impl Node {
         self.ask(Job::Counters).await?
     }
 
-    pub(crate) async fn events(&self) -> Result<Option<Box<dyn Events>>> {
-        self.ask(Job::Events).await
+    pub(crate) async fn trace(&self, probe: Probe) -> Result<Trace> {
+        self.ask(|answer| Job::Trace(probe, answer)).await?
+    }
+
+    pub(crate) async fn take_over(&self) -> Result<()> {
+        self.ask(Job::TakeOver).await?
+    }
+
+    /// Once for each time that the plane is opened.
+    pub(crate) async fn events(&self) -> Result<Box<dyn Events>> {
+        self.ask(Job::Events).await?.context("there are no events")
     }
 
     pub(crate) async fn drops(&self, reason: DropReason) -> Result<u64> {
@@ -295,11 +306,17 @@ fn serve(
         drop(opened.send(Ok(plane.was_found())));
         while let Some(job) = inbox.recv().await {
             match job {
-                Job::Events(answer) => drop(answer.send(plane.events())),
                 Job::List(answer) => drop(answer.send(plane.list().await.map_err(Into::into))),
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
                 }
+                Job::Trace(probe, answer) => {
+                    drop(answer.send(plane.trace(&probe).await.map_err(Into::into)));
+                }
+                Job::TakeOver(answer) => {
+                    drop(answer.send(plane.take_over().await.map_err(Into::into)));
+                }
+                Job::Events(answer) => drop(answer.send(plane.events())),
                 Job::Apply(ops, answer) => {
                     let failures = plane.apply(&ops).await.into_iter();
                     let text =
