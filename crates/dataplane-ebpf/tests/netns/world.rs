@@ -110,6 +110,17 @@ enum Job {
 }
 
 impl Node {
+    /// A node with an open, empty plane, in a namespace that is set up already.
+    pub(crate) async fn in_namespace(bed: &Bed, name: &str, namespace: Namespace) -> Result<Self> {
+        let instance = format!("{}-{name}", bed.prefix());
+        let options = Options::new(instance.clone());
+        bed.remove_at_end(options.bpffs.join("arcus").join(instance))?;
+        let (name, address, wanted) = (name.to_owned(), Ipv4Addr::UNSPECIFIED, Desired::default());
+        let mut node = Self { name, address, namespace, options, wanted, plane: None };
+        node.open().await?;
+        Ok(node)
+    }
+
     pub(crate) async fn open(&mut self) -> Result<()> {
         let (jobs, inbox) = mpsc::channel(1);
         let (opened, open) = oneshot::channel();

@@ -1,26 +1,73 @@
 //! A data plane in memory: the reference that real planes are compared with, and what the agent is
 //! tested against.
+//!
+//! It forwards packets, too ([`Memory::forward`]): octets in, octets out, no I/O and no clock. Written
+//! to be read beside the documents, not to be fast; `dataplane-scenes` plays the same scenes on this
+//! plane and on the real ones.
+//!
+//! ```text
+//! from a port    source check, answers, filter (out), flows ┐
+//! from the wire  probe, tunnel -> VRF or port, masquerade   ├─ route -> member -> deliver (filter in)
+//! from the node  its own packets to ports that allow it     ┘                   -> translate
+//!                                                                               -> encapsulate, masquerade
+//! ```
+
+mod answer;
+mod checksum;
+mod choose;
+mod count;
+mod filtering;
+mod flows;
+mod forward;
+mod masquerade;
+mod packet;
+mod translate;
+mod tunnels;
+
+use std::collections::VecDeque;
 
 use crate::desired::Desired;
 use crate::diff::Op;
+use crate::event::Event;
 use crate::filter::FilterId;
 use crate::nat::Translation;
 use crate::next_hop::NextHop;
 use crate::plane::{Counters, Dataplane, DataplaneError, Found, Result};
 use crate::port::{PortId, VrfId};
 
-/// Holds what it was told. Refuses, as a real plane would, what refers to something absent.
-#[derive(Debug, Clone, Default)]
+pub use forward::{GATEWAY_MAC, Out, Place};
+
+/// Holds what it was told, and forwards by it. Refuses, as a real plane would, what refers to
+/// something absent.
+#[derive(Debug, Clone)]
 pub struct Memory {
     pub state: Desired,
     /// What `was_found` answers.
     pub found: bool,
+    /// What the underlay carries, in octets of IP.
+    pub underlay_mtu: u16,
+    counters: Counters,
+    flows: flows::Flows,
+    reports: VecDeque<Event>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            state: Desired::default(),
+            found: false,
+            underlay_mtu: 1500,
+            counters: Counters::default(),
+            flows: flows::Flows::default(),
+            reports: VecDeque::new(),
+        }
+    }
 }
 
 impl Memory {
     /// A plane that an earlier run left in this state.
     pub fn left_by_an_earlier_run(state: Desired) -> Self {
-        Self { state, found: true }
+        Self { state, found: true, ..Self::default() }
     }
 
     /// Applies one operation.
@@ -136,7 +183,7 @@ impl Dataplane for Memory {
     }
 
     async fn counters(&mut self) -> Result<Counters> {
-        Ok(Counters::default())
+        Ok(self.counted())
     }
 
     fn was_found(&self) -> bool {
