@@ -157,7 +157,12 @@ impl<P: Dataplane> Reconciler<P> {
         let mut touched = self.merge(&work);
         if work.sweep {
             self.adopting = false;
-            return self.everything(now).await;
+            let report = self.everything(now).await;
+            // What an older version of the plane forwards by is no longer needed.
+            if let Err(error) = self.plane.take_over().await {
+                warn!(error = with_causes(&error), "an older data plane stays");
+            }
+            return report;
         }
         let is_only_routes = work.vrfs.is_empty()
             && work.filters.is_empty()
