@@ -1,4 +1,4 @@
-//! Compiles `bpf/vrouter.bpf.c` with clang.
+//! Compiles `bpf/vrouter.bpf.c` with clang: once to forward, once to trace (`bpf/trace.h`).
 //!
 //! When something is missing the build says which Debian package has it.
 
@@ -26,15 +26,21 @@ fn compile() -> Result<(), String> {
     need_header("bpf/bpf_helpers.h", "libbpf-dev")?;
     need_header("linux/bpf.h", "linux-libc-dev")?;
 
-    let mut command = Command::new(&clang);
+    compile_to(&clang, &[], &out.join("vrouter.bpf.o"))?;
+    compile_to(&clang, &["-DTRACING"], &out.join("trace.bpf.o"))
+}
+
+fn compile_to(clang: &str, defines: &[&str], object: &Path) -> Result<(), String> {
+    let mut command = Command::new(clang);
     command
         // `v3` has 32-bit operations; clang 14 knows nothing newer.
         .args(["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-std=gnu11"])
         .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-sign-compare"])
+        .args(defines)
         // The kernel's own headers keep <asm/types.h> there.
         .args(multiarch().map(|directory| format!("-I{}", directory.display())))
         .args(["-c", SOURCE, "-o"])
-        .arg(out.join("vrouter.bpf.o"));
+        .arg(object);
     let done = command.output().map_err(|error| {
         format!("`{clang}` does not start ({error}); on Debian: apt-get install clang")
     })?;

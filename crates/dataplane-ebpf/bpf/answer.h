@@ -36,6 +36,7 @@ static __always_inline int back(struct __sk_buff *skb, const struct port *port, 
 {
 	struct ethhdr eth;
 
+	TRACE(STEP_ANSWERED, (void)step);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, GATEWAY_MAC, ETH_ALEN);
 	eth.h_proto = protocol;

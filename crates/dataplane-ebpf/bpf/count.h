@@ -4,7 +4,7 @@
 
 #include <linux/pkt_cls.h>
 
-#include "maps.h"
+#include "trace.h"
 
 /* Lets the next program on the interface, and then the kernel, have the packet. */
 #define PASS TC_ACT_UNSPEC
@@ -21,14 +21,15 @@ static __always_inline int drop(enum drop_reason reason)
 	__u32 key = reason;
 	__u64 *count = bpf_map_lookup_elem(&drops, &key);
 
-	if (count)
+	TRACE(STEP_DROPPED, step->number[0] = reason);
+	if (COUNTS && count)
 		*count += 1;
 	return TC_ACT_SHOT;
 }
 
 static __always_inline void received(struct traffic *traffic, __u32 octets)
 {
-	if (traffic) {
+	if (COUNTS && traffic) {
 		traffic->rx_packets += 1;
 		traffic->rx_bytes += octets;
 	}
@@ -36,7 +37,7 @@ static __always_inline void received(struct traffic *traffic, __u32 octets)
 
 static __always_inline void sent(struct traffic *traffic, __u32 octets)
 {
-	if (traffic) {
+	if (COUNTS && traffic) {
 		traffic->tx_packets += 1;
 		traffic->tx_bytes += octets;
 	}
@@ -54,11 +55,12 @@ static __always_inline struct traffic *vrf_traffic_of(__u32 vrf)
 
 static __always_inline struct traffic *tunnel_traffic_of(const struct address *remote)
 {
-	struct traffic *traffic = bpf_map_lookup_elem(&tunnel_traffic, remote);
+	struct address key = *remote; /* Linux 6.1 takes keys from the stack only. */
+	struct traffic *traffic = bpf_map_lookup_elem(&tunnel_traffic, &key);
 	struct traffic nothing = {};
 
 	if (traffic)
 		return traffic;
-	bpf_map_update_elem(&tunnel_traffic, remote, &nothing, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&tunnel_traffic, remote);
+	bpf_map_update_elem(&tunnel_traffic, &key, &nothing, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&tunnel_traffic, &key);
 }

@@ -6,7 +6,7 @@
  * called, and are routed in that address's VRF. One that leaves with the node's address has OUTWARD and
  * INWARD.
  *
- * What a flood of SYNs leaves behind lives in `openings`, a table of its own: a TCP connection moves to
+ * What a flood of SYNs leaves behind lives in `new_flows`, a table of its own: a TCP connection moves to
  * `flows` when it was answered and its client goes on. Both tables forget what was unused for longest.
  */
 #pragma once
@@ -83,14 +83,14 @@ VERIFIED_ONCE int promote(const struct flow_key *key, const struct flow *opening
 		return -1;
 	back = *key;
 	turn_key(&back, opening, opening->vrf, REVERSE);
-	answer = bpf_map_lookup_elem(&openings, &back);
+	answer = bpf_map_lookup_elem(&new_flows, &back);
 	if (!answer || !((answer->state | opening->state) & FLOW_ANSWERED))
 		return -1;
 	if (bpf_map_update_elem(&flows, &back, answer, BPF_ANY) ||
 	    bpf_map_update_elem(&flows, key, opening, BPF_ANY))
 		return -1;
-	bpf_map_delete_elem(&openings, &back);
-	bpf_map_delete_elem(&openings, key);
+	bpf_map_delete_elem(&new_flows, &back);
+	bpf_map_delete_elem(&new_flows, key);
 	return 0;
 }
 
@@ -101,7 +101,7 @@ static __always_inline struct flow *opening(struct flow_key *key, const struct p
 
 	if (p->protocol != IPPROTO_TCP || key->direction > REVERSE)
 		return NULL;
-	flow = bpf_map_lookup_elem(&openings, key);
+	flow = bpf_map_lookup_elem(&new_flows, key);
 	if (!flow || p->flags & ICMP_ERROR || p->tcp_flags & TCP_RST)
 		return flow;
 	if (key->direction == REVERSE)
@@ -203,7 +203,7 @@ static __always_inline void follow(struct packet *p, const struct flow *flow)
 static __always_inline int write_flow(const struct flow_key *key, const struct flow *flow, int opens)
 {
 	if (opens)
-		return bpf_map_update_elem(&openings, key, flow, BPF_ANY);
+		return bpf_map_update_elem(&new_flows, key, flow, BPF_ANY);
 	return bpf_map_update_elem(&flows, key, flow, BPF_ANY);
 }
 
@@ -243,7 +243,7 @@ static __always_inline int remember(struct scratch *room, __u32 slot, const stru
 	key->destination_port = to->source_port;
 	key->direction = REVERSE;
 	/* Who asks again may have been answered meanwhile. */
-	there = opens ? bpf_map_lookup_elem(&openings, key) : NULL;
+	there = opens ? bpf_map_lookup_elem(&new_flows, key) : NULL;
 	if (there && there->port == slot)
 		flow->state |= there->state;
 	return write_flow(key, flow, opens);

@@ -16,6 +16,7 @@
 #define BACKENDS_MAX 64
 #define IDENTITIES_MAX 16
 #define REASONS_MAX 64
+#define RULES_MAX 256
 
 /* The order is that of dataplane::DropReason. */
 enum drop_reason {
@@ -284,6 +285,112 @@ struct fragment {
 	__u8 unused[3];
 };
 
+/* Who opens a connection, seen from the workload: others, or it. */
+enum side {
+	SIDE_IN,
+	SIDE_OUT,
+};
+
+enum verdict {
+	ALLOW,
+	DENY,
+};
+
+enum peer_kind {
+	PEER_ANY,
+	PEER_NET_V4,
+	PEER_NET_V6,
+	PEER_IDENTITY,
+};
+
+#define ANY_PROTOCOL 0xffff
+
+struct rule {
+	__u8 side;
+	__u8 verdict;
+	__u8 log;
+	__u8 peer;
+	__u16 protocol;
+	__u8 prefix_len; /* over 128 bits */
+	__u8 any_port;
+	__u16 first_port;
+	__u16 last_port;
+	__u32 identity;
+	struct address net;
+};
+
+/* The counters of a filter are as many elements of `rule_counts` as it has rules, and two more: for
+ * what no rule matches, by side. */
+struct filter {
+	__u32 revision; /* another one whenever the rules change; no two filters ever have the same */
+	__u32 counters; /* the first of them */
+	__u32 count;
+	__u8 default_verdict[2]; /* by side */
+	__u8 identities;	 /* whether a rule asks for them */
+	__u8 unused;
+	struct rule rules[RULES_MAX];
+};
+
+/* A connection of a port, as the workload sees it. */
+struct connection_key {
+	__u32 port; /* element of `ports` */
+	struct address own;
+	struct address peer;
+	__be16 own_port; /* of fragments that follow their first: the identification, in two halves */
+	__be16 peer_port;
+	__u8 protocol;
+	__u8 fragments; /* side that sends them, and one; 0: it is a connection */
+	__u16 unused;
+};
+
+enum connection_state {
+	CONFIRMED = 1 << 0, /* it is in `connections` */
+	ANSWERED = 1 << 1,
+	OPENER_FIN = 1 << 2,
+	OTHER_FIN = 1 << 3,
+	RESET = 1 << 4,
+	REFUSED = 1 << 5, /* remembered only so that it is not reported again */
+};
+
+struct connection {
+	__u32 generation;
+	__u32 revision; /* of the filter that has decided */
+	__u32 counter;	/* of the rule that has: element of `rule_counts` */
+	__u32 seen;	/* in seconds since boot */
+	__u16 asked;	/* what the rules take for its port */
+	__u8 opener;	/* side */
+	__u8 state;
+};
+
+/* What the agent is told of single packets: each event begins so. */
+enum event_kind {
+	EVENT_DECIDED = 1,
+	EVENT_SAMPLE,
+	EVENT_MIRRORED,
+};
+
+struct event {
+	__u32 kind;
+	__u32 length; /* of all of it */
+};
+
+/* A rule that logs has decided. */
+struct decided {
+	struct event event;
+	__u32 port; /* element of `ports` */
+	__u32 generation;
+	__u32 filter;
+	__u32 rule;
+	struct address own;
+	struct address peer;
+	__be16 own_port;
+	__be16 peer_port;
+	__u8 protocol;
+	__u8 side;
+	__u8 verdict;
+	__u8 unused;
+};
+
 /* Seen from the node. */
 struct traffic {
 	__u64 rx_packets;
@@ -299,6 +406,16 @@ struct port_name {
 
 struct vrf_name {
 	__u8 octets[256];
+};
+
+/* The names of a filter and of its rules, one after the other, in as many parts as they need. */
+struct filter_name_key {
+	__u32 filter;
+	__u32 part;
+};
+
+struct filter_name {
+	__u8 octets[512];
 };
 
 /* src/layout.rs has the same numbers. */
@@ -327,6 +444,13 @@ _Static_assert(sizeof(struct affinity_key) == 40, "affinity_key");
 _Static_assert(sizeof(struct affinity) == 16, "affinity");
 _Static_assert(sizeof(struct fragment_key) == 44, "fragment_key");
 _Static_assert(sizeof(struct fragment) == 12, "fragment");
+_Static_assert(sizeof(struct rule) == 32, "rule");
+_Static_assert(sizeof(struct filter) == 8208, "filter");
+_Static_assert(sizeof(struct connection_key) == 44, "connection_key");
+_Static_assert(sizeof(struct connection) == 20, "connection");
+_Static_assert(sizeof(struct decided) == 64, "decided");
 _Static_assert(sizeof(struct traffic) == 32, "traffic");
 _Static_assert(sizeof(struct port_name) == 1024, "port_name");
 _Static_assert(sizeof(struct vrf_name) == 256, "vrf_name");
+_Static_assert(sizeof(struct filter_name_key) == 8, "filter_name_key");
+_Static_assert(sizeof(struct filter_name) == 512, "filter_name");

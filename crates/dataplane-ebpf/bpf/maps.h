@@ -41,7 +41,7 @@ MAP(group_shares, HASH, 16384, GROWS, __u32, struct shares);  /* by twice the gr
 MAP(next_hops, ARRAY, 65536, 0, __u32, struct next_hop);
 MAP(translations, HASH, 16384, GROWS, struct translation_key, struct translation);
 MAP(flows, LRU_HASH, 131072, 0, struct flow_key, struct flow);
-MAP(openings, LRU_HASH, 16384, 0, struct flow_key, struct flow);  /* of TCP, not yet answered */
+MAP(new_flows, LRU_HASH, 16384, 0, struct flow_key, struct flow);  /* of TCP, not yet answered */
 MAP(affinities, LRU_HASH, 16384, 0, struct affinity_key, struct affinity);
 MAP(fragments, LRU_HASH, 4096, 0, struct fragment_key, struct fragment);
 MAP(drops, PERCPU_ARRAY, REASONS_MAX, 0, __u32, __u64);
@@ -49,6 +49,20 @@ MAP(port_traffic, PERCPU_ARRAY, 4096, 0, __u32, struct traffic);  /* by element 
 MAP(vrf_traffic, PERCPU_ARRAY, 4096, 0, __u32, struct traffic);  /* by VRF */
 MAP(tunnel_traffic, LRU_PERCPU_HASH, 2048, 0, struct address, struct traffic);  /* by the other node */
 
+MAP(filters, HASH, 4096, GROWS, __u32, struct filter);  /* by number, from 1 */
+MAP(filter_revisions, ARRAY, 4096, 0, __u32, __u32);  /* what is in `filters`, where it is quickly seen */
+MAP(rule_counts, PERCPU_ARRAY, 65536, 0, __u32, __u64);
+MAP(connections, LRU_HASH, 131072, 0, struct connection_key, struct connection);
+MAP(new_connections, LRU_HASH, 16384, 0, struct connection_key, struct connection);
+MAP(lost_events, PERCPU_ARRAY, 1, 0, __u32, __u64);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20); /* in octets */
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} events SEC(".maps");
+
 /* Names, for the agent that comes after this one. No program reads them. */
 MAP(port_names, HASH, 4096, GROWS, __u32, struct port_name);  /* by element of `ports` */
 MAP(vrf_names, HASH, 4096, GROWS, __u32, struct vrf_name);  /* by VRF */
+MAP(filter_names, HASH, 8192, GROWS, struct filter_name_key, struct filter_name);

@@ -168,6 +168,7 @@ VERIFIED_ONCE int translate(struct packet *p, __u32 vrf, const struct address *a
 	if (!flow)
 		return translate_first(p, vrf, address, reason);
 	slot = flow->port;
+	TRACE(STEP_FLOW, step->number[0] = FORWARD);
 	follow(p, flow);
 	return slot;
 }

@@ -59,6 +59,13 @@ static __always_inline int replace_identifier(struct __sk_buff *skb, const struc
 			    p->l4 + offsetof(struct icmp, checksum), 0);
 }
 
+static __always_inline int same_tuple(const struct tuple *a, const struct tuple *b)
+{
+	return a->source_port == b->source_port && a->destination_port == b->destination_port &&
+	       same_address(&a->source, &b->source) &&
+	       same_address(&a->destination, &b->destination);
+}
+
 /* Makes the packet's addresses and ports what they are to be. */
 VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 {
@@ -68,6 +75,10 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 
 	if (!p)
 		return -1;
+	if (!same_tuple(&p->was, &p->now))
+		TRACE(STEP_TRANSLATED, step->address[0] = p->now.source;
+		      step->address[1] = p->now.destination; step->port[0] = p->now.source_port;
+		      step->port[1] = p->now.destination_port; step->protocol = p->protocol);
 	if (!(p->flags & LATER_FRAGMENT)) {
 		if (p->protocol == IPPROTO_TCP) {
 			check = p->l4 + offsetof(struct tcphdr, check);
@@ -168,7 +179,11 @@ VERIFIED_ONCE int clamp_mss(struct __sk_buff *skb, const struct packet *p, __u32
 		return -1;
 	first = p->l4 + sizeof(struct tcphdr);
 	length = p->l4_header - sizeof(struct tcphdr);
-	if (length == 0 || length > TCP_OPTIONS_MAX)
+	if (length > TCP_OPTIONS_MAX)
+		return 0;
+	/* Two comparisons, which Linux 6.1 understands; the compiler would make them one. */
+	asm volatile("" : "+r"(length));
+	if (length < sizeof(__u32))
 		return 0;
 	options.length = length;
 	if (bpf_skb_load_bytes(skb, first, options.octets, length))

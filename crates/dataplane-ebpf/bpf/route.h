@@ -36,6 +36,7 @@ OWN_FRAME struct route *route(__u32 vrf, const struct address *to)
 			found = bpf_map_lookup_elem(&nets_v6, &net);
 		}
 	}
+	TRACE(STEP_ROUTED, step->address[0] = *to; step->number[0] = vrf; step->number[1] = found != NULL);
 	return found;
 }
 
@@ -80,5 +81,6 @@ OWN_FRAME struct next_hop *choose(const struct packet *p, __u32 number, const st
 				hop = group->hops[member];
 		}
 	}
+	TRACE(STEP_CHOSEN, step->number[0] = hop; step->number[1] = count);
 	return bpf_map_lookup_elem(&next_hops, &hop);
 }

@@ -116,6 +116,8 @@ VERIFIED_ONCE int encapsulate(struct __sk_buff *skb, const struct packet *p,
 
 	if (!p || !hop || !self)
 		return -1;
+	TRACE(STEP_ENCAPSULATED, step->address[0] = hop->address;
+	      step->number[0] = hop->encapsulation; step->number[1] = hop->number);
 	room = overhead(hop);
 	if (is_v4(&hop->address)) {
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
@@ -171,6 +173,7 @@ struct arrival {
 	__u32 vrf;
 	__u32 port;	/* as in `struct label` */
 	__u32 overhead;
+	__u32 id; /* label or VNI */
 	__be16 protocol; /* Ethernet type of what was inside */
 	__u8 encapsulation;
 	__u8 turned; /* outside and inside are different versions of IP, and the kernel does not know */
@@ -240,6 +243,7 @@ static __always_inline int mpls_header(struct __sk_buff *skb, __u32 at, struct a
 		arrival->protocol = bpf_htons(ETH_P_IPV6);
 	else
 		return -2 - DROP_UNSUPPORTED;
+	arrival->id = value;
 	arrival->vrf = label->vrf;
 	arrival->port = label->port;
 	arrival->overhead = at + sizeof(entry) - L3;
@@ -267,6 +271,7 @@ static __always_inline int vxlan_header(struct __sk_buff *skb, __u32 at, const s
 	    vxlan.eth.h_proto != bpf_htons(ETH_P_IPV6))
 		return -2 - DROP_UNSUPPORTED;
 	arrival->protocol = vxlan.eth.h_proto;
+	arrival->id = vni;
 	arrival->vrf = *vrf;
 	arrival->overhead = at + sizeof(vxlan) - L3;
 	return OURS;
@@ -317,6 +322,9 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 						  mpls_header(skb, at, arrival);
 	if (found)
 		return found;
+	TRACE(STEP_DECAPSULATED, step->address[0] = arrival->remote;
+	      step->number[0] = arrival->encapsulation; step->number[1] = arrival->id;
+	      step->number[2] = arrival->vrf);
 	if (arrival->protocol != skb->protocol) {
 		if (kernel_turns_versions)
 			flags |= arrival->protocol == bpf_htons(ETH_P_IP) ? DECAP_L3_IPV4 :

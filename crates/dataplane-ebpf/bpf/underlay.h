@@ -55,6 +55,7 @@ VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const
 			   const struct address *remote, struct way *way)
 {
 	struct uplink *uplink;
+	__u32 interface;
 
 	if (!self || !p || !remote || !way)
 		return -1;
@@ -62,7 +63,8 @@ VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const
 	way->known = 0;
 	if (!self->uplink && ask_kernel(skb, self, p, remote, way))
 		return -1;
-	uplink = bpf_map_lookup_elem(&uplinks, &way->interface);
+	interface = way->interface;
+	uplink = bpf_map_lookup_elem(&uplinks, &interface);
 	if (!uplink)
 		return -1;
 	way->mtu = uplink->mtu;
@@ -71,6 +73,7 @@ VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const
 
 static __always_inline int go(struct way *way)
 {
+	TRACE(STEP_SENT, step->number[0] = way->interface);
 	if (way->known)
 		return bpf_redirect_neigh(way->interface, &way->via, sizeof(way->via), 0);
 	return bpf_redirect_neigh(way->interface, NULL, 0, 0);

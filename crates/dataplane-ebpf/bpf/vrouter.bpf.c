@@ -7,6 +7,7 @@
  * it back and forth. `arcus_uplink` therefore chooses among the local members of a group only.
  */
 #include "answer.h"
+#include "filter.h"
 #include "fragment.h"
 #include "host.h"
 #include "masquerade.h"
@@ -31,6 +32,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 
 	if (!port || !port->ifindex)
 		return drop(DROP_PORT_GONE);
+	if (port->filter && refuses(skb, p, slot, port, SIDE_IN))
+		return drop(DROP_DENIED);
 	if (rewrite(skb, p))
 		return drop(DROP_REFUSED);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
@@ -38,6 +41,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	eth.h_proto = ethernet_type(p);
 	if (bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
 		return drop(DROP_REFUSED);
+	TRACE(STEP_DELIVERED, step->number[0] = slot);
 	sent(port_traffic_of(slot), p->length);
 	/* The kernel still takes it for the other version of IP, and reads the header again only on
 	 * the long way. */
@@ -146,6 +150,7 @@ VERIFIED_ONCE int unmasquerade(struct __sk_buff *skb, struct packet *p, const st
 		flow = answered_flow(p);
 		if (!flow)
 			return PASS;
+		TRACE(STEP_FLOW, step->number[0] = FORWARD);
 		slot = flow->port;
 		vrf = flow->vrf;
 		follow(p, flow);
@@ -227,6 +232,8 @@ int arcus_port(struct __sk_buff *skb)
 		if (same_address(&p.was.destination, &gateway))
 			return answer_echo(skb, port, &p);
 	}
+	if (port->filter && refuses(skb, &p, *slot, port, SIDE_OUT))
+		return drop(DROP_DENIED);
 	if (p.ttl <= 1) {
 		drop(DROP_TTL_EXPIRED);
 		return answer_error(skb, port, &p, TIME_EXCEEDED, 0);
@@ -242,6 +249,7 @@ int arcus_port(struct __sk_buff *skb)
 	} else if (port->flags & PORT_SERVES) {
 		flow = known_flow(vrf, &p, REVERSE);
 		if (flow && flow->port == *slot) {
+			TRACE(STEP_FLOW, step->number[0] = REVERSE);
 			answers = 1;
 			vrf = flow->vrf;
 			follow(&p, flow);

@@ -32,8 +32,11 @@ impl EbpfPlane {
         for (remote, of_cpus) in entries(tunnels, tunnels.keys(), |map, key| map.get(key, 0))? {
             counters.tunnels.insert(remote.into(), sum(&of_cpus));
         }
-        let open = self.tables.openings.keys().flatten().count();
-        let flows = open + self.tables.flows.keys().flatten().count();
+        counters.rules = self.read_rule_counts().map_err(unreadable)?;
+        let flows = self.tables.flows.keys().flatten().count()
+            + self.tables.new_flows.keys().flatten().count()
+            + self.tables.connections.keys().flatten().count()
+            + self.tables.new_connections.keys().flatten().count();
         counters.flows = u64::try_from(flows).unwrap_or(u64::MAX);
         Ok(counters)
     }

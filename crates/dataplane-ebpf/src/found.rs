@@ -31,9 +31,10 @@ impl EbpfPlane {
         let interfaces = self.netlink.interfaces().await?;
         let by_number: BTreeMap<u32, &Interface> =
             interfaces.iter().map(|interface| (interface.ifindex, interface)).collect();
-        let node = self.read_node(&by_number)?;
+        let node = self.read_node(&by_number).await?;
         let vrfs = self.read_vrfs()?;
-        let ports = self.read_ports(&by_number)?;
+        let filters = self.read_filters()?;
+        let ports = self.read_ports(&by_number).await?;
         let numbers: Vec<u32> = by_number.keys().copied().collect();
         self.programs.keep_only(&numbers)?;
         self.read_translations()?;
@@ -41,11 +42,11 @@ impl EbpfPlane {
         self.node = node.clone();
         self.vrfs.clone_from(&vrfs);
         let translations: BTreeMap<_, Translation> = self.translations.clone();
-        Ok(Desired { node, vrfs, filters: BTreeMap::new(), ports, fib, translations })
+        Ok(Desired { node, vrfs, filters, ports, fib, translations })
     }
 
     /// An interface that was replaced by another of its name is not found.
-    fn read_node(&mut self, interfaces: &BTreeMap<u32, &Interface>) -> Result<NodeConfig> {
+    async fn read_node(&mut self, interfaces: &BTreeMap<u32, &Interface>) -> Result<NodeConfig> {
         let raw = self.tables.node.read(0, "node")?;
         let mut uplinks = Vec::new();
         for (ifindex, mut uplink) in self.tables.uplinks.all()? {
@@ -56,7 +57,7 @@ impl EbpfPlane {
                 uplink.mtu = interface.mtu;
                 self.tables.uplinks.put(ifindex, uplink, "uplink")?;
             }
-            if self.programs.is_attached(Hook::Uplink, &name, ifindex)? {
+            if self.programs.is_attached(&self.netlink, Hook::Uplink, &name, ifindex).await? {
                 uplinks.push((uplink.order, name));
             }
         }
@@ -97,7 +98,7 @@ impl EbpfPlane {
     }
 
     /// A port that is not as it should be is found attached to nothing, which nobody wants.
-    fn read_ports(
+    async fn read_ports(
         &mut self,
         interfaces: &BTreeMap<u32, &Interface>,
     ) -> Result<BTreeMap<PortId, Port>> {
@@ -112,7 +113,7 @@ impl EbpfPlane {
         for (index, value) in self.tables.port_names.all()? {
             let Some(record) = PortRecord::decode(&value) else { continue };
             let raw = self.tables.ports.read(index, "port")?;
-            let whole = self.is_whole(index, &record, &raw, interfaces)?;
+            let whole = self.is_whole(index, &record, &raw, interfaces).await?;
             let attachment = Attachment::Netns {
                 path: if whole { record.path.clone() } else { "".into() },
                 interface: record.interface.clone(),
@@ -135,7 +136,7 @@ impl EbpfPlane {
                 mtu: raw.mtu,
                 allowed: sources.remove(&index).unwrap_or_default(),
                 label: MplsLabel::new(raw.label),
-                filter: None,
+                filter: self.filter_of_number(raw.filter),
                 bandwidth: (raw.bandwidth != 0).then_some(raw.bandwidth),
                 host_access: raw.flags & layout::PORT_HOST_ACCESS != 0,
                 attachment,
@@ -145,10 +146,13 @@ impl EbpfPlane {
             self.slots.insert(record.id.clone(), slot);
             ports.insert(record.id, port);
         }
+        let slots = self.slots.iter();
+        let named = slots.map(|(id, slot)| (slot.index, (slot.generation, id.clone())));
+        self.directory.replace_ports(named);
         Ok(ports)
     }
 
-    fn is_whole(
+    async fn is_whole(
         &self,
         index: u32,
         record: &PortRecord,
@@ -167,7 +171,7 @@ impl EbpfPlane {
             && interface.up
             && is_mapped
             && is_labeled
-            && self.programs.is_attached(Hook::Port, &name, raw.ifindex)?)
+            && self.programs.is_attached(&self.netlink, Hook::Port, &name, raw.ifindex).await?)
     }
 
     fn read_translations(&mut self) -> Result<()> {
@@ -266,7 +270,7 @@ impl EbpfPlane {
         Ok(Some(FoundGroup { value, hops }))
     }
 
-    fn names(&self) -> BTreeMap<u32, PortId> {
+    pub(crate) fn names(&self) -> BTreeMap<u32, PortId> {
         self.slots.iter().map(|(id, slot)| (slot.index, id.clone())).collect()
     }
 }
@@ -286,7 +290,7 @@ fn identities(raw: &layout::Identities) -> Identities {
     Identities::new(raw.number.iter().take(raw.count as usize).copied().map(Identity))
 }
 
-fn semantic(hop: &layout::NextHop, names: &BTreeMap<u32, PortId>) -> Option<NextHop> {
+pub(crate) fn semantic(hop: &layout::NextHop, names: &BTreeMap<u32, PortId>) -> Option<NextHop> {
     match hop.kind {
         layout::HOP_DISCARD => Some(NextHop::Discard),
         layout::HOP_MASQUERADE => Some(NextHop::Masquerade),

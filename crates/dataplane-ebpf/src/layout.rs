@@ -34,6 +34,23 @@ pub(crate) const SERVICE: u8 = 1;
 pub(crate) const FORWARD: u8 = 0;
 pub(crate) const REVERSE: u8 = 1;
 
+pub(crate) const RULES_MAX: usize = dataplane::Filter::MAX_RULES;
+
+pub(crate) const SIDE_IN: u8 = 0;
+pub(crate) const SIDE_OUT: u8 = 1;
+
+pub(crate) const ALLOW: u8 = 0;
+pub(crate) const DENY: u8 = 1;
+
+pub(crate) const PEER_ANY: u8 = 0;
+pub(crate) const PEER_NET_V4: u8 = 1;
+pub(crate) const PEER_NET_V6: u8 = 2;
+pub(crate) const PEER_IDENTITY: u8 = 3;
+
+pub(crate) const ANY_PROTOCOL: u16 = 0xffff;
+
+pub(crate) const EVENT_DECIDED: u32 = 1;
+
 /// A number in network order.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -361,6 +378,85 @@ pub(crate) struct Fragment {
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) side: u8,
+    pub(crate) verdict: u8,
+    pub(crate) log: u8,
+    pub(crate) peer: u8,
+    pub(crate) protocol: u16,
+    /// Over 128 bits.
+    pub(crate) prefix_len: u8,
+    pub(crate) any_port: u8,
+    pub(crate) first_port: u16,
+    pub(crate) last_port: u16,
+    pub(crate) identity: u32,
+    pub(crate) net: Address,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) revision: u32,
+    /// Element of `rule_counts`.
+    pub(crate) counters: u32,
+    pub(crate) count: u32,
+    /// By side.
+    pub(crate) default_verdict: [u8; 2],
+    pub(crate) identities: u8,
+    pub(crate) unused: u8,
+    pub(crate) rules: [Rule; RULES_MAX],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionKey {
+    pub(crate) port: u32,
+    pub(crate) own: Address,
+    pub(crate) peer: Address,
+    pub(crate) own_port: Be16,
+    pub(crate) peer_port: Be16,
+    pub(crate) protocol: u8,
+    pub(crate) fragments: u8,
+    pub(crate) unused: u16,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Connection {
+    pub(crate) generation: u32,
+    pub(crate) revision: u32,
+    pub(crate) counter: u32,
+    pub(crate) seen: u32,
+    pub(crate) asked: u16,
+    pub(crate) opener: u8,
+    pub(crate) state: u8,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FilterNameKey {
+    pub(crate) filter: u32,
+    pub(crate) part: u32,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FilterName(pub(crate) [u8; 512]);
+
+/// `bpf/trace.h`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) kind: u32,
+    pub(crate) number: [u32; 5],
+    pub(crate) address: [Address; 2],
+    pub(crate) port: [Be16; 2],
+    pub(crate) protocol: u8,
+    pub(crate) unused: [u8; 3],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) rx_packets: u64,
     pub(crate) rx_bytes: u64,
@@ -416,6 +512,13 @@ shared! {
     Affinity = 16,
     FragmentKey = 44,
     Fragment = 12,
+    Rule = 32,
+    Filter = 8208,
+    ConnectionKey = 44,
+    Connection = 20,
+    FilterNameKey = 8,
+    FilterName = 512,
+    Step = 64,
     Traffic = 32,
     PortName = 1024,
     VrfName = 256,

@@ -13,7 +13,10 @@
 //! flow while there is no agent; [`purge()`] is what takes everything away. Needs Linux 6.6 (tcx).
 //! Knows no BGP and not why a route is wanted.
 
+mod classic;
 mod counters;
+mod events;
+mod filters;
 mod found;
 mod groups;
 mod kernel;
@@ -29,10 +32,11 @@ mod purge;
 mod routes;
 mod shares;
 mod tables;
+mod trace;
 mod translations;
 mod uplinks;
 mod veth;
 
-pub use options::{Options, Sizes};
+pub use options::{Hooks, Options, Sizes};
 pub use plane::EbpfPlane;
 pub use purge::purge;

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use dataplane::{DataplaneError, MplsLabel, PortId, Vni, Vrf};
+use dataplane::{DataplaneError, FilterId, MplsLabel, PortId, Vni, Vrf};
 
 use crate::layout::{PortName, VrfName};
 
@@ -99,6 +99,43 @@ pub(crate) fn decode_vrf(value: &VrfName) -> Option<Vrf> {
     })
 }
 
+/// The number of the names, and each behind its length; the filter's own comes first.
+pub(crate) fn encode_filter_names<'a>(
+    id: &'a FilterId,
+    rules: impl Iterator<Item = &'a str> + Clone,
+) -> Vec<u8> {
+    let names = std::iter::once(id.0.as_str()).chain(rules);
+    let mut octets = length(names.clone().count()).to_vec();
+    for name in names {
+        octets.extend(length(name.len()));
+        octets.extend(name.as_bytes());
+    }
+    octets
+}
+
+fn length(octets: usize) -> [u8; 4] {
+    u32::try_from(octets).unwrap_or(u32::MAX).to_ne_bytes()
+}
+
+/// `None` when they are not whole.
+pub(crate) fn decode_filter_names(octets: &[u8]) -> Option<(FilterId, Vec<String>)> {
+    let number = |octets: &[u8]| -> Option<(usize, usize)> {
+        let first = octets.first_chunk::<4>()?;
+        Some((usize::try_from(u32::from_ne_bytes(*first)).ok()?, 4))
+    };
+    let (count, mut at) = number(octets)?;
+    let mut names = Vec::new();
+    for _ in 0..count {
+        let (length, header) = number(octets.get(at..)?)?;
+        at += header;
+        let name = octets.get(at..at.checked_add(length)?)?;
+        names.push(String::from_utf8(name.to_vec()).ok()?);
+        at += length;
+    }
+    let mut names = names.into_iter();
+    Some((FilterId(names.next().filter(|id| !id.is_empty())?), names.collect()))
+}
+
 /// Name of the host's end of a port, at most 15 octets: the same on every start, different for
 /// every port and plane.
 pub(crate) fn host_interface(instance: &str, id: &PortId) -> String {
@@ -156,6 +193,21 @@ mod tests {
         assert_eq!(decode_vrf(&encode_vrf(&long)), Some(vrf("ä".repeat(123), 0)));
         let short = vrf("database".to_owned(), 5000);
         assert_eq!(decode_vrf(&encode_vrf(&short)), Some(short));
+    }
+
+    #[test]
+    fn names_of_a_filter_and_its_rules_read_back_what_they_were() {
+        let id = FilterId("web".to_owned());
+        let rules = ["sql", "", "what ä rule"];
+        let octets = encode_filter_names(&id, rules.into_iter());
+        let padded = [&octets[..], &[0; 100]].concat();
+        let rules: Vec<String> = rules.map(str::to_owned).into();
+        assert_eq!(decode_filter_names(&padded), Some((id, rules)));
+        for short in 0..octets.len() {
+            assert_eq!(decode_filter_names(&octets[..short]), None, "{short}");
+        }
+        assert_eq!(decode_filter_names(&[0; 100]), None);
+        assert_eq!(decode_filter_names(&[0xff; 100]), None);
     }
 
     #[test]

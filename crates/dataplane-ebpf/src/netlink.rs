@@ -9,6 +9,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::route::{RouteMessage, RouteScope};
+use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcOption};
 use rtnetlink::{Handle, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
@@ -84,6 +85,39 @@ impl Netlink {
             .await
             .map_err(|error| failed("cannot list the interfaces".to_owned(), error))?;
         Ok(all.iter().map(Interface::from).collect())
+    }
+
+    /// Number of our program on the interface's ingress, where filters hold programs.
+    pub(crate) async fn ingress_program(
+        &self,
+        ifindex: u32,
+    ) -> Result<Option<u32>, DataplaneError> {
+        let Ok(index) = i32::try_from(ifindex) else { return Ok(None) };
+        let mut filters =
+            std::pin::pin!(self.handle.traffic_filter(index).get().ingress().execute());
+        loop {
+            let filter = match filters.try_next().await {
+                Ok(Some(filter)) => filter,
+                Ok(None) => return Ok(None),
+                // Without the queue there is no filter.
+                Err(error) if is(&error, Errno::INVAL) || is_no_device(&error) => return Ok(None),
+                Err(error) => {
+                    let what = format!("cannot ask for filters of interface {ifindex}");
+                    return Err(failed(what, error));
+                }
+            };
+            let options = filter.attributes.iter().filter_map(|attribute| match attribute {
+                TcAttribute::Options(options) => Some(options),
+                _ => None,
+            });
+            let id = options.flatten().find_map(|option| match option {
+                TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+                _ => None,
+            });
+            if id.is_some() {
+                return Ok(id);
+            }
+        }
     }
 
     pub(crate) async fn delete(&self, interface: &Interface) -> Result<(), DataplaneError> {

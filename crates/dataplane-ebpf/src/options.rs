@@ -12,6 +12,7 @@ pub struct Options {
     /// agent: not a mount in the agent's own mount namespace.
     pub bpffs: PathBuf,
     pub sizes: Sizes,
+    pub hooks: Hooks,
 }
 
 impl Options {
@@ -21,8 +22,19 @@ impl Options {
             instance: instance.into(),
             bpffs: PathBuf::from("/sys/fs/bpf"),
             sizes: Sizes::default(),
+            hooks: Hooks::Best,
         }
     }
+}
+
+/// What holds the programs on interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hooks {
+    /// Links (tcx) where the kernel has them, else filters.
+    Best,
+    /// Filters of the `clsact` queue, as on kernels before Linux 6.6. A plane that was made with links must be
+    /// purged first.
+    Filters,
 }
 
 /// Most entries of the tables. Only tables that do not exist yet are made with them: what an
@@ -44,10 +56,17 @@ pub struct Sizes {
     /// full the longest unused gives way. An eighth more is for TCP connections that nobody has
     /// answered yet, and as many for clients that keep their backend.
     pub flows: u32,
+    /// Filters, 8 kB and the names of their rules each. Taken as they come.
+    pub filters: u32,
+    /// Counters of rules, 8 octets for each CPU and two more for each filter, reserved.
+    pub rules: u32,
+    /// Connections of ports that have a filter, about 130 octets each, reserved; and an eighth of that
+    /// for those that are only opening. When it is full the longest unused gives way.
+    pub connections: u32,
 }
 
 impl Default for Sizes {
-    /// About 30 MiB reserved.
+    /// About 50 MiB reserved, and half a MiB for each CPU.
     fn default() -> Self {
         Self {
             routes: 65_536,
@@ -57,6 +76,9 @@ impl Default for Sizes {
             ports: 4_096,
             translations: 16_384,
             flows: 131_072,
+            filters: 4_096,
+            rules: 65_536,
+            connections: 131_072,
         }
     }
 }

@@ -19,7 +19,8 @@ use rustix::mount::MountFlags;
 
 use crate::options::Options;
 
-/// Changes with `bpf/layout.h` and `bpf/maps.h`.
+/// Changes with `bpf/layout.h` and `bpf/maps.h`. The plane of another version goes on forwarding by its own maps
+/// until the ones of this version are filled ([`crate::programs::Programs::relieve`]).
 const VERSION: &str = "v2";
 
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -121,6 +122,12 @@ impl Pins {
         let instances = entries(&self.bpffs.join("arcus")).into_iter();
         let versions = instances.flat_map(|instance| entries(&instance));
         versions.flat_map(|version| entries(&version.join("links"))).collect()
+    }
+
+    /// Whether another version of this plane has links: it forwards.
+    pub(crate) fn has_other_versions(&self) -> bool {
+        let mut others = entries(&self.instance).into_iter().filter(|path| *path != self.version);
+        others.any(|version| !entries(&version.join("links")).is_empty())
     }
 
     /// Removes what older versions of this plane pinned.

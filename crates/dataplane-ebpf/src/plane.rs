@@ -6,22 +6,25 @@ use std::os::fd::OwnedFd;
 
 use aya::include_bytes_aligned;
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Found, Identities, NodeConfig, Op, PortId,
-    Result, Translation, Vrf, VrfId,
+    Counters, Dataplane, DataplaneError, Desired, Events, FilterId, Found, Identities, NodeConfig,
+    Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
 };
 use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
 use tracing::{debug, info};
 
+use crate::events::{Directory, Ring};
+use crate::filters::Installed;
 use crate::groups::{Groups, Numbered};
 use crate::kernel::Kernel;
 use crate::netlink::Netlink;
 use crate::options::Options;
 use crate::pins::Pins;
 use crate::ports::Slot;
-use crate::programs::Programs;
+use crate::programs::{Hook, Programs};
 use crate::routes::Pointer;
-use crate::tables::{self, Tables};
+use crate::tables::{self, Entry as _, Tables};
+use crate::trace::Tracer;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrouter.bpf.o"));
 
@@ -34,11 +37,20 @@ pub struct EbpfPlane {
     _lock: OwnedFd,
     pub(crate) tables: Tables,
     pub(crate) programs: Programs,
+    pub(crate) pins: Pins,
+    pub(crate) kernel: Kernel,
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) netlink: Netlink,
     pub(crate) was_found: bool,
+    /// Until somebody takes it.
+    pub(crate) ring: Option<Ring>,
+    pub(crate) directory: Directory,
     // What the maps hold, as it was last read and changed since. `list` reads it anew.
     pub(crate) node: NodeConfig,
     pub(crate) vrfs: BTreeMap<VrfId, Vrf>,
+    pub(crate) filters: BTreeMap<FilterId, Installed>,
+    /// The last that was given out.
+    pub(crate) revision: u32,
     pub(crate) slots: BTreeMap<PortId, Slot>,
     pub(crate) translations: BTreeMap<(VrfId, IpAddr), Translation>,
     pub(crate) routes: BTreeMap<VrfId, BTreeMap<IpNet, Pointer>>,
@@ -56,52 +68,63 @@ impl EbpfPlane {
     /// The kernel is too old or refuses; another process has the plane open; what is pinned was made
     /// by another layout.
     pub async fn open(options: &Options) -> Result<Self> {
-        let kernel = Kernel::here()?;
+        let kernel = Kernel::here(options.hooks)?;
         need_capabilities()?;
         let pins = Pins::new(options)?;
         pins.prepare()?;
         let lock = pins.lock()?;
-        let (ebpf, tables, was_found) = tables::open(&pins, &options.sizes, kernel, OBJECT)?;
+        let (mut ebpf, tables, was_found) = tables::open(&pins, &options.sizes, kernel, OBJECT)?;
+        let ring = Ring::take(&mut ebpf)?;
         let mut plane = Self {
             instance: options.instance.clone(),
             _lock: lock,
             tables,
-            programs: Programs::load(ebpf, pins.clone())?,
+            programs: Programs::load(ebpf, pins.clone(), kernel)?,
+            pins,
+            kernel,
+            tracer: None,
             netlink: Netlink::open()?,
             was_found,
+            ring: Some(ring),
+            directory: Directory::default(),
             node: NodeConfig::default(),
             vrfs: BTreeMap::new(),
+            filters: BTreeMap::new(),
+            revision: 0,
             slots: BTreeMap::new(),
             translations: BTreeMap::new(),
             routes: BTreeMap::new(),
             groups: Groups::new(options.sizes.groups, options.sizes.next_hops),
             identities: Numbered::new(options.sizes.groups),
         };
-        plane.programs.adopt()?;
+        let known = plane.known_interfaces()?;
+        plane.programs.adopt(&plane.netlink, &known).await?;
         let found = plane.read_back().await?;
         // Empty tables forward nothing that a peer should keep routes for.
-        plane.was_found = was_found && found != Desired::default();
-        pins.remove_other_versions().map_err(|error| {
-            DataplaneError::because("cannot remove what older versions pinned", error)
-        })?;
+        plane.was_found = was_found && found != Desired::default() || plane.programs.relieves();
         info!(instance = plane.instance, found = plane.was_found, "eBPF data plane open");
         Ok(plane)
+    }
+
+    /// Interfaces that the maps speak of.
+    fn known_interfaces(&self) -> Result<Vec<(Hook, u32)>> {
+        let uplinks = self.tables.uplinks.all()?.into_iter().map(|(one, _)| (Hook::Uplink, one));
+        let ports = self.tables.port_of.all()?.into_iter().map(|(one, _)| (Hook::Port, one));
+        Ok(uplinks.chain(ports).collect())
     }
 
     async fn apply_one(&mut self, op: &Op) -> Result<()> {
         match op {
             Op::PutNode(node) => self.put_node(node).await,
             Op::PutVrf(id, vrf) => self.put_vrf(*id, vrf),
-            Op::PutFilter(id, _) => {
-                Err(DataplaneError::new(format!("filter {id}: this plane has no filters")))
-            }
+            Op::PutFilter(id, filter) => self.put_filter(id, filter),
             Op::PutPort(id, port) => self.put_port(id, port).await,
             Op::PutTranslation(vrf, address, to) => self.put_translation(*vrf, *address, to),
             Op::PutRoute(vrf, net, route) => self.put_route(*vrf, *net, route),
             Op::RemoveRoute(vrf, net) => self.remove_route(*vrf, *net),
             Op::RemoveTranslation(vrf, address) => self.remove_translation(*vrf, *address),
             Op::RemovePort(id) => self.remove_port(id).await,
-            Op::RemoveFilter(_) => Ok(()),
+            Op::RemoveFilter(id) => self.remove_filter(id),
             Op::RemoveVrf(id) => self.remove_vrf(*id),
         }
     }
@@ -145,6 +168,18 @@ impl Dataplane for EbpfPlane {
 
     fn was_found(&self) -> bool {
         self.was_found
+    }
+
+    async fn trace(&mut self, probe: &Probe) -> Result<Trace> {
+        self.trace_packet(probe).await
+    }
+
+    async fn take_over(&mut self) -> Result<()> {
+        self.programs.relieve(&self.netlink).await
+    }
+
+    fn events(&mut self) -> Option<Box<dyn Events>> {
+        self.take_events()
     }
 }
 

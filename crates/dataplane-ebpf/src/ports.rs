@@ -34,6 +34,9 @@ impl EbpfPlane {
         if !self.vrfs.contains_key(&port.vrf) {
             return Err(DataplaneError::new(format!("port {id}: there is no vrf {}", port.vrf)));
         }
+        if let Some(filter) = port.filter.as_ref().filter(|id| !self.filters.contains_key(*id)) {
+            return Err(DataplaneError::new(format!("port {id}: there is no filter {filter}")));
+        }
         let was = self.slots.get(id).cloned();
         let index = match &was {
             Some(slot) => slot.index,
@@ -60,8 +63,9 @@ impl EbpfPlane {
         self.write_port(id, &slot)?;
         self.tables.port_of.put(pair.ifindex, index, "port")?;
         self.write_label(index, port, was.as_ref())?;
+        self.directory.put_port(index, generation, id);
         self.slots.insert(id.clone(), slot);
-        self.programs.attach(Hook::Port, &name, pair.ifindex)?;
+        self.programs.attach(&self.netlink, Hook::Port, &name, pair.ifindex).await?;
         if let Some(was) = was.as_ref().filter(|was| was.ifindex != pair.ifindex) {
             self.programs.detach(Hook::Port, was.ifindex)?;
             self.tables.port_of.delete(&was.ifindex, "port")?;
@@ -92,6 +96,7 @@ impl EbpfPlane {
         self.write_label(slot.index, &nothing, Some(&slot))?;
         self.tables.ports.write(slot.index, nobody, "port")?;
         self.tables.port_names.delete(&slot.index, "port name")?;
+        self.directory.remove_port(slot.index);
         self.slots.remove(id);
         Ok(())
     }
@@ -127,7 +132,7 @@ impl EbpfPlane {
                 _ => Be32::default(),
             },
             floating_v4_vrf: floating_v4.map_or(0, |(vrf, _)| vrf.0),
-            filter: 0,
+            filter: self.filter_number(port.filter.as_ref()),
             label: port.label.map_or(0, MplsLabel::value),
             mtu: port.mtu,
             mac: port.mac.0,
@@ -269,9 +274,6 @@ fn check(id: &PortId, port: &Port) -> Result<()> {
     }
     if port.v6.is_some() && port.mtu < 1280 {
         return wrong("an MTU is at least 1280 with IPv6 (RFC 8200)");
-    }
-    if let Some(filter) = &port.filter {
-        return wrong(&format!("there is no filter {filter}"));
     }
     if port.mac.0[0] & 1 == 1 {
         return wrong("its MAC address is a multicast one");

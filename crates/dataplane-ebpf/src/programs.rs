@@ -1,8 +1,10 @@
-//! The two programs, and the tcx links that hold them on interfaces.
+//! The two programs, and what holds them on interfaces: tcx links, or before Linux 6.6 filters of the classic
+//! queue (`classic.rs`).
 //!
 //! Links are pinned: a program goes on when the agent that attached it is gone, and the next agent
 //! puts its own program into the same link, so that no packet passes without one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -13,10 +15,13 @@ use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use dataplane::DataplaneError;
 use tracing::{info, warn};
 
+use crate::classic;
+use crate::kernel::Kernel;
+use crate::netlink::Netlink;
 use crate::pins::{Pins, unless_absent};
 
 /// Where a program stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Hook {
     /// On the host's end of a port: what the workload sends.
     Port,
@@ -25,7 +30,7 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 2] = [Self::Port, Self::Uplink];
+    pub(crate) const ALL: [Self; 2] = [Self::Port, Self::Uplink];
 
     const fn name(self) -> &'static str {
         match self {
@@ -34,7 +39,7 @@ impl Hook {
         }
     }
 
-    const fn program(self) -> &'static str {
+    pub(crate) const fn program(self) -> &'static str {
         match self {
             Self::Port => "arcus_port",
             Self::Uplink => "arcus_uplink",
@@ -45,22 +50,42 @@ impl Hook {
 pub(crate) struct Programs {
     ebpf: Ebpf,
     pins: Pins,
+    kernel: Kernel,
+    /// While an older version forwards by tables of its own: where these programs are to stand in the place of
+    /// its, once their tables are filled. `None`: there is none, or it has been relieved.
+    relief: Option<BTreeSet<(Hook, u32, String)>>,
 }
 
 impl Programs {
     /// Loads both programs; nothing is attached yet.
-    pub(crate) fn load(mut ebpf: Ebpf, pins: Pins) -> Result<Self, DataplaneError> {
+    pub(crate) fn load(mut ebpf: Ebpf, pins: Pins, kernel: Kernel) -> Result<Self, DataplaneError> {
         for hook in Hook::ALL {
             classifier(&mut ebpf, hook)?.load().map_err(|error| {
                 DataplaneError::because(format!("cannot load {}", hook.program()), error)
             })?;
         }
-        Ok(Self { ebpf, pins })
+        let relief = pins.has_other_versions().then(BTreeSet::new);
+        Ok(Self { ebpf, pins, kernel, relief })
     }
 
-    /// Puts these programs into the links that an earlier run pinned. A link whose interface is
-    /// gone is forgotten.
-    pub(crate) fn adopt(&mut self) -> Result<(), DataplaneError> {
+    /// Puts these programs in the place of those that an earlier run left: into the links that it pinned, or
+    /// on the interfaces that it knew. A link whose interface is gone is forgotten.
+    pub(crate) async fn adopt(
+        &mut self,
+        netlink: &Netlink,
+        known: &[(Hook, u32)],
+    ) -> Result<(), DataplaneError> {
+        if !self.kernel.tcx {
+            for interface in netlink.interfaces().await? {
+                let here = known.iter().find(|(_, ifindex)| *ifindex == interface.ifindex);
+                if let Some((hook, ifindex)) = here
+                    && netlink.ingress_program(*ifindex).await?.is_some()
+                {
+                    self.attach(netlink, *hook, &interface.name, *ifindex).await?;
+                }
+            }
+            return Ok(());
+        }
         for (path, ifindex) in self.pins.pinned_links() {
             let hook =
                 Hook::ALL.into_iter().find(|hook| self.pins.link(hook.name(), ifindex) == path);
@@ -73,18 +98,31 @@ impl Programs {
     }
 
     /// Puts the program on an interface of this network namespace, unless it is there.
-    pub(crate) fn attach(
+    pub(crate) async fn attach(
         &mut self,
+        netlink: &Netlink,
         hook: Hook,
         interface: &str,
         ifindex: u32,
     ) -> Result<(), DataplaneError> {
-        let path = self.pins.link(hook.name(), ifindex);
-        if self.is_attached(hook, interface, ifindex)? {
+        if self.is_attached(netlink, hook, interface, ifindex).await? {
             return Ok(());
         }
+        if self.relief.is_some() && self.has_older(netlink, interface, ifindex).await? {
+            let place = (hook, ifindex, interface.to_owned());
+            self.relief.get_or_insert_default().insert(place);
+            return Ok(());
+        }
+        if !self.kernel.tcx {
+            let program = classifier(&mut self.ebpf, hook)?;
+            return classic::attach(program, interface).map_err(|error| {
+                let what = format!("cannot attach {} to {interface}", hook.program());
+                DataplaneError::because(what, error)
+            });
+        }
+        let path = self.pins.link(hook.name(), ifindex);
         if self.replace(hook, &path)? {
-            if self.is_attached(hook, interface, ifindex)? {
+            if self.is_attached(netlink, hook, interface, ifindex).await? {
                 return self.sweep(hook, interface);
             }
             // The number was another interface's.
@@ -112,12 +150,20 @@ impl Programs {
     }
 
     /// Whether this very program is on the interface, and will stay there without this process.
-    pub(crate) fn is_attached(
+    pub(crate) async fn is_attached(
         &self,
+        netlink: &Netlink,
         hook: Hook,
         interface: &str,
         ifindex: u32,
     ) -> Result<bool, DataplaneError> {
+        let waits = |(a, b, _): &(Hook, u32, String)| (*a, *b) == (hook, ifindex);
+        if self.relief.iter().flatten().any(waits) {
+            return Ok(true);
+        }
+        if !self.kernel.tcx {
+            return Ok(netlink.ingress_program(ifindex).await? == Some(self.id(hook)?));
+        }
         if !self.pins.link(hook.name(), ifindex).exists() {
             return Ok(false);
         }
@@ -125,8 +171,42 @@ impl Programs {
         Ok(attached(interface)?.iter().any(|(id, _)| *id == own))
     }
 
+    /// Whether an older version's program is on the interface.
+    async fn has_older(
+        &self,
+        netlink: &Netlink,
+        interface: &str,
+        ifindex: u32,
+    ) -> Result<bool, DataplaneError> {
+        if !self.kernel.tcx {
+            return Ok(netlink.ingress_program(ifindex).await?.is_some());
+        }
+        Ok(attached(interface)?.iter().any(|(_, name)| is_ours(name)))
+    }
+
+    /// Relieves an older version: on every interface these programs stand behind its program first, and get the
+    /// packets as soon as that one is gone.
+    pub(crate) async fn relieve(&mut self, netlink: &Netlink) -> Result<(), DataplaneError> {
+        let Some(places) = self.relief.take() else { return Ok(()) };
+        for (hook, ifindex, interface) in places {
+            self.attach(netlink, hook, &interface, ifindex).await?;
+            info!(interface, "an older version of the programs was relieved");
+        }
+        self.pins.remove_other_versions().map_err(|error| {
+            DataplaneError::because("cannot remove what older versions pinned", error)
+        })
+    }
+
+    /// Whether an older version forwards.
+    pub(crate) const fn relieves(&self) -> bool {
+        self.relief.is_some()
+    }
+
     /// Takes the program off an interface.
     pub(crate) fn detach(&mut self, hook: Hook, ifindex: u32) -> Result<(), DataplaneError> {
+        if !self.kernel.tcx {
+            return classic::detach(ifindex);
+        }
         remove_pin(&self.pins.link(hook.name(), ifindex))
     }
 
@@ -142,10 +222,9 @@ impl Programs {
     /// stay first in the chain and go on forwarding by its own tables.
     fn sweep(&self, hook: Hook, interface: &str) -> Result<(), DataplaneError> {
         let own = self.id(hook)?;
-        let ours = |name: &str| Hook::ALL.iter().any(|hook| hook.program() == name);
         let leftovers: Vec<u32> = attached(interface)?
             .into_iter()
-            .filter(|(id, name)| *id != own && ours(name))
+            .filter(|(id, name)| *id != own && is_ours(name))
             .map(|(id, _)| id)
             .collect();
         for program in leftovers {
@@ -214,6 +293,10 @@ fn classifier(ebpf: &mut Ebpf, hook: Hook) -> Result<&mut SchedClassifier, Datap
     program.try_into().map_err(|error| {
         DataplaneError::because(format!("{} is not a classifier", hook.program()), error)
     })
+}
+
+fn is_ours(program: &str) -> bool {
+    Hook::ALL.iter().any(|hook| hook.program() == program)
 }
 
 /// Numbers and names of the programs on an interface's ingress.

@@ -12,9 +12,10 @@ use dataplane::DataplaneError;
 
 use crate::kernel::Kernel;
 use crate::layout::{
-    Address, Affinity, AffinityKey, Allowed, AllowedKey, Flow, FlowKey, Fragment, FragmentKey,
-    Group, HostV4, HostV6, Identities, Label, NetV4, NetV6, NextHop, Node, Port, PortName, Route,
-    Shares, Traffic, Translation, TranslationKey, Uplink, VrfName,
+    Address, Affinity, AffinityKey, Allowed, AllowedKey, Connection, ConnectionKey, Filter,
+    FilterName, FilterNameKey, Flow, FlowKey, Fragment, FragmentKey, Group, HostV4, HostV6,
+    Identities, Label, NetV4, NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic,
+    Translation, TranslationKey, Uplink, VrfName,
 };
 use crate::options::Sizes;
 use crate::pins::Pins;
@@ -58,7 +59,7 @@ maps! {
     next_hops: Array<MapData, NextHop>, 4, size_of::<NextHop>();
     translations: HashMap<MapData, TranslationKey, Translation>, size_of::<TranslationKey>(), size_of::<Translation>();
     flows: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
-    openings: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
+    new_flows: HashMap<MapData, FlowKey, Flow>, size_of::<FlowKey>(), size_of::<Flow>();
     #[expect(dead_code, reason = "only the programs read it; its sizes are checked")]
     affinities: HashMap<MapData, AffinityKey, Affinity>, size_of::<AffinityKey>(), size_of::<Affinity>();
     #[expect(dead_code, reason = "only the programs read it; its sizes are checked")]
@@ -67,8 +68,14 @@ maps! {
     port_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
     vrf_traffic: PerCpuArray<MapData, Traffic>, 4, size_of::<Traffic>();
     tunnel_traffic: PerCpuHashMap<MapData, Address, Traffic>, size_of::<Address>(), size_of::<Traffic>();
+    filters: HashMap<MapData, u32, Filter>, 4, size_of::<Filter>();
+    filter_revisions: Array<MapData, u32>, 4, 4;
+    rule_counts: PerCpuArray<MapData, u64>, 4, 8;
+    connections: HashMap<MapData, ConnectionKey, Connection>, size_of::<ConnectionKey>(), size_of::<Connection>();
+    new_connections: HashMap<MapData, ConnectionKey, Connection>, size_of::<ConnectionKey>(), size_of::<Connection>();
     port_names: HashMap<MapData, u32, PortName>, 4, size_of::<PortName>();
     vrf_names: HashMap<MapData, u32, VrfName>, 4, size_of::<VrfName>();
+    filter_names: HashMap<MapData, FilterNameKey, FilterName>, size_of::<FilterNameKey>(), size_of::<FilterName>();
 }
 
 /// Opens the pinned maps, or makes and pins them, and loads the programs' code against them.
@@ -104,8 +111,15 @@ pub(crate) fn open(
         ("next_hops", sizes.next_hops),
         ("translations", sizes.translations),
         ("flows", sizes.flows),
-        ("openings", sizes.flows / 8),
+        ("new_flows", sizes.flows / 8),
         ("affinities", sizes.flows / 8),
+        ("filters", sizes.filters),
+        // Filters are numbered from 1.
+        ("filter_revisions", sizes.filters.saturating_add(1)),
+        ("filter_names", sizes.filters.saturating_mul(8)),
+        ("rule_counts", sizes.rules),
+        ("connections", sizes.connections),
+        ("new_connections", sizes.connections / 8),
     ];
     for (name, limit) in limits {
         loader.map_max_entries(name, limit.max(1));
@@ -118,6 +132,19 @@ pub(crate) fn open(
         .map_err(|error| DataplaneError::because("cannot make the eBPF maps", error))?;
     let tables = Tables::take(&mut ebpf)?;
     Ok((ebpf, tables, found))
+}
+
+/// Loads other code against the maps that are pinned.
+pub(crate) fn open_tracer<T>(
+    pins: &Pins,
+    kernel: Kernel,
+    open: impl FnOnce(&mut EbpfLoader<'_>) -> Result<T, DataplaneError>,
+) -> Result<T, DataplaneError> {
+    let turns_versions = u8::from(kernel.turns_versions);
+    let mut loader = EbpfLoader::new();
+    loader.override_global("kernel_turns_versions", &turns_versions, true);
+    loader.default_map_pin_directory(pins.maps());
+    open(&mut loader)
 }
 
 /// aya takes a pinned map as it is. One of another shape would be read past its end.
@@ -135,7 +162,7 @@ fn check_pinned(pins: &Pins) -> Result<bool, DataplaneError> {
     Ok(found == SIZES.len())
 }
 
-fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T, DataplaneError>
+pub(crate) fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T, DataplaneError>
 where
     T: TryFrom<Map, Error = MapError>,
 {

@@ -84,7 +84,7 @@ impl EbpfPlane {
             return Ok(());
         }
         let floating = matches!(was.kind, TranslationKind::Floating { .. });
-        for table in [&mut self.tables.flows, &mut self.tables.openings] {
+        for table in [&mut self.tables.flows, &mut self.tables.new_flows] {
             for (key, flow) in table.all()? {
                 let (of_vrf, of_address) = match key.direction {
                     layout::FORWARD => (key.vrf, key.destination),

@@ -40,7 +40,10 @@ impl EbpfPlane {
         self.tables.node.write(0, raw_node(config, only), "node")?;
         self.write_probers(config)?;
         for interface in &wanted {
-            self.programs.attach(Hook::Uplink, &interface.name, interface.ifindex)?;
+            let programs = &mut self.programs;
+            programs
+                .attach(&self.netlink, Hook::Uplink, &interface.name, interface.ifindex)
+                .await?;
         }
         for (ifindex, _) in self.tables.uplinks.all()? {
             if !numbers.contains(&ifindex) {

@@ -195,9 +195,11 @@ pub struct Counters {
     /// What entered and left tunnels, by the VRF it was looked up in.
     pub vrfs: BTreeMap<VrfId, Traffic>,
     /// Packets that each rule of a filter let through or dropped, in the order of the rules; behind
-    /// them the default for connections in and the one for connections out.
+    /// them the default for connections in and the one for connections out. They begin anew when the
+    /// filter changes.
     pub rules: BTreeMap<FilterId, Vec<u64>>,
-    /// Remembered connections: entries in the table, two for a translated connection.
+    /// Remembered connections: entries in the tables, two for a translated connection, and one for
+    /// each port with a filter.
     pub flows: u64,
 }
 

@@ -3,7 +3,9 @@
 #![allow(clippy::panic, reason = "a test may")]
 
 mod affinity;
+mod connections;
 mod drops;
+mod filters;
 mod floating;
 mod flood;
 mod forwarding;
@@ -15,5 +17,6 @@ mod path_mtu;
 mod raw;
 mod restart;
 mod services;
+mod trace;
 mod versions;
 mod world;

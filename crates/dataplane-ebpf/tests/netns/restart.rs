@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
-use dataplane::{Dataplane as _, NextHop, PortRange, TranslationKind, VrfId};
-use dataplane_ebpf::{EbpfPlane, Options};
+use dataplane::{Dataplane as _, FilterId, NextHop, PortRange, TranslationKind, VrfId};
+use dataplane_ebpf::{EbpfPlane, Hooks, Options};
 use testbed::{Bed, Pings, UPLINK};
 
+use crate::filters::random_filter;
 use crate::world::{CEILING, Node, Workload, World, inside};
 
 /// Enough to last longer than what happens meanwhile.
@@ -42,7 +43,17 @@ async fn start_pings(bed: &Bed, from: &Workload, to: &Workload) -> Result<Pings>
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn a_plane_that_is_closed_and_opened_loses_nothing() -> Result<()> {
-    let world = World::new().await?;
+    closed_and_opened(World::new().await?).await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_plane_on_filters_that_is_closed_and_opened_loses_nothing() -> Result<()> {
+    let world = World { hooks: Hooks::Filters, ..World::new().await? };
+    closed_and_opened(world).await
+}
+
+async fn closed_and_opened(world: World) -> Result<()> {
     let (mut one, mut two, a, b) = pair(&world).await?;
     ensure!(!one.was_found(), "there was nothing to find");
     let pings = start_pings(&world.bed, &a, &b).await?;
@@ -56,6 +67,46 @@ async fn a_plane_that_is_closed_and_opened_loses_nothing() -> Result<()> {
         }
     }
     ensure!(pings.answered() < PINGS.into(), "the pings were over before the restarts were");
+    let report = pings.finish().await?;
+    ensure!(report.lost.is_empty(), "{report:?}");
+    Ok(())
+}
+
+/// As if another version, whose maps this one cannot read, had made what is pinned.
+fn make_another_version(node: &Node) -> Result<()> {
+    let instance = node.options.bpffs.join("arcus").join(&node.options.instance);
+    let versions: Vec<_> = fs::read_dir(&instance)?.collect::<Result<_, _>>()?;
+    ensure!(versions.len() == 1, "{versions:?}");
+    fs::rename(versions[0].path(), instance.join("v0"))?;
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn another_version_forwards_until_the_maps_of_this_one_are_filled() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two, a, b) = pair(&world).await?;
+    let pings = start_pings(&world.bed, &a, &b).await?;
+    for node in [&mut one, &mut two] {
+        node.close();
+        make_another_version(node)?;
+        node.open().await?;
+        ensure!(node.was_found(), "packets flow");
+        let found = node.list().await?;
+        ensure!(found.fib.is_empty() && found.ports.is_empty(), "of the other version's maps");
+        node.reconcile().await?;
+    }
+    for node in [&one, &two] {
+        node.take_over().await?;
+        ensure!(node.list().await? == node.wanted);
+        let instance = node.options.bpffs.join("arcus").join(&node.options.instance);
+        ensure!(!instance.join("v0").exists(), "the other version is gone");
+    }
+    // Now it is these maps that packets go by.
+    let before = one.counters().await?.ports[&a.id].rx_packets;
+    a.reaches(b.address).await?;
+    ensure!(one.counters().await?.ports[&a.id].rx_packets > before);
+    ensure!(pings.answered() < PINGS.into(), "the pings were over before the upgrade was");
     let report = pings.finish().await?;
     ensure!(report.lost.is_empty(), "{report:?}");
     Ok(())
@@ -252,6 +303,11 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
     node.wanted.ports.clear();
     node.wanted.fib.clear();
     node.wanted.translations.clear();
+    node.wanted.filters.clear();
+    for n in 0..dice.roll(3) {
+        node.wanted.filters.insert(FilterId(format!("filter-{n}")), random_filter(dice));
+    }
+    let filters: Vec<_> = node.wanted.filters.keys().cloned().collect();
     let vrfs = 1 + dice.roll(3);
     for vrf in 1..=vrfs {
         // Labels change hands.
@@ -265,6 +321,9 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
     for workload in workloads {
         if dice.roll(3) > 0 {
             node.port(1 + dice.roll(vrfs), workload);
+            if let Some(port) = node.wanted.ports.get_mut(&workload.id) {
+                port.filter = filters.get(dice.roll(3) as usize).cloned();
+            }
             hops.push(NextHop::Port(workload.id.clone()));
             holders.push(workload.id.clone());
         }
@@ -297,11 +356,11 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
 }
 
 /// Xorshift: the same states on every run.
-struct Dice(u32);
+pub(crate) struct Dice(pub(crate) u32);
 
 impl Dice {
     /// 0 to `sides` - 1.
-    fn roll(&mut self, sides: impl TryInto<u32>) -> u32 {
+    pub(crate) fn roll(&mut self, sides: impl TryInto<u32>) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::{
-    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Found, Link, Mac,
-    MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Translation, TranslationKind,
-    Tunnel, TunnelHeader, Vni, Vrf, VrfId,
+    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Events, Found, Link,
+    Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace, Translation,
+    TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
-use dataplane_ebpf::{EbpfPlane, Options};
+use dataplane_ebpf::{EbpfPlane, Hooks, Options};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Fabric, Namespace, UPLINK};
 use tokio::sync::{mpsc, oneshot};
@@ -43,13 +43,15 @@ fn enter(path: &PathBuf) -> Result<()> {
 pub(crate) struct World {
     pub(crate) bed: Bed,
     pub(crate) fabric: Fabric,
+    /// What the planes of its nodes are on.
+    pub(crate) hooks: Hooks,
 }
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
         let bed = Bed::new("ebpf")?;
         let fabric = bed.fabric().await?;
-        Ok(Self { bed, fabric })
+        Ok(Self { bed, fabric, hooks: Hooks::Best })
     }
 
     /// A node `10.0.0.NUMBER` with an open, empty plane.
@@ -58,7 +60,7 @@ impl World {
         let address = Ipv4Addr::new(10, 0, 0, number);
         let namespace = self.fabric.node(&self.bed, &name, address).await?;
         let instance = format!("{}-{name}", self.bed.prefix());
-        let options = Options::new(instance.clone());
+        let options = Options { hooks: self.hooks, ..Options::new(instance.clone()) };
         self.bed.remove_at_end(options.bpffs.join("arcus").join(instance))?;
         let mut node =
             Node { name, address, namespace, options, wanted: Desired::default(), plane: None };
@@ -100,6 +102,9 @@ enum Job {
     List(oneshot::Sender<Result<Found>>),
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
+    TakeOver(oneshot::Sender<Result<()>>),
+    Trace(Probe, oneshot::Sender<Result<Trace>>),
+    Events(oneshot::Sender<Option<Box<dyn Events>>>),
 }
 
 impl Node {
@@ -138,6 +143,19 @@ impl Node {
 
     pub(crate) async fn counters(&self) -> Result<Counters> {
         self.ask(Job::Counters).await?
+    }
+
+    pub(crate) async fn trace(&self, probe: Probe) -> Result<Trace> {
+        self.ask(|answer| Job::Trace(probe, answer)).await?
+    }
+
+    pub(crate) async fn take_over(&self) -> Result<()> {
+        self.ask(Job::TakeOver).await?
+    }
+
+    /// Once for each time that the plane is opened.
+    pub(crate) async fn events(&self) -> Result<Box<dyn Events>> {
+        self.ask(Job::Events).await?.context("there are no events")
     }
 
     pub(crate) async fn drops(&self, reason: DropReason) -> Result<u64> {
@@ -281,6 +299,13 @@ fn serve(
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
                 }
+                Job::Trace(probe, answer) => {
+                    drop(answer.send(plane.trace(&probe).await.map_err(Into::into)));
+                }
+                Job::TakeOver(answer) => {
+                    drop(answer.send(plane.take_over().await.map_err(Into::into)));
+                }
+                Job::Events(answer) => drop(answer.send(plane.events())),
                 Job::Apply(ops, answer) => {
                     let failures = plane.apply(&ops).await.into_iter();
                     let text =
