@@ -3,7 +3,7 @@
  *
  * The first packet of a connection chooses who serves it, and leaves a flow (flow.h). An address that is
  * one port's alone needs none: it stands for the port's own address and the other way round, wherever
- * the port's own VRF does not reach the other side. Both directions ask that same question, so the
+ * the port's own VRF has no way of its own to the other side. Both directions ask that same question, so the
  * answers of a client that the VRF does reach, and would get them untranslated, have a flow.
  */
 #pragma once
@@ -81,7 +81,7 @@ static __always_inline int is_stateless(const struct translation *translation,
 			     port->floating_v6_vrf != vrf ||
 				     !same_address(&port->floating_v6, address))
 		return 0;
-	return !route(port->vrf, other);
+	return leads_out(route(port->vrf, other));
 }
 
 /* The client opens a connection anew that ended, or asks again: it stays where it is. */

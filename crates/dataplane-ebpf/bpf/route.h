@@ -40,6 +40,20 @@ OWN_FRAME struct route *route(__u32 vrf, const struct address *to)
 	return found;
 }
 
+/* Whether a VRF has no way of its own: no route, or the one by which its workloads leave with the
+ * node's address. A floating address is then what they have instead. */
+OWN_FRAME int leads_out(const struct route *found)
+{
+	struct next_hop *hop;
+	struct group *group;
+
+	if (!found)
+		return 1;
+	group = bpf_map_lookup_elem(&groups, &found->group);
+	hop = group ? bpf_map_lookup_elem(&next_hops, &group->hops[0]) : NULL;
+	return hop && hop->kind == HOP_MASQUERADE;
+}
+
 /* Who may be chosen. */
 enum members {
 	ANY_MEMBER,

@@ -169,15 +169,15 @@ VERIFIED_ONCE int unmasquerade(struct __sk_buff *skb, struct packet *p, const st
 	return deliver(skb, p, slot, 0);
 }
 
-/* A connection out of a VRF that has no route for it leaves with the port's floating address. */
+/* A connection out of a VRF that has no way of its own for it leaves with the port's floating address. */
 OWN_FRAME struct route *leave(struct __sk_buff *skb, struct packet *p, __u32 slot,
-			      const struct port *port)
+			      const struct port *port, const struct route *by)
 {
 	struct address floating = p->flags & V6 ? port->floating_v6 : mapped(port->floating_v4);
 	__u32 vrf = p->flags & V6 ? port->floating_v6_vrf : port->floating_v4_vrf;
 	struct route *found;
 
-	if (!vrf)
+	if (!vrf || !leads_out(by))
 		return NULL;
 	found = route(vrf, &p->now.destination);
 	if (!found)
@@ -261,8 +261,12 @@ int arcus_port(struct __sk_buff *skb)
 		}
 	}
 	found = route(vrf, &p.now.destination);
-	if (!found && !answers)
-		found = leave(skb, &p, *slot, port);
+	if (!answers && port->floating_v4_vrf | port->floating_v6_vrf) {
+		struct route *instead = leave(skb, &p, *slot, port, found);
+
+		if (instead)
+			found = instead;
+	}
 	if (!found) {
 		drop(DROP_NO_ROUTE);
 		return answer_error(skb, port, &p, NO_ROUTE, 0);

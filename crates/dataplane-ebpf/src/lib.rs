@@ -3,8 +3,10 @@
 //! ```text
 //! workload eth0 ─ veth ─ [arcus_port]   flow? route -> group -> next hop ─┬─ another port
 //!                                                                         ├─ translate, then a port
+//!                                                                         ├─ the node's own address -> uplink
 //!                                                                         └─ tunnel headers -> uplink
 //! uplink ─ [arcus_uplink]  tunnel? label, VNI -> VRF, route -> local members only ─ as above, no tunnel
+//!                          answer to the node's own address? flow -> port
 //! ```
 //!
 //! The programs (`bpf/`) read maps, [`EbpfPlane`] writes them. Maps and links are pinned, so packets

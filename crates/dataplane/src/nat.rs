@@ -24,8 +24,9 @@ pub enum TranslationKind {
         /// The holders on this node.
         ports: Vec<PortId>,
         /// The address belongs to one port of the whole federation as far as declared. Connections
-        /// which that port opens, and for which its own VRF has no route, leave with this source
-        /// through the translation's VRF.
+        /// which that port opens, and for which its own VRF has no route but
+        /// [`NextHop::Masquerade`](crate::NextHop::Masquerade), leave with this source through the
+        /// translation's VRF.
         exclusive: bool,
     },
     /// Ready backends on this node.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
-use dataplane::{Dataplane as _, FilterId, NextHop, TranslationKind, VrfId};
+use dataplane::{Dataplane as _, FilterId, NextHop, PortRange, TranslationKind, VrfId};
 use dataplane_ebpf::{EbpfPlane, Hooks, Options};
 use testbed::{Bed, Pings, UPLINK};
 
@@ -313,7 +313,10 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
         // Labels change hands.
         node.vrf(vrf, 100 + (vrf + dice.0 % 3) % 3);
     }
-    let mut hops = vec![NextHop::Discard, node.gre(500), node.udp(501), node.gre(502)];
+    node.wanted.node.masquerade_ports =
+        PortRange::new(50_000, 50_000 + u16::try_from(dice.roll(3)).unwrap_or(0));
+    let mut hops =
+        vec![NextHop::Discard, NextHop::Masquerade, node.gre(500), node.udp(501), node.gre(502)];
     let mut holders = Vec::new();
     for workload in workloads {
         if dice.roll(3) > 0 {
@@ -336,7 +339,8 @@ fn random_state(node: &mut Node, workloads: &[Workload], dice: &mut Dice) {
             };
             let backends: Vec<_> = holders.iter().map(backend).collect();
             let protocol = if n == 0 { dataplane::Protocol::Tcp } else { dataplane::Protocol::Udp };
-            TranslationKind::Service { ports: [((protocol, 80), backends)].into(), affinity: None }
+            let affinity = Some(60).filter(|_| dice.roll(2) == 0);
+            TranslationKind::Service { ports: [((protocol, 80), backends)].into(), affinity }
         };
         node.translation(vrf, address, kind);
         hops.push(NextHop::Translate { vrf: VrfId(vrf), address: address.into() });

@@ -8,7 +8,7 @@ use dataplane::{Backend, DropReason, NextHop, Protocol, Translation, Translation
 
 use testbed::Capture;
 
-use crate::world::{Node, Workload, World, echo, greeting};
+use crate::world::{CEILING, Node, Workload, World, echo, greeting};
 
 const SERVICE: [u8; 4] = [10, 254, 98, 15];
 const FLOATING: [u8; 4] = [185, 22, 97, 188];
@@ -198,6 +198,12 @@ async fn a_floating_address_of_several_serves_inbound_and_one_of_its_own_also_ou
         let refused = caller.ask_udp(26_000, to, 9).expect_err("nobody listens");
         ensure!(format!("{refused:#}").contains("refused"), "{}: {refused:#}", caller.id);
     }
+    let both = async || {
+        let seen = capture.packets()?.len();
+        ensure!(seen == 2, "{seen} errors");
+        Ok(())
+    };
+    world.bed.wait_for("both errors are seen", CEILING, both).await?;
     let errors = capture.stop().await?;
     ensure!(errors.len() == 2 && errors.iter().any(|error| error.source == Ipv4Addr::from(own)));
     // From the floating address of one to that of the other, on one node.
