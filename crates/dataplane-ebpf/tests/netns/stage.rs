@@ -122,7 +122,7 @@ fn find_interface(name: &str) -> anyhow::Result<LinkAddr> {
 impl NetnsStage {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
-        let bed = Bed::new("scenes")?;
+        let bed = Bed::fresh("scenes")?;
         let (node, events, wire, passed, own) = runtime.block_on(set_up(&bed))?;
         let (workloads, ports) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self { node, events, wire, passed, own, workloads, ports, mtu: 1500, runtime, bed })
