@@ -17,6 +17,7 @@ use dataplane::{
     TranslationKind, Vrf, VrfFib, VrfId, diff,
 };
 use ipnet::IpNet;
+use tracing::warn;
 
 /// The first wait before something that failed is tried again; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
