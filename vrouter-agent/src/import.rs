@@ -314,10 +314,10 @@ impl Import {
     /// Few: a list is faster than a set.
     fn places(&self, placed: Option<&Placed>) -> Vec<VrfId> {
         let Some(placed) = placed else { return Vec::new() };
-        let mut places: Vec<_> = self.importers(&placed.path.targets).chain(placed.home).collect();
-        places.sort_unstable();
-        places.dedup();
-        places
+        let mut vrfs: Vec<_> = self.importers(&placed.path.targets).chain(placed.home).collect();
+        vrfs.sort_unstable();
+        vrfs.dedup();
+        vrfs
     }
 
     fn importers(&self, targets: &[RouteTarget]) -> impl Iterator<Item = VrfId> {
@@ -377,7 +377,7 @@ struct Shared<'a> {
 impl Shared<'_> {
     /// `None`: it leads back to this node.
     fn path(&mut self, label: Label, by: ToldBy) -> Option<Arc<Path>> {
-        if let Some((label_before, by_before, path)) = &self.last
+        if let Some((of_label, of_kind, path)) = &self.last
             && (*of_label, *of_kind) == (label, by)
         {
             return path.clone();
