@@ -1,7 +1,7 @@
 //! A port that moves between nodes (live migration): for a moment two nodes have its address.
 //!
 //! The new one wins by `LOCAL_PREF`, and as MED at the border: routers of others know no mobility
-//! community on VPN routes. `docs/decisions/0009-live-migration.md` has the whole course of it.
+//! community on VPN routes. `docs/decisions/0011-live-migration.md` has the whole course of it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -8,7 +8,7 @@ use dataplane::{DropReason, Encapsulation, NextHop, Op, VrfId};
 use testbed::packet::{Packet, Payload};
 use testbed::{Capture, UPLINK};
 
-use crate::world::{Workload, World, echo, greeting};
+use crate::world::{CEILING, Workload, World, echo, greeting};
 
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
@@ -250,7 +250,12 @@ async fn a_node_with_two_uplinks_takes_the_one_that_leads_there() -> Result<()> 
     let capture = Capture::start(&world.bed, &one.namespace, "cable", "ip proto 47").await?;
     a.reaches(b.address).await?;
     a.reaches(c.address).await?;
-    ensure!(capture.stop().await?.len() == 2, "there and back, to b alone");
+    let both = async || {
+        ensure!(capture.packets()?.len() == 2, "there and back, to b alone");
+        Ok(())
+    };
+    world.bed.wait_for("both packets are on the cable", CEILING, both).await?;
+    capture.stop().await?;
 
     // The way changes below the plane; it sees so at its next look.
     for (node, other) in [(&one, &two), (&two, &one)] {
@@ -259,7 +264,12 @@ async fn a_node_with_two_uplinks_takes_the_one_that_leads_there() -> Result<()> 
     }
     let capture = Capture::start(&world.bed, &one.namespace, UPLINK, "ip proto 47").await?;
     a.reaches(b.address).await?;
-    ensure!(capture.stop().await?.len() == 2);
+    let both = async || {
+        ensure!(capture.packets()?.len() == 2);
+        Ok(())
+    };
+    world.bed.wait_for("both packets are on the uplink", CEILING, both).await?;
+    capture.stop().await?;
     Ok(())
 }
 
