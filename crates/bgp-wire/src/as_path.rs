@@ -95,7 +95,7 @@ impl Segment {
         self.parts().0
     }
 
-    pub(crate) const fn is_confederation(&self) -> bool {
+    pub const fn is_confederation(&self) -> bool {
         matches!(self, Self::ConfedSequence(_) | Self::ConfedSet(_))
     }
 }

@@ -213,9 +213,9 @@ impl WireError {
     pub fn notification_for(&self, message: &[u8]) -> Notification {
         let mut notification = self.notification();
         let data = match (notification.code, notification.subcode) {
-            (Notification::UPDATE_ERROR, 2 | 4..=6 | 8 | 9) => {
-                crate::attrs::attribute_around(message, self.offset)
-            }
+            (Notification::UPDATE_ERROR, 2 | 4..=6 | 8 | 9) => self
+                .attribute()
+                .and_then(|code| crate::attrs::attribute_around(message, code, self.offset)),
             (Notification::ROUTE_REFRESH_ERROR, _) => Some(message),
             _ => None,
         };
@@ -223,6 +223,16 @@ impl WireError {
             notification.data = Bytes::copy_from_slice(data);
         }
         notification
+    }
+
+    /// The attribute that it is in.
+    const fn attribute(&self) -> Option<u8> {
+        match self.part {
+            Part::Attribute(code) => Some(code),
+            Part::MpReach(_) => Some(code::MP_REACH_NLRI),
+            Part::MpUnreach(_) => Some(code::MP_UNREACH_NLRI),
+            _ => None,
+        }
     }
 
     /// Error code and subcode.

@@ -414,9 +414,10 @@ fn one_address(next_hop: NextHop) -> NextHop {
     }
 }
 
-/// Without numbers that they read as what those stand for.
+/// Without numbers that they read as what those stand for, and bits that they do not keep.
 fn known_attributes(mut attributes: PathAttributes) -> PathAttributes {
     attributes.extended_communities.retain(|community| community.as_route_target().is_some());
+    attributes.partial = bgp_wire::attrs::Partial::default();
     attributes
 }
 

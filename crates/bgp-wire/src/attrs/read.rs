@@ -146,7 +146,7 @@ impl<'m> Reader<'m, '_> {
                 self.report(part, fault(FaultKind::Flags(flags)));
             }
             _ => match self.known(code, value) {
-                Ok(true) => {}
+                Ok(true) => self.partial(flags, code),
                 Err(fault) => self.report(part, fault),
                 Ok(false) if sent & flag::OPTIONAL == 0 => {
                     return Err(fault(FaultKind::UnknownWellKnown).locate(self.message, part));
@@ -234,6 +234,21 @@ impl<'m> Reader<'m, '_> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Notes that somebody on the way has not known an attribute that has a field.
+    const fn partial(&mut self, flags: u8, code: u8) {
+        if flags & flag::PARTIAL != 0
+            && matches!(
+                code,
+                code::AGGREGATOR
+                    | code::COMMUNITIES
+                    | code::EXTENDED_COMMUNITIES
+                    | code::LARGE_COMMUNITIES
+            )
+        {
+            self.found.attributes.partial.insert(code);
+        }
     }
 
     /// Tunnel encapsulation; what has to be taken out of it is gone (RFC 9012 §13).

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bgp_wire::as_path::{AsPath, Segment};
 use bgp_wire::attrs::pmsi::PmsiTunnel;
 use bgp_wire::attrs::tunnel::{SubTlv, Tunnel};
-use bgp_wire::attrs::{Aggregator, Origin, PathAttributes, RawAttribute, code};
+use bgp_wire::attrs::{Aggregator, Origin, Partial, PathAttributes, RawAttribute, code};
 use bgp_wire::community::{Community, ExtendedCommunity, LargeCommunity, TunnelType};
 use bgp_wire::nlri::{Esi, EvpnData, EvpnKey, MacAddress, VpnKey};
 use bgp_wire::{
@@ -309,6 +309,16 @@ pub(crate) fn attributes() -> impl Strategy<Value = PathAttributes> {
             let (atomic_aggregate, aggregator, communities) = second;
             let (originator_id, cluster_list) = third;
             let (extended_communities, large_communities, others) = fourth;
+            let mut partial = Partial::default();
+            for (code, is_there) in [
+                (code::AGGREGATOR, aggregator.is_some()),
+                (code::COMMUNITIES, !communities.is_empty()),
+                (code::LARGE_COMMUNITIES, !large_communities.is_empty()),
+            ] {
+                if is_there && atomic_aggregate {
+                    partial.insert(code);
+                }
+            }
             PathAttributes {
                 origin,
                 as_path,
@@ -321,6 +331,7 @@ pub(crate) fn attributes() -> impl Strategy<Value = PathAttributes> {
                 cluster_list,
                 extended_communities,
                 large_communities,
+                partial,
                 others,
             }
         })
