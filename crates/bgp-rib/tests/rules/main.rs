@@ -138,12 +138,15 @@ fn loops_are_refused_counted_and_count_as_withdrawals() {
     ] {
         announce::<Ipv4Unicast>(&mut shard, peer, attributes, net, ());
     }
+    let own = NextHop::from(view(AGENT, PeerKind::Client).local_address);
+    announce_by::<Ipv4Unicast>(&mut shard, AGENT, own, path(&[1]), net, ());
     let rejected = |peer| match shard.query(&Query::Peer(peer)) {
         Answer::Peer(Some(info)) => info.rejected,
         other => unreachable!("{other:?}"),
     };
     assert_eq!(rejected(OTHER), [(Reject::AsLoop, 1), (Reject::FirstAs, 1)]);
-    assert_eq!(rejected(AGENT), [(Reject::Originator, 1), (Reject::ClusterLoop, 1)]);
+    let all = [(Reject::Originator, 1), (Reject::ClusterLoop, 1), (Reject::OwnNextHop, 1)];
+    assert_eq!(rejected(AGENT), all);
 }
 
 #[test]

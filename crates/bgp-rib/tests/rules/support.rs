@@ -136,8 +136,18 @@ pub(crate) fn announce<F: Family>(
     key: F::Key,
     data: F::Data,
 ) {
+    announce_by::<F>(shard, peer, NextHop::V4([192, 0, 2, 1].into()), attributes, key, data);
+}
+
+pub(crate) fn announce_by<F: Family>(
+    shard: &mut Shard,
+    peer: PeerIx,
+    next_hop: NextHop,
+    attributes: PathAttributes,
+    key: F::Key,
+    data: F::Data,
+) {
     let route = Route { path_id: PathId(0), key, data };
-    let next_hop = NextHop::V4([192, 0, 2, 1].into());
     let updates = vec![Update {
         announced: vec![(next_hop, F::into_routes(vec![route]))],
         attributes: Arc::new(attributes),
