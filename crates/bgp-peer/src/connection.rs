@@ -382,9 +382,10 @@ impl Connection {
     fn message(&mut self, now: Instant, octets: &[u8]) {
         let kind = octets.get(18).copied().unwrap_or_default();
         self.counters.received.count(kind, 1, octets.len());
-        // What an UPDATE or a ROUTE-REFRESH means depends on the OPENs.
-        if matches!(kind, 2 | 5) && self.session.state() != State::Established {
-            return self.step(now, Input::Premature);
+        // What an UPDATE or a ROUTE-REFRESH means depends on the OPENs; no other OPEN comes after those.
+        let is_up = self.session.state() == State::Established;
+        if (is_up && kind == 1) || (!is_up && matches!(kind, 2 | 5)) {
+            return self.step(now, Input::Untimely(kind));
         }
         match Message::decode(octets, self.session.negotiated()) {
             Ok(Message::Open(open)) if self.yields && self.loses(&open) => {

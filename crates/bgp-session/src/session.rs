@@ -36,12 +36,13 @@ pub enum Input {
     /// Octets that cannot be read and end the session; what the peer is told about them.
     Malformed(Notification),
     Message(Message),
-    /// A message that was not read because it cannot come before a session is up: an UPDATE or a
-    /// ROUTE-REFRESH.
-    Premature,
+    /// A message of this type that was not read because it cannot come now: an UPDATE or a ROUTE-REFRESH
+    /// before a session is up, an OPEN after that.
+    Untimely(u8),
     /// The peer has another connection, and that is its session now.
     Replaced,
-    /// This process restarts: close without a NOTIFICATION, so that the peer keeps our routes.
+    /// This process restarts: close without a NOTIFICATION, so that the peer keeps our routes, if it has
+    /// said that it would.
     Restart,
     /// The peer has read nothing for the send hold time (RFC 9687).
     SendHoldExpired,
@@ -156,7 +157,13 @@ impl Session {
                 down(DownReason::SendHoldTimerExpired, out)
             }
             (_, Input::Closed) => down(DownReason::Closed, out),
-            (_, Input::Restart) => down(DownReason::Restarting, out),
+            (phase, Input::Restart) => {
+                // RFC 4271 §8.2.2: a peer that keeps nothing is told.
+                if !phase.restarts() {
+                    say(Cease::AdministrativeShutdown.notification(""), out);
+                }
+                down(DownReason::Restarting, out)
+            }
             (_, Input::Replaced) => down(DownReason::Replaced, out),
             (_, Input::PathDown) => {
                 // RFC 9384 §3: one direction of the path may still work.
@@ -168,10 +175,21 @@ impl Session {
                 down(DownReason::Ceased(why), out)
             }
             (_, Input::Message(Message::Notification(why))) => down(DownReason::Received(why), out),
-            (_, Input::Malformed(why)) => fault(why, out),
-            (phase, Input::Connected | Input::Premature | Input::Message(_)) => {
-                fault(Notification::fsm_error(phase.fsm_subcode()), out)
+            // RFC 7313 §5: only to those who have agreed on marks is one of the wrong length a fault.
+            (Phase::Established(live), Input::Malformed(why))
+                if why.code == Notification::ROUTE_REFRESH_ERROR
+                    && !live.agreement.enhanced_route_refresh =>
+            {
+                Phase::Established(live.heard(now))
             }
+            (_, Input::Malformed(why)) => fault(why, out),
+            (phase, Input::Untimely(kind)) => {
+                fault(Notification::unexpected(phase.fsm_subcode(), kind), out)
+            }
+            (phase, Input::Message(message)) => {
+                fault(Notification::unexpected(phase.fsm_subcode(), message.kind()), out)
+            }
+            (phase, Input::Connected) => fault(Notification::fsm_error(phase.fsm_subcode()), out),
         };
     }
 
@@ -221,6 +239,14 @@ impl Phase {
             Self::OpenSent { .. } => fsm_error::OPEN_SENT,
             Self::OpenConfirm(_) => fsm_error::OPEN_CONFIRM,
             Self::Established(_) => fsm_error::ESTABLISHED,
+        }
+    }
+
+    /// Whether graceful restart was agreed on.
+    fn restarts(&self) -> bool {
+        match self {
+            Self::Idle | Self::OpenSent { .. } => false,
+            Self::OpenConfirm(live) | Self::Established(live) => live.agreement.restart.is_some(),
         }
     }
 
@@ -427,20 +453,20 @@ mod tests {
             (
                 "KEEPALIVE before OPEN",
                 connected(vec![(0, keepalive())]),
-                sent(5, 1),
-                Some(Notification::new(5, 1)),
+                DownReason::Sent(Notification::unexpected(1, 4)),
+                Some(Notification::unexpected(1, 4)),
             ),
             (
                 "UPDATE before KEEPALIVE",
-                connected(vec![(0, good_open()), (0, Input::Premature)]),
-                sent(5, 2),
-                Some(Notification::new(5, 2)),
+                connected(vec![(0, good_open()), (0, Input::Untimely(2))]),
+                DownReason::Sent(Notification::unexpected(2, 2)),
+                Some(Notification::unexpected(2, 2)),
             ),
             (
                 "second OPEN",
-                up_and(vec![(1, good_open())]),
-                sent(5, 3),
-                Some(Notification::new(5, 3)),
+                up_and(vec![(1, Input::Untimely(1))]),
+                DownReason::Sent(Notification::unexpected(3, 1)),
+                Some(Notification::unexpected(3, 1)),
             ),
             (
                 "NOTIFICATION",
@@ -455,7 +481,12 @@ mod tests {
                 Some(bad_length().notification()),
             ),
             ("hang-up", up_and(vec![(1, Input::Closed)]), DownReason::Closed, None),
-            ("our restart", up_and(vec![(1, Input::Restart)]), DownReason::Restarting, None),
+            (
+                "our restart",
+                up_and(vec![(1, Input::Restart)]),
+                DownReason::Restarting,
+                Some(Notification::new(6, 2)),
+            ),
             ("replaced", up_and(vec![(1, Input::Replaced)]), DownReason::Replaced, None),
             (
                 "path down",
@@ -543,9 +574,6 @@ mod tests {
 
     #[test]
     fn a_farewell_for_good_is_a_hard_reset_where_a_plain_one_would_keep_routes() {
-        let with_n_bit = |config: &mut SessionConfig| {
-            config.restart = Some(GracefulRestart { notification: true, ..Default::default() });
-        };
         let mut config = ours();
         with_n_bit(&mut config);
         let script = vec![
@@ -560,6 +588,39 @@ mod tests {
         assert!(out.contains(&Action::Send(Message::Notification(said))));
     }
 
+    fn with_n_bit(config: &mut SessionConfig) {
+        config.restart = Some(GracefulRestart { notification: true, ..GracefulRestart::default() });
+    }
+
+    #[test]
+    fn a_restart_is_silent_where_the_peer_keeps_our_routes() {
+        let mut config = ours();
+        with_n_bit(&mut config);
+        let script = vec![
+            (0, Input::Connected),
+            (0, peers_open(with_n_bit)),
+            (0, keepalive()),
+            (1, Input::Restart),
+        ];
+        let (_, out) = play(config, script);
+        assert_eq!(out.last(), Some(&Action::Down(DownReason::Restarting)));
+        assert!(!out.iter().any(|a| matches!(a, Action::Send(Message::Notification(_)))));
+    }
+
+    /// RFC 7313 §5: the error is one between speakers that have agreed on marks.
+    #[test]
+    fn a_mark_of_the_wrong_length_is_ignored_where_none_were_agreed_on() {
+        let wrong = || Input::Malformed(Notification::new(Notification::ROUTE_REFRESH_ERROR, 1));
+        let (session, _) = play(ours(), up_and(vec![(1, wrong())]));
+        assert_eq!(session.state(), State::Established);
+        let marks = |config: &mut SessionConfig| config.enhanced_route_refresh = true;
+        let mut config = ours();
+        marks(&mut config);
+        let script =
+            vec![(0, Input::Connected), (0, peers_open(marks)), (0, keepalive()), (1, wrong())];
+        assert_eq!(play(config, script).0.state(), State::Idle);
+    }
+
     fn any_input() -> impl Strategy<Value = Input> {
         prop_oneof![
             Just(()).prop_map(|()| Input::Connected),
@@ -570,7 +631,7 @@ mod tests {
             Just(()).prop_map(|()| Input::Tick),
             Just(()).prop_map(|()| Input::Busy),
             Just(()).prop_map(|()| Input::Closed),
-            Just(()).prop_map(|()| Input::Premature),
+            Just(()).prop_map(|()| Input::Untimely(2)),
             Just(()).prop_map(|()| Input::Cease(Cease::Collision, String::new())),
         ]
     }
