@@ -63,6 +63,21 @@ pub(crate) enum LongLived {
     Until(Instant),
 }
 
+impl LongLived {
+    /// Whether their time runs.
+    pub(crate) const fn has_begun(self) -> bool {
+        matches!(self, Self::Until(_))
+    }
+
+    /// When it ends, if it does not begin later than `now`.
+    pub(crate) fn until(self, now: Instant) -> Instant {
+        match self {
+            Self::For(time) => now + time,
+            Self::Until(end) => end,
+        }
+    }
+}
+
 /// How we end a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ending {
@@ -157,7 +172,7 @@ impl Entry {
 
     /// Whether routes of it are kept beyond its restart time.
     pub(crate) fn is_long_lived(&self) -> bool {
-        self.long_lived.values().any(|kept| matches!(kept, LongLived::Until(_)))
+        self.session.is_none() && self.long_lived.values().any(|kept| kept.has_begun())
     }
 
     pub(crate) fn spec(&self) -> Arc<PeerSpec> {

@@ -44,6 +44,7 @@ impl Control {
             SessionEventKind::EndOfRib(family) => {
                 entry.ended.insert(family);
                 entry.stale.retain(|stale| *stale != family);
+                entry.long_lived.remove(&family);
             }
             SessionEventKind::Refreshing => {
                 let epoch = entry.epoch;
@@ -62,7 +63,9 @@ impl Control {
             hold_time = session.agreement.hold_time.secs(),
             "session up"
         );
-        entry.long_lived.clear();
+        // Should it go again before its End-of-RIB, their time has not begun anew (RFC 9494 §4.2).
+        let stale = &entry.stale;
+        entry.long_lived.retain(|family, kept| kept.has_begun() && stale.contains(family));
         entry.ended.clear();
         entry.epoch += 1;
         entry.session = Some(session);
@@ -103,6 +106,7 @@ impl Control {
         if let Some(restart) = down.retained.as_ref().map(|retained| retained.restart_time) {
             self.timers.set(now + restart, peer, epoch, Timer::Stale);
         }
+        self.await_long_lived(peer);
         if dynamic {
             // Whoever was sent away for a while is not forgotten before, or it could come back at once.
             let away = FORGET + kept.unwrap_or_default() + sent_away;

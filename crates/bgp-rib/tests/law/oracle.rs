@@ -149,7 +149,8 @@ impl Oracle {
     pub(crate) fn down(&mut self, peer: u16, retained: &[AfiSafi]) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.heard.retain(|((family, _), _), heard| {
-            retained.contains(family) && !(known.up && heard.stale)
+            let goes = known.up && heard.stale && !has(heard, Community::LLGR_STALE);
+            retained.contains(family) && !goes
         });
         if known.up {
             known.heard.values_mut().for_each(|heard| heard.stale = true);
