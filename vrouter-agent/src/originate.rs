@@ -10,7 +10,9 @@ use std::net::Ipv4Addr;
 use bgp_wire::community::ExtendedCommunity;
 use bgp_wire::nlri::{PathId, Rtc, VpnV4};
 use bgp_wire::update::{self, Form};
-use bgp_wire::{AfiSafi, Label, NextHop, Origin, PathAttributes, RouteTarget, RtMembership};
+use bgp_wire::{
+    AfiSafi, Label, NextHop, Origin, PathAttributes, RouteTarget, RtMembership, VpnLabels,
+};
 use dataplane::MplsLabel;
 
 use crate::encapsulation::Preferences;
@@ -227,12 +229,13 @@ impl Outbox {
     ) {
         // Routes with equal targets have equal attributes, and share messages.
         let mut withdrawn = Vec::new();
-        let mut told: BTreeMap<&BTreeSet<RouteTarget>, Vec<(VpnPrefix, Label)>> = BTreeMap::new();
+        let mut told: BTreeMap<&BTreeSet<RouteTarget>, Vec<(VpnPrefix, VpnLabels)>> =
+            BTreeMap::new();
         for key in &self.routes {
             match announced.routes.get(key) {
                 Some(route) => {
                     let label = Label::mpls(route.label.value()).expect("an MplsLabel has 20 bits");
-                    told.entry(&route.targets).or_default().push((*key, label));
+                    told.entry(&route.targets).or_default().push((*key, label.into()));
                 }
                 None => withdrawn.push(*key),
             }
@@ -304,7 +307,8 @@ mod tests {
     }
 
     fn outbox(announced: &Announced) -> Outbox {
-        let form = Form { four_octet_as: true, extended_messages: false, add_path: false };
+        let form =
+            Form { four_octet_as: true, extended_messages: false, add_path: false, labels: 1 };
         Outbox::new(Some(form), Some(form), announced)
     }
 

@@ -45,6 +45,10 @@ impl Control {
                 entry.ended.insert(family);
                 entry.stale.retain(|stale| *stale != family);
             }
+            SessionEventKind::Disabled(family) => {
+                entry.disabled.insert(family);
+                entry.stale.retain(|stale| *stale != family);
+            }
             SessionEventKind::Refreshing => {
                 let epoch = entry.epoch;
                 self.timers.set(now + END_OF_RIB_WAIT, peer, epoch, Timer::Refresh);
@@ -64,6 +68,7 @@ impl Control {
         );
         entry.long_lived.clear();
         entry.ended.clear();
+        entry.disabled.clear();
         entry.epoch += 1;
         entry.session = Some(session);
         entry.told = Some(told);
@@ -85,6 +90,7 @@ impl Control {
         entry.queue = None;
         entry.told = None;
         entry.ended.clear();
+        entry.disabled.clear();
         let kept = entry.keep(down.retained.as_ref());
         info!(
             peer = %entry.address,

@@ -187,7 +187,7 @@ mod tests {
 
     fn vpn(rd: u32, host: u8) -> (VpnKey<ipnet::Ipv4Net>, Label) {
         let net = ipnet::Ipv4Net::from(std::net::Ipv4Addr::new(10, 0, 0, host));
-        (VpnKey { rd: RouteDistinguisher::as2(1, rd), net }, Label::mpls(16).unwrap())
+        (VpnKey { rd: RouteDistinguisher::as2(1, rd), net }, Label::mpls(16).unwrap().into())
     }
 
     #[test]
