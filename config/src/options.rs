@@ -143,7 +143,7 @@ options! {
         transit: bool as bool, "transit", Refresh;
         /// The first AS of a path must be its own. `true`.
         first_as: bool as bool, "first-as", Refresh;
-        /// Whether routes with an AS_SET in their path are taken (RFC 9774). `true`.
+        /// Whether routes with an `AS_SET` in their path are taken (RFC 9774). `true`.
         as_sets: bool as bool, "as-sets", Reset;
         /// A family that cannot be read is given up instead of the session (RFC 7606). `false`.
         disable_family: bool as bool, "disable-family", Reset;

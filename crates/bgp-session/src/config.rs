@@ -98,7 +98,7 @@ pub struct SessionConfig {
     pub extended_next_hop: Vec<(AfiSafi, Afi)>,
     /// Families in which we take stacks of labels, and of how many (RFC 8277 §2.1).
     pub labels: Vec<(AfiSafi, u8)>,
-    /// Whether routes are taken that have an AS_SET or AS_CONFED_SET in their path; else they are treated
+    /// Whether routes are taken that have an `AS_SET` or `AS_CONFED_SET` in their path; else they are treated
     /// as withdrawn (RFC 9774 §3).
     pub as_sets: bool,
     /// Whether a family whose routes cannot be told apart is given up instead of the session (RFC 7606

@@ -24,7 +24,7 @@ pub struct Negotiated {
     /// Families in which both sides may send stacks of labels, and how many the peer takes at most (RFC
     /// 8277 §2.1).
     pub labels: Vec<(AfiSafi, u8)>,
-    /// What has an AS_SET or an AS_CONFED_SET in its path is treated as withdrawn (RFC 9774 §3).
+    /// What has an `AS_SET` or an `AS_CONFED_SET` in its path is treated as withdrawn (RFC 9774 §3).
     pub refuse_as_sets: bool,
 }
 

@@ -151,10 +151,12 @@ fn depth(rest: &[u8], bits: u8, max_prefix: u8, bottom: Bottom) -> u8 {
     let stack =
         ends.and_then(|last| u8::try_from(last + 1).ok()).filter(|depth| is_possible(*depth));
     match (bottom, stack) {
-        (_, None) => 1,
         (Bottom::Counts, Some(stack)) => stack,
-        (Bottom::Ignored, Some(stack)) if !is_possible(1) => stack,
-        (Bottom::Ignored, Some(stack)) if is_distinguisher(stack) && !is_distinguisher(1) => stack,
-        (Bottom::Ignored, Some(_)) => 1,
+        (Bottom::Ignored, Some(stack))
+            if !is_possible(1) || is_distinguisher(stack) && !is_distinguisher(1) =>
+        {
+            stack
+        }
+        _ => 1,
     }
 }
