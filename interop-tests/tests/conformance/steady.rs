@@ -80,13 +80,11 @@ fn waits<'a>() -> Vec<Case<'a>> {
         case("a session that did not last keeps the peer out for a while", |bed| {
             let seat = bed.neighbor_seat("idle")?;
             let open = seat.open(&[IPV4]);
-            let speaker = bed.up_with(seat, &open)?;
+            let mut speaker = bed.up_with(seat, &open)?;
             bed.is_up(seat)?;
             let began = Instant::now();
-            speaker.close();
-            bed.wait("it has seen the end", |bed| {
-                Ok(bed.neighbor(seat.address)?["state"] != "established")
-            })?;
+            speaker.send(&octets::notification(6, 4, &[]))?;
+            speaker.closed(CEILING)?;
             let refusal = bed.connect(seat)?.refusal(CEILING)?;
             ensure!((refusal.0, refusal.1) == (6, 5), "{refusal:?}");
             bed.wait("it is taken again", |bed| Ok(bed.up_with(seat, &open).is_ok()))?;
