@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(next_hop.to_string(), "10.2.1.11");
         let bgp_wire::Routes::VpnV4(routes) = routes else { panic!("{routes:?}") };
         assert_eq!(routes[0].key, prefix(0));
-        assert_eq!((routes[0].data.mpls_value(), routes[0].data.is_bottom_of_stack()), (16, true));
+        assert_eq!((routes[0].data.outermost().mpls_value(), routes[0].data.depth()), (16, 1));
         let attributes = &update.attributes;
         assert_eq!(attributes.local_pref, Some(100));
         assert_eq!(attributes.as_path.length(), 0);

@@ -365,7 +365,7 @@ impl Fake {
                 bgp_wire::Routes::VpnV4(list) => {
                     for route in list {
                         let after_end = self.ended.contains(&AfiSafi::VPNV4);
-                        let (attributes, label) = (attributes.clone(), route.data);
+                        let (attributes, label) = (attributes.clone(), route.data.outermost());
                         let told = Told { next_hop, attributes, label, after_end };
                         self.told.insert(route.key.to_string(), told);
                     }
