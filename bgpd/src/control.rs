@@ -211,6 +211,7 @@ impl Control {
             long_lived: BTreeMap::new(),
             refreshing,
             ended: BTreeSet::new(),
+            disabled: BTreeSet::new(),
             flaps: 0,
             limit_warnings: 0,
             last_seen: Instant::now(),
@@ -291,7 +292,7 @@ fn standing(entry: &Entry) -> Standing {
     };
     match &session.agreement.restart {
         Some(restart) if !restart.restarted => {
-            let told = |family| entry.ended.contains(family);
+            let told = |family| entry.ended.contains(family) || entry.disabled.contains(family);
             let all = session.agreement.negotiated.families.iter().all(told);
             if all { Standing::Complete } else { Standing::Telling }
         }

@@ -31,6 +31,8 @@ pub(crate) enum SessionEventKind {
         stale: Vec<AfiSafi>,
     },
     EndOfRib(AfiSafi),
+    /// What the peer sends in this family cannot be read, and is not read any more (RFC 7606 §2).
+    Disabled(AfiSafi),
     /// The peer tells routes again, for the first time in its session.
     Refreshing,
     Down(Down),
@@ -120,6 +122,7 @@ impl Deliver for ToShards {
                 let peer = self.peer;
                 self.all(|| Input::Drained { peer }).await
             }
+            PeerEvent::Disabled(family) => self.disabled(family).await,
             PeerEvent::Down(down) => self.down(down).await,
         }
     }
@@ -208,6 +211,17 @@ impl ToShards {
             self.tell(SessionEventKind::EndOfRib(family)).await?;
         }
         Ok(())
+    }
+
+    /// Takes away what the peer has announced in a family, also in the session before: nothing of it is
+    /// told again.
+    async fn disabled(&mut self, family: AfiSafi) -> Result<(), Gone> {
+        let peer = self.peer;
+        for begin in [true, false] {
+            self.all(|| Input::RefreshMark { peer, family, begin }).await?;
+        }
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).remove(&family);
+        self.tell(SessionEventKind::Disabled(family)).await
     }
 
     async fn down(&mut self, mut down: Down) -> Result<(), Gone> {

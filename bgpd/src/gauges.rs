@@ -217,6 +217,7 @@ impl NeighborGauges {
             let counted = neighbor.faults();
             publish(faults, "attribute-discard", counted.attribute_discard);
             publish(faults, "treat-as-withdraw", counted.treat_as_withdraw);
+            publish(faults, "afi-safi-disable", counted.afi_safi_disable);
             publish(faults, "session-reset", counted.session_reset);
             for (reason, routes) in rejected.get(&neighbor.number).into_iter().flatten() {
                 publish(rejected_routes, reason.name(), *routes);

@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) refreshing: Refreshing,
     /// Families whose End-of-RIB has come in this session.
     pub(crate) ended: BTreeSet<AfiSafi>,
+    /// Families that are not read any more in this session, since they could not be (RFC 7606 §2).
+    pub(crate) disabled: BTreeSet<AfiSafi>,
     pub(crate) flaps: u64,
     /// How often it came near a prefix limit.
     pub(crate) limit_warnings: u64,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bgp_wire::nlri::{Routes, VpnKey, Withdrawals};
-use bgp_wire::{NextHop, PathAttributes, RouteDistinguisher, RouteTarget, Update};
+use bgp_wire::{NextHop, PathAttributes, RouteDistinguisher, RouteTarget, Update, VpnLabels};
 use dataplane::VrfId;
 use ipnet::{IpNet, Ipv4Net};
 
@@ -98,7 +98,7 @@ impl Import {
         for (next_hop, announced) in &update.announced {
             let Routes::VpnV4(routes) = announced else { continue };
             for route in routes {
-                match read_path(&update.attributes, *next_hop, route.data.mpls_value(), node) {
+                match read_path(&update.attributes, *next_hop, label(route.data), node) {
                     Some(path) => self.learn(peer, route.key, path),
                     None => self.forget(peer, route.key),
                 }
@@ -299,6 +299,11 @@ fn mark(dirty: &mut BTreeMap<VrfId, Dirty>, vrf: VrfId, net: IpNet) {
             *entry = Dirty::Whole;
         }
     }
+}
+
+/// The label to send with. The data plane pushes one, so a stack of them is no label that there is.
+fn label(labels: VpnLabels) -> u32 {
+    if labels.depth() == 1 { labels.outermost().mpls_value() } else { u32::MAX }
 }
 
 /// The path of an announced route; `None` if it leads back to this node.

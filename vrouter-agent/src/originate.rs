@@ -10,7 +10,9 @@ use std::net::Ipv4Addr;
 use bgp_wire::community::ExtendedCommunity;
 use bgp_wire::nlri::{PathId, Rtc, VpnV4};
 use bgp_wire::update::{self, Form};
-use bgp_wire::{AfiSafi, Label, NextHop, Origin, PathAttributes, RouteTarget, RtMembership};
+use bgp_wire::{
+    AfiSafi, Label, NextHop, Origin, PathAttributes, RouteTarget, RtMembership, VpnLabels,
+};
 use dataplane::MplsLabel;
 
 use crate::encapsulation::Preferences;
@@ -227,12 +229,13 @@ impl Outbox {
     ) {
         // Routes with equal targets have equal attributes, and share messages.
         let mut withdrawn = Vec::new();
-        let mut told: BTreeMap<&BTreeSet<RouteTarget>, Vec<(VpnPrefix, Label)>> = BTreeMap::new();
+        let mut told: BTreeMap<&BTreeSet<RouteTarget>, Vec<(VpnPrefix, VpnLabels)>> =
+            BTreeMap::new();
         for key in &self.routes {
             match announced.routes.get(key) {
                 Some(route) => {
                     let label = Label::mpls(route.label.value()).expect("an MplsLabel has 20 bits");
-                    told.entry(&route.targets).or_default().push((*key, label));
+                    told.entry(&route.targets).or_default().push((*key, label.into()));
                 }
                 None => withdrawn.push(*key),
             }
@@ -304,7 +307,8 @@ mod tests {
     }
 
     fn outbox(announced: &Announced) -> Outbox {
-        let form = Form { four_octet_as: true, extended_messages: false, add_path: false };
+        let form =
+            Form { four_octet_as: true, extended_messages: false, add_path: false, labels: 1 };
         Outbox::new(Some(form), Some(form), announced)
     }
 
@@ -368,7 +372,7 @@ mod tests {
         assert_eq!(next_hop.to_string(), "10.2.1.11");
         let bgp_wire::Routes::VpnV4(routes) = routes else { panic!("{routes:?}") };
         assert_eq!(routes[0].key, prefix(0));
-        assert_eq!((routes[0].data.mpls_value(), routes[0].data.is_bottom_of_stack()), (16, true));
+        assert_eq!((routes[0].data.outermost().mpls_value(), routes[0].data.depth()), (16, 1));
         let attributes = &update.attributes;
         assert_eq!(attributes.local_pref, Some(100));
         assert_eq!(attributes.as_path.length(), 0);

@@ -46,6 +46,10 @@ impl Control {
                 entry.stale.retain(|stale| *stale != family);
                 entry.long_lived.remove(&family);
             }
+            SessionEventKind::Disabled(family) => {
+                entry.disabled.insert(family);
+                entry.stale.retain(|stale| *stale != family);
+            }
             SessionEventKind::Refreshing => {
                 let epoch = entry.epoch;
                 self.timers.set(now + END_OF_RIB_WAIT, peer, epoch, Timer::Refresh);
@@ -67,6 +71,7 @@ impl Control {
         let stale = &entry.stale;
         entry.long_lived.retain(|family, kept| kept.has_begun() && stale.contains(family));
         entry.ended.clear();
+        entry.disabled.clear();
         entry.epoch += 1;
         entry.session = Some(session);
         entry.told = Some(told);
@@ -88,6 +93,7 @@ impl Control {
         entry.queue = None;
         entry.told = None;
         entry.ended.clear();
+        entry.disabled.clear();
         let kept = entry.keep(down.retained.as_ref());
         info!(
             peer = %entry.address,

@@ -21,7 +21,7 @@ const NOT_FOR_GATEWAYS: [&str; 5] =
     ["client", "asns", "max-peers", "import-targets", "export-targets"];
 
 /// Options that one control node may have for those of a cloud.
-pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
+pub(super) const FOR_CONTROL_NODES: [&str; 36] = [
     "description",
     "shutdown",
     "passive",
@@ -29,6 +29,9 @@ pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
     "hold-time",
     "keepalive",
     "connect-retry",
+    "send-hold-time",
+    "delay-open",
+    "idle-hold",
     "graceful-restart-time",
     "max-restart-time",
     "long-lived-time",
@@ -45,6 +48,9 @@ pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
     "route-refresh",
     "extended-messages",
     "extended-next-hop",
+    "multiple-labels",
+    "disable-family",
+    "as-sets",
     "max-prefixes",
     "max-prefixes-warning",
     "max-prefixes-restart",

@@ -97,7 +97,11 @@ macro_rules! vpn {
             }
 
             fn label(data: &Self::Data) -> Option<Label> {
-                Some(*data)
+                Some(data.outermost())
+            }
+
+            fn text(data: &Self::Data) -> String {
+                data.to_string()
             }
         })*
     };

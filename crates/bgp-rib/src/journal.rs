@@ -23,7 +23,7 @@ use crate::peer_policy::{LocalAs, PeerPolicy, RemovePrivate};
 use crate::shard::{Input, ShardConfig};
 
 /// The first octets of a journal; the last one is the version.
-pub const MAGIC: [u8; 8] = *b"arcusrj\x02";
+pub const MAGIC: [u8; 8] = *b"arcusrj\x03";
 
 /// No input is longer.
 const MAX: u32 = 64 << 20;
@@ -215,6 +215,8 @@ fields!(Negotiated {
     add_path_receive,
     add_path_send,
     extended_next_hop,
+    labels,
+    refuse_as_sets,
 });
 fields!(PeerView {
     kind,
@@ -435,9 +437,11 @@ impl<T: Record> Record for Arc<T> {
 /// All extensions, so that nothing of an UPDATE is lost.
 fn negotiated() -> Negotiated {
     let everything = Negotiated::everything();
+    let labels = everything.families.iter().map(|family| (*family, u8::MAX));
     Negotiated {
         add_path_receive: everything.families.clone(),
         add_path_send: everything.families.clone(),
+        labels: labels.collect(),
         ..everything
     }
 }

@@ -3,7 +3,7 @@
 use std::hash::BuildHasher as _;
 use std::num::NonZeroU8;
 
-use bgp_wire::{AfiSafi, Label, PathId, Route, RtMembership, VpnKey};
+use bgp_wire::{AfiSafi, PathId, Route, RtMembership, VpnKey, VpnLabels};
 use foldhash::fast::FixedState;
 use ipnet::Ipv4Net;
 
@@ -47,7 +47,7 @@ pub(crate) struct Path<D> {
 
 // Of these two there is one per route: see the budget in the architecture.
 const _: () = assert!(size_of::<Destination<VpnKey<Ipv4Net>>>() == 32);
-const _: () = assert!(size_of::<Path<Label>>() == 28);
+const _: () = assert!(size_of::<Path<VpnLabels>>() == 32);
 
 impl<K> Links for Chunked<Destination<K>> {
     fn link(&mut self, destination: u32) -> &mut Link {

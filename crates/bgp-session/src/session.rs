@@ -12,7 +12,8 @@ use bgp_wire::{Message, Negotiated, Notification, RouteRefresh, Update};
 use crate::cease::Cease;
 use crate::config::SessionConfig;
 use crate::down::DownReason;
-use crate::negotiate::{self, Agreement};
+use crate::jitter::Jitter;
+use crate::negotiate::{self, Agreement, SHORTEST_KEEPALIVE};
 
 /// How long to wait for the peer's OPEN ("a large value", RFC 4271 §8.2.2).
 const OPEN_WAIT: Duration = Duration::from_mins(4);
@@ -66,6 +67,8 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     Idle,
+    /// The connection stands, and the peer's OPEN is waited for before ours is sent.
+    Connect,
     OpenSent,
     OpenConfirm,
     Established,
@@ -75,6 +78,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
+    jitter: Jitter,
     phase: Phase,
 }
 
@@ -82,7 +86,13 @@ pub struct Session {
 #[derive(Debug)]
 enum Phase {
     Idle,
-    OpenSent { hold: Instant },
+    /// `DelayOpen`: our OPEN goes out then, or behind the peer's.
+    Delayed {
+        open: Instant,
+    },
+    OpenSent {
+        hold: Instant,
+    },
     OpenConfirm(Live),
     Established(Live),
 }
@@ -93,30 +103,47 @@ struct Live {
     agreement: Arc<Agreement>,
     hold: Option<Instant>,
     keepalive: Option<Instant>,
+    jitter: Jitter,
 }
 
 impl Session {
+    /// A session whose KEEPALIVEs come evenly.
     pub fn new(config: impl Into<Arc<SessionConfig>>) -> Self {
-        Self { config: config.into(), phase: Phase::Idle }
+        Self { config: config.into(), jitter: Jitter(0), phase: Phase::Idle }
+    }
+
+    /// The session with times between its KEEPALIVEs of three quarters to the whole (RFC 4271 §10), by
+    /// a random number of the driver's.
+    #[must_use]
+    pub fn with_jitter(self, seed: u64) -> Self {
+        Self { jitter: Jitter(seed), ..self }
     }
 
     /// Takes one input and appends what the driver must do, in order. Never blocks, reads no clock.
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Vec<Action>) {
         self.phase = match (mem::replace(&mut self.phase, Phase::Idle), input) {
-            (Phase::Idle, Input::Connected) => {
-                out.push(Action::Send(Message::Open(negotiate::open(&self.config))));
-                Phase::OpenSent { hold: now + OPEN_WAIT }
-            }
+            (Phase::Idle, Input::Connected) => match self.config.delay_open {
+                Some(delay) => Phase::Delayed { open: now + delay },
+                None => self.open(now, out),
+            },
             (Phase::Idle, _) => Phase::Idle,
-            (Phase::OpenSent { .. }, Input::Message(Message::Open(open))) => {
-                match negotiate::accept(&self.config, open) {
-                    Ok(agreement) => {
-                        out.push(Action::Send(Message::Keepalive));
-                        Phase::OpenConfirm(Live::new(agreement, now))
-                    }
-                    Err(why) => fault(why, out),
-                }
+            (Phase::Delayed { open }, Input::Busy | Input::Tick) if now < open => {
+                Phase::Delayed { open }
             }
+            (Phase::Delayed { .. }, Input::Busy | Input::Tick) => self.open(now, out),
+            (
+                phase @ (Phase::Delayed { .. } | Phase::OpenSent { .. }),
+                Input::Message(Message::Open(open)),
+            ) => match negotiate::accept(&self.config, open) {
+                Ok(agreement) => {
+                    if matches!(phase, Phase::Delayed { .. }) {
+                        self.open(now, out);
+                    }
+                    out.push(Action::Send(Message::Keepalive));
+                    Phase::OpenConfirm(Live::new(agreement, now, self.jitter))
+                }
+                Err(why) => fault(why, out),
+            },
             (Phase::OpenConfirm(live), Input::Message(Message::Keepalive)) => {
                 out.push(Action::Up(Arc::clone(&live.agreement)));
                 Phase::Established(live.heard(now))
@@ -193,10 +220,16 @@ impl Session {
         };
     }
 
+    fn open(&self, now: Instant, out: &mut Vec<Action>) -> Phase {
+        out.push(Action::Send(Message::Open(negotiate::open(&self.config))));
+        Phase::OpenSent { hold: now + OPEN_WAIT }
+    }
+
     /// When to call [`Session::step`] with [`Input::Tick`], if nothing else comes before.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Idle => None,
+            Phase::Delayed { open } => Some(*open),
             Phase::OpenSent { hold } => Some(*hold),
             Phase::OpenConfirm(live) | Phase::Established(live) => {
                 live.hold.into_iter().chain(live.keepalive).min()
@@ -207,6 +240,7 @@ impl Session {
     pub const fn state(&self) -> State {
         match self.phase {
             Phase::Idle => State::Idle,
+            Phase::Delayed { .. } => State::Connect,
             Phase::OpenSent { .. } => State::OpenSent,
             Phase::OpenConfirm(_) => State::OpenConfirm,
             Phase::Established(_) => State::Established,
@@ -216,7 +250,7 @@ impl Session {
     /// What the OPENs agreed on, once the peer's was accepted.
     pub const fn agreement(&self) -> Option<&Arc<Agreement>> {
         match &self.phase {
-            Phase::Idle | Phase::OpenSent { .. } => None,
+            Phase::Idle | Phase::Delayed { .. } | Phase::OpenSent { .. } => None,
             Phase::OpenConfirm(live) | Phase::Established(live) => Some(&live.agreement),
         }
     }
@@ -235,7 +269,7 @@ impl Phase {
     /// RFC 6608 §3.
     const fn fsm_subcode(&self) -> u8 {
         match self {
-            Self::Idle => 0,
+            Self::Idle | Self::Delayed { .. } => 0,
             Self::OpenSent { .. } => fsm_error::OPEN_SENT,
             Self::OpenConfirm(_) => fsm_error::OPEN_CONFIRM,
             Self::Established(_) => fsm_error::ESTABLISHED,
@@ -264,11 +298,17 @@ impl Phase {
 }
 
 impl Live {
-    fn new(agreement: Agreement, now: Instant) -> Self {
-        let keepalive = agreement.keepalive.map(|every| now + every);
+    fn new(agreement: Agreement, now: Instant, jitter: Jitter) -> Self {
         // Even a peer that may be silent for ever owes us its first KEEPALIVE.
         let hold = Some(now + agreement.hold_time.silence().unwrap_or(OPEN_WAIT));
-        Self { agreement: Arc::new(agreement), hold, keepalive }
+        let live = Self { agreement: Arc::new(agreement), hold, keepalive: None, jitter };
+        live.keepalive_sent(now)
+    }
+
+    fn keepalive_sent(mut self, now: Instant) -> Self {
+        let every = self.agreement.keepalive;
+        self.keepalive = every.map(|every| now + self.jitter.apply(every, SHORTEST_KEEPALIVE));
+        self
     }
 
     /// The peer lives: its hold time starts anew.
@@ -282,10 +322,10 @@ impl Live {
     }
 
     /// Sends the KEEPALIVE that is due, if one is.
-    fn ticked(mut self, now: Instant, out: &mut Vec<Action>) -> Self {
+    fn ticked(self, now: Instant, out: &mut Vec<Action>) -> Self {
         if self.keepalive.is_some_and(|due| due <= now) {
             out.push(Action::Send(Message::Keepalive));
-            self.keepalive = self.agreement.keepalive.map(|every| now + every);
+            return self.keepalive_sent(now);
         }
         self
     }

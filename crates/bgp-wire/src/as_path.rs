@@ -131,6 +131,11 @@ impl AsPath {
         }
     }
 
+    /// Whether there are sets in it, of a confederation or not (RFC 9774).
+    pub(crate) fn has_sets(&self) -> bool {
+        self.0.iter().any(|segment| matches!(segment, Segment::Set(_) | Segment::ConfedSet(_)))
+    }
+
     /// Whether a number has no room in two octets.
     pub(crate) fn needs_four_octets(&self) -> bool {
         self.numbers().any(|asn| u16::try_from(asn).is_err())

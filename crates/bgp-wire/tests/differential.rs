@@ -29,7 +29,11 @@ use strategies::Arbitrary;
 
 /// Four-octet AS numbers, no path identifiers or path identifiers in every family.
 fn negotiated(add_path: bool) -> Negotiated {
-    let base = Negotiated { extended_messages: false, ..Negotiated::everything() };
+    let base = Negotiated {
+        extended_messages: false,
+        labels: strategies::label_families(),
+        ..Negotiated::everything()
+    };
     let families = if add_path { base.families.clone() } else { Vec::new() };
     Negotiated { add_path_receive: families.clone(), add_path_send: families, ..base }
 }
@@ -381,13 +385,13 @@ impl Known for Ipv6Labeled {
 
 impl Known for VpnV4 {
     fn is_known(key: &Self::Key, label: &Self::Data) -> bool {
-        has_type(key.rd) && unicast4(key.net) && label.is_bottom_of_stack()
+        has_type(key.rd) && unicast4(key.net) && label.depth() == 1
     }
 }
 
 impl Known for VpnV6 {
     fn is_known(key: &Self::Key, label: &Self::Data) -> bool {
-        has_type(key.rd) && unicast6(key.net) && label.is_bottom_of_stack()
+        has_type(key.rd) && unicast6(key.net) && label.depth() == 1
     }
 }
 

@@ -16,12 +16,14 @@ mod long_lived;
 mod memberships;
 mod neighbors;
 mod octets;
+mod protection;
 mod reflection;
 mod refresh;
 mod restart;
 mod roles;
 mod routes;
 mod speaker;
+mod steady;
 mod watcher;
 
 mod decision;

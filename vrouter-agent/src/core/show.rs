@@ -218,6 +218,7 @@ impl Core {
                 received: received as u64,
                 accepted: accepted as u64,
                 advertised: if up { advertised as u64 } else { 0 },
+                disabled: false,
                 end_of_rib: peer.has_finished(of),
                 prefix_limit: 0,
             }

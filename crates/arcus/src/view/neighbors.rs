@@ -115,7 +115,11 @@ pub(crate) fn neighbor(neighbor: &Neighbor, width: Width, paint: Paint) -> Strin
             family.accepted.into(),
             family.advertised.into(),
             or_dash((family.prefix_limit > 0).then_some(family.prefix_limit)).into(),
-            if family.end_of_rib { "received" } else { "-" }.into(),
+            match family {
+                NeighborFamily { disabled: true, .. } => Cell::bad("disabled"),
+                NeighborFamily { end_of_rib: true, .. } => "received".into(),
+                _ => "-".into(),
+            },
         ]);
     }
     let families = table.render(paint, "no families");
@@ -132,10 +136,11 @@ fn rejected(rejected: &[Rejected]) -> String {
 }
 
 fn faults(faults: Faults) -> String {
-    let Faults { attribute_discard, treat_as_withdraw, session_reset } = faults;
+    let Faults { attribute_discard, treat_as_withdraw, afi_safi_disable, session_reset } = faults;
     let kinds = [
         (attribute_discard, "attribute-discard"),
         (treat_as_withdraw, "treat-as-withdraw"),
+        (afi_safi_disable, "afi-safi-disable"),
         (session_reset, "session-reset"),
     ];
     let seen = kinds.into_iter().filter(|(count, _)| *count > 0);
@@ -234,6 +239,7 @@ mod tests {
             accepted: received,
             advertised: 40,
             end_of_rib: true,
+            disabled: false,
             prefix_limit: 0,
         };
         Neighbor {

@@ -10,7 +10,7 @@ use bgp_rib::{
 };
 use bgp_wire::{
     AfiSafi, Family, Label, Message, Negotiated, NextHop, PathAttributes, PathId, Route,
-    RouteTarget, RtMembership, Rtc, Update, VpnKey, Withdrawal, frame,
+    RouteTarget, RtMembership, Rtc, Update, VpnKey, VpnLabels, Withdrawal, frame,
 };
 
 pub(crate) const AGENT: PeerIx = PeerIx(0);
@@ -166,8 +166,8 @@ pub(crate) fn vpn(number: u8) -> VpnKey<ipnet::Ipv4Net> {
     VpnKey { rd: "64512:1".parse().unwrap(), net: format!("10.0.{number}.0/24").parse().unwrap() }
 }
 
-pub(crate) fn label(value: u32) -> Label {
-    Label::mpls(value).unwrap()
+pub(crate) fn label(value: u32) -> VpnLabels {
+    Label::mpls(value).unwrap().into()
 }
 
 pub(crate) fn target(number: u32) -> RouteTarget {
