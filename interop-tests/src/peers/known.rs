@@ -43,8 +43,8 @@ pub(super) const KNOWN: &[Known] = &[
         cases: &["our graceful restart"],
         ways: &[Way::Sends],
         kinds: VPN,
-        why: "after a restart of its own, while it waits for End-of-RIB of all its peers it puts routes with a distinguisher aside, and \
-              never takes them up again",
+        why: "while it waits for End-of-RIB of all its peers, after a start, it puts routes with a \
+              distinguisher aside, and never takes them up again",
     },
     Known {
         peer: "GoBGP 3.10",
