@@ -6,16 +6,16 @@
 #![allow(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
 #![allow(clippy::doc_markdown, reason = "MP_REACH_NLRI and OpenConfirm are words of the protocol")]
 
+use interop_tests::by_hand::{heard, octets};
+
 mod add_path;
 mod attributes;
 mod bed;
 mod cases;
-mod heard;
 mod load;
 mod long_lived;
 mod memberships;
 mod neighbors;
-mod octets;
 mod protection;
 mod reflection;
 mod refresh;
