@@ -279,7 +279,7 @@ impl Phase {
     /// Whether graceful restart was agreed on.
     fn restarts(&self) -> bool {
         match self {
-            Self::Idle | Self::OpenSent { .. } => false,
+            Self::Idle | Self::Delayed { .. } | Self::OpenSent { .. } => false,
             Self::OpenConfirm(live) | Self::Established(live) => live.agreement.restart.is_some(),
         }
     }

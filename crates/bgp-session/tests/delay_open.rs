@@ -53,7 +53,7 @@ fn our_open_waits_for_the_peers_or_for_its_time() {
         ("and its KEEPALIVE", vec![(3, open(64_512)), (3, keepalive())], "OKU", State::Established),
         ("event 22, an OPEN that is refused", vec![(3, open(1))], "ND", State::Idle),
         ("event 26, a KEEPALIVE", vec![(3, keepalive())], "ND", State::Idle),
-        ("event 27, an UPDATE", vec![(3, Input::Premature)], "ND", State::Idle),
+        ("event 27, an UPDATE", vec![(3, Input::Untimely(2))], "ND", State::Idle),
         ("event 18, the connection fails", vec![(3, Input::Closed)], "D", State::Idle),
         (
             "event 2, we stop",
@@ -86,7 +86,7 @@ fn a_message_before_any_open_is_an_error_of_no_named_state() {
     let mut session = Session::new(ours());
     let mut out = Vec::new();
     session.step(start(), Input::Connected, &mut out);
-    session.step(start(), Input::Premature, &mut out);
+    session.step(start(), Input::Untimely(2), &mut out);
     let Some(Action::Down(DownReason::Sent(why))) = out.last() else { panic!("{out:?}") };
     assert_eq!((why.code, why.subcode), (5, 0), "RFC 6608 has no subcode for Connect");
 }
