@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use arcus_api::v1;
 use arcus_config::PeerSpec;
-use bfd::socket::{Counters, Driver, Handle, Hops, PathConfig, Speaker, Status};
+use bfd::socket::{Counters, Driver, Handle, Mode, PathConfig, Speaker, Status};
 use bfd::{Diag, Role, State, Timing};
 use bgp_rib::PeerIx;
 use tokio::sync::{mpsc, watch};
@@ -84,7 +84,7 @@ impl WatchedPath {
     pub(crate) fn state(&self) -> PathState {
         PathState {
             status: self.handle.status(),
-            hops: self.config.hops,
+            mode: self.config.mode,
             counters: Arc::clone(self.handle.counters()),
         }
     }
@@ -125,7 +125,7 @@ pub(crate) fn wanted(identity: &Identity, spec: &PeerSpec, address: IpAddr) -> O
     Some(PathConfig {
         local: options.source_address.unwrap_or(identity.address),
         remote: address,
-        hops: if bfd.multihop { Hops::Multi } else { Hops::Single },
+        mode: if bfd.multihop { Mode::MultiHop } else { Mode::SingleHop },
         interface: options.source_interface.as_ref().map(ToString::to_string),
         // The topology has the same bounds.
         timing: Timing::new(interval, bfd.multiplier).unwrap_or_default(),
@@ -137,7 +137,7 @@ pub(crate) fn wanted(identity: &Identity, spec: &PeerSpec, address: IpAddr) -> O
 #[derive(Debug, Clone)]
 pub(crate) struct PathState {
     status: Status,
-    hops: Hops,
+    mode: Mode,
     counters: Arc<Counters>,
 }
 
@@ -151,7 +151,7 @@ impl PathState {
     }
 
     pub(crate) fn shown(&self) -> v1::Bfd {
-        let Self { status, hops, counters } = self;
+        let Self { status, mode, counters } = self;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let said = |diag: Diag| (diag != Diag::NONE).then(|| diag.to_string());
         v1::Bfd {
@@ -163,7 +163,7 @@ impl PathState {
             diagnostic: said(status.diag),
             remote_state: status.remote.map(|remote| state(remote.state)),
             remote_diagnostic: status.remote.and_then(|remote| said(remote.diag)),
-            multihop: *hops == Hops::Multi,
+            multihop: *mode == Mode::MultiHop,
             transmit_interval_milliseconds: milliseconds(status.transmit_interval),
             detection_milliseconds: status.detection_time.map(milliseconds),
             failures: status.failures,
