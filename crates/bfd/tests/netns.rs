@@ -1,7 +1,7 @@
 //! Sessions in network namespaces: paths that are cut, routers between, FRR and BIRD on the other side.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -417,5 +417,51 @@ async fn bird_and_we_believe_each_other_with_each_sort_of_key() -> Result<()> {
         .await?;
         bird.kill().await?;
     }
+    one.stop()
+}
+
+/// What the data plane of a node does, in its namespace, until `ends`.
+fn mirror(namespace: &Namespace, ends: &Arc<AtomicBool>) -> Result<JoinHandle<Result<()>>> {
+    let (file, ends) = (File::open(namespace.path())?, Arc::clone(ends));
+    Ok(std::thread::spawn(move || {
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        let socket = UdpSocket::bind((OTHER, Mode::Echo.port()))?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let mut room = [0; 256];
+        while !ends.load(Relaxed) {
+            if let Ok((length, from)) = socket.recv_from(&mut room) {
+                // The cable may be cut.
+                socket.send_to(&room[..length], from).ok();
+            }
+        }
+        Ok(())
+    }))
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_node_that_sends_back_packets_and_is_cut_off_is_missed_within_a_second() -> Result<()> {
+    let bed = Bed::new("arcus-bfd")?;
+    let fabric = bed.fabric().await?;
+    let one = Inside::start(&fabric.node(&bed, "one", ONE).await?)?;
+    let ends = Arc::new(AtomicBool::new(false));
+    let node = mirror(&fabric.node(&bed, "other", OTHER).await?, &ends)?;
+    let port = Fabric::port("other");
+    let here = one.speaker.start(PathConfig { mode: Mode::Echo, ..path(ONE, OTHER, 300)? });
+    for (cut, mend) in [("down", "up"), ("nomaster", "master br0")] {
+        settled(&bed, &here, 300).await?;
+        let failures = here.status().failures;
+        let start = Instant::now();
+        fabric.namespace().ip(&format!("link set dev {port} {cut}")).await?;
+        let cut_took = start.elapsed();
+        let status = until(&bed, &here, cut, |status| status.state != State::Up).await?;
+        let elapsed = start.elapsed().saturating_sub(cut_took);
+        ensure!(status.diag == Diag::ECHO_FAILED, "{status:?}");
+        ensure!(status.failures == failures + 1, "{status:?}");
+        ensure!(elapsed < Duration::from_secs(1), "{cut}: {elapsed:?}");
+        fabric.namespace().ip(&format!("link set dev {port} {mend}")).await?;
+    }
+    ends.store(true, Relaxed);
+    node.join().ok().context("it panicked")??;
     one.stop()
 }
