@@ -6,12 +6,14 @@
 
 mod choices;
 mod values;
+mod watching;
 
 use std::net::IpAddr;
 
 pub use self::{
-    choices::{AoAlgorithm, NextHop, RemovePrivateAs, Role},
-    values::{AsnRange, Bfd, FilePath, Interface, Rewrite},
+    choices::{AoAlgorithm, BfdAuth, NextHop, RemovePrivateAs, Role},
+    values::{AsnRange, FilePath, Interface, Rewrite},
+    watching::{Bfd, BfdKey, Echo},
 };
 
 pub(crate) use self::values::KeyId;
@@ -108,6 +110,8 @@ options! {
         hold_time: HoldTime as HoldTime, "hold-time", Reset;
         /// Seconds between two KEEPALIVEs; a third of the hold time.
         keepalive: u32 as Bounded<1, 21_845>, "keepalive", Reset;
+        /// Seconds for which it may read nothing of what we have for it (RFC 9687). Twice the hold time, 480 at least.
+        send_hold_time: u32 as Bounded<4, 86_400>, "send-hold-time", Reset;
         /// Seconds before the first new attempt to connect; later ones take longer. 1 s.
         connect_retry: u32 as Bounded<1, 3600>, "connect-retry", Keep;
         /// Seconds that it keeps our routes while we restart; 0 is no graceful restart.
@@ -180,6 +184,8 @@ options! {
         max_peers: u32 as Limit, "max-peers", Keep;
         /// How a dead path to it is noticed (RFC 5880). Not at all.
         bfd: Bfd as Bfd, "bfd", Keep;
+        /// How a dead node is noticed (RFC 9747). Each 300 ms, three times.
+        echo: Echo as Echo, "echo", Keep;
         /// Route targets that are changed on routes from it.
         import_rewrite: Rewrite as Rewrite, "import-rewrite", Refresh;
         /// Route targets that are changed on routes to it.

@@ -57,6 +57,7 @@ fn open(identity: &Identity, host: &str, spec: &PeerSpec, restarting: bool) -> S
     SessionConfig {
         peer_asns,
         hold_time: HoldTime::try_from(spec.hold_time.seconds()).unwrap_or_default(),
+        send_hold: options.send_hold_time.map(|seconds| Duration::from_secs(seconds.into())),
         keepalive: options.keepalive.map(|seconds| Duration::from_secs(seconds.into())),
         families: families.clone(),
         restart: restart(spec, restarting),
