@@ -9,13 +9,16 @@
 mod add_path;
 mod attributes;
 mod bed;
+mod borders;
 mod cases;
 mod heard;
+mod liveness;
 mod load;
 mod long_lived;
 mod memberships;
 mod neighbors;
 mod octets;
+mod options;
 mod reflection;
 mod refresh;
 mod restart;
