@@ -86,7 +86,10 @@ fn write(packet: &mut [u8], digest: &[u8]) {
 /// The secret is nobody's business.
 impl fmt::Debug for AuthKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthKey").field("kind", &self.kind).field("id", &self.id).finish()
+        f.debug_struct("AuthKey")
+            .field("kind", &self.kind)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
