@@ -216,9 +216,10 @@ impl NeighborGauges {
             }
             if let Some(path) = &neighbor.path {
                 let label = NeighborLabel { neighbor: address.clone() };
-                let (path_up, path_failures) = match path.is_echo() {
-                    true => (echo_up, echo_failures),
-                    false => (path_up, path_failures),
+                let (path_up, path_failures) = if path.is_echo() {
+                    (echo_up, echo_failures)
+                } else {
+                    (path_up, path_failures)
                 };
                 path_up.get_or_create(&label).set(i64::from(path.is_up()));
                 let failures = i64::try_from(path.failures()).unwrap_or(i64::MAX);

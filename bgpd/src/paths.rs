@@ -235,15 +235,15 @@ mod tests {
         };
         let node = || PeerRole::Nodes { max_nodes: None };
         let neighbor = || PeerRole::Neighbor { client: true, max_peers: None };
-        let none = PeerOptions::default;
-        let echo = |echo| PeerOptions { echo: Some(echo), ..none() };
-        let bfd = PeerOptions { bfd: Some(Bfd { multihop: true, ..Bfd::default() }), ..none() };
-        let shut = PeerOptions { shutdown: Some(true), ..none() };
+        let unset = PeerOptions::default;
+        let echo = |echo| PeerOptions { echo: Some(echo), ..unset() };
+        let bfd = PeerOptions { bfd: Some(Bfd { multihop: true, ..Bfd::default() }), ..unset() };
+        let shut = PeerOptions { shutdown: Some(true), ..unset() };
         for (role, options, want) in [
-            (node(), none(), Some((Mode::Echo, 300))),
+            (node(), unset(), Some((Mode::Echo, 300))),
             (node(), echo(Echo::On { interval: 50, multiplier: 5 }), Some((Mode::Echo, 50))),
             (node(), echo(Echo::Off), None),
-            (neighbor(), none(), None),
+            (neighbor(), unset(), None),
             (neighbor(), bfd, Some((Mode::MultiHop, 300))),
             (node(), shut, None),
         ] {
