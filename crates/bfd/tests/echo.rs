@@ -22,8 +22,8 @@ struct Mirror {
 
 impl Mirror {
     fn at(address: IpAddr) -> Self {
-        let socket = UdpSocket::bind((address, Mode::Echo.port())).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let socket = UdpSocket::bind((address, Mode::Echo.port())).expect("the echo port");
+        socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a time limit");
         let (answers, ends) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
         let (does, stops) = (Arc::clone(&answers), Arc::clone(&ends));
         let thread = std::thread::spawn(move || {
@@ -32,7 +32,7 @@ impl Mirror {
                 let Ok((length, from)) = socket.recv_from(&mut room) else { continue };
                 assert_eq!(from.port(), Mode::Echo.port(), "both ports are the same");
                 if does.load(Relaxed) {
-                    socket.send_to(&room[..length], from).unwrap();
+                    socket.send_to(&room[..length], from).expect("it goes back");
                 }
             }
         });

@@ -279,11 +279,15 @@ fn a_limit_counts_the_routes_of_all_shards_together() {
     // Withdrawn before the other one was announced, and seen after it.
     withdraw::<VpnV4>(&mut shards[1], OTHER, vpn(3));
     let check = Input::CheckLimit { peer: OTHER, family };
-    shards.iter_mut().for_each(|shard| shard.handle(check.clone()));
+    for shard in &mut shards {
+        shard.handle(check.clone());
+    }
     assert_eq!(outputs(&mut shards), [], "they were never too many");
     announce::<VpnV4>(&mut shards[1], OTHER, with_target(1), vpn(5), label(16));
     assert_eq!(outputs(&mut shards), suspected);
-    shards.iter_mut().for_each(|shard| shard.handle(check.clone()));
+    for shard in &mut shards {
+        shard.handle(check.clone());
+    }
     let exceeded = Output::LimitExceeded { peer: OTHER, family, limit: 4 };
     assert_eq!(outputs(&mut shards), [exceeded]);
     announce::<VpnV4>(&mut shards[0], OTHER, with_target(1), vpn(6), label(16));
