@@ -72,8 +72,15 @@ impl Lab {
         let node = fabric.node(&bed, name, address).await?;
         let configuration = bgpd(asn, address, "") + "route-map out deny 10\n";
         let listener = FrrRouter::start(&bed, &node, name, &[("bgpd", &configuration)]).await?;
-        let (_fabric, _daemon, _routers) = (fabric, daemon, routers);
-        Ok(Self { bed, _fabric, namespace, binaries, _daemon, _routers, listener })
+        Ok(Self {
+            bed,
+            _fabric: fabric,
+            namespace,
+            binaries,
+            _daemon: daemon,
+            _routers: routers,
+            listener,
+        })
     }
 
     async fn way(&self, words: &str) -> Result<()> {
@@ -126,10 +133,11 @@ fn text() -> String {
     let (name, asn, address) = LISTENER;
     let routers = [&ONE, &OTHER].map(|router| (router.name, router.asn, router.address));
     for (name, asn, address) in routers.into_iter().chain([(name, asn, address)]) {
-        text += &format!(
+        let entry = format!(
             "\n[neighbor.{name}]\ncontrol-nodes = [\"ctl-1\"]\naddress = \"{address}\"\n\
              asn = {asn}\nfamilies = [\"ipv4\"]\n"
         );
+        text.push_str(&entry);
     }
     text
 }
