@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arcus_api::v1::{Reloaded, Status};
 use arcus_config::{PeerSpec, Remote};
 use bgp_peer::{Incoming, PeerConfig};
-use bgp_rib::{Input, Output, PeerIx, ShardMap};
+use bgp_rib::{Input, Output, PeerIx, ShardMap, Totals};
 use bgp_session::SessionConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
@@ -205,6 +205,7 @@ impl Control {
             dynamic,
             session: None,
             queue: None,
+            totals: Totals::default(),
             told: None,
             epoch: 0,
             stale: Vec::new(),
@@ -218,6 +219,7 @@ impl Control {
             away_until: Instant::now(),
             unsaid: None,
             path: None,
+            lost_in: None,
         };
         self.peers.insert(number, entry);
         self.watch_path(number);

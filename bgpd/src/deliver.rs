@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Retained, Writer};
-use bgp_rib::{Input, PeerIx, ShardMap};
+use bgp_rib::{Input, PeerIx, ShardMap, Totals};
 use bgp_session::DownReason;
 use bgp_wire::{AfiSafi, RouteRefresh, Update, Withdrawals};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -26,6 +26,8 @@ pub(crate) enum SessionEventKind {
     Up {
         session: Arc<Established>,
         told: Terms,
+        /// Where the shards count its routes.
+        totals: Totals,
         queue: Writer,
         /// Families of which routes of the session before are still kept.
         stale: Vec<AfiSafi>,
@@ -133,7 +135,8 @@ impl ToShards {
         self.ended.clear();
         self.first_refresh = true;
         let terms = self.terms.borrow_and_update().clone();
-        let view = Arc::new(view(&self.identity, &terms, &session));
+        let totals = Totals::default();
+        let view = Arc::new(view(&self.identity, &terms, &session, &totals));
         let number = session.epoch;
         for shard in self.shards.iter() {
             let (peer, view, writer) = (self.peer, Arc::clone(&view), writer.clone());
@@ -153,7 +156,7 @@ impl ToShards {
         }
         self.marks_refreshes = session.agreement.enhanced_route_refresh;
         let told = terms;
-        self.tell(SessionEventKind::Up { session, told, queue: writer, stale }).await
+        self.tell(SessionEventKind::Up { session, told, totals, queue: writer, stale }).await
     }
 
     /// A request for our routes, or a mark around the peer's answer to one of ours.

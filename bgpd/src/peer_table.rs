@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arcus_config::PeerSpec;
 use bgp_peer::{Established, Peer, Then, Writer};
-use bgp_rib::PeerIx;
+use bgp_rib::{PeerIx, Totals};
 use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) session: Option<Arc<Established>>,
     /// What waits for that session's connection.
     pub(crate) queue: Option<Writer>,
+    /// Where the shards count the routes of that session.
+    pub(crate) totals: Totals,
     /// The entry by which the shards know it.
     pub(crate) told: Option<Terms>,
     /// Counts ups and downs: a timer of an earlier state is void.
@@ -54,6 +56,8 @@ pub(crate) struct Entry {
     pub(crate) unsaid: Option<Ending>,
     /// Where its path is watched.
     pub(crate) path: Option<WatchedPath>,
+    /// The epoch in which its path was lost under a session that was up.
+    pub(crate) lost_in: Option<u64>,
 }
 
 /// How much longer routes of one family are kept.

@@ -6,12 +6,14 @@
 
 mod choices;
 mod values;
+mod watching;
 
 use std::net::IpAddr;
 
 pub use self::{
-    choices::{AoAlgorithm, NextHop, RemovePrivateAs, Role},
-    values::{AsnRange, Bfd, FilePath, Interface, Rewrite},
+    choices::{AoAlgorithm, BfdAuth, NextHop, RemovePrivateAs, Role},
+    values::{AsnRange, FilePath, Interface, Rewrite},
+    watching::{Bfd, BfdKey, Echo},
 };
 
 pub(crate) use self::values::KeyId;
@@ -193,6 +195,8 @@ options! {
         max_peers: u32 as Limit, "max-peers", Keep;
         /// How a dead path to it is noticed (RFC 5880). Not at all.
         bfd: Bfd as Bfd, "bfd", Keep;
+        /// How a dead node is noticed (RFC 9747). Each 300 ms, three times.
+        echo: Echo as Echo, "echo", Keep;
         /// Route targets that are changed on routes from it.
         import_rewrite: Rewrite as Rewrite, "import-rewrite", Refresh;
         /// Route targets that are changed on routes to it.

@@ -36,7 +36,8 @@ impl Control {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         entry.last_seen = now;
         match kind {
-            SessionEventKind::Up { session, told, queue, stale } => {
+            SessionEventKind::Up { session, told, totals, queue, stale } => {
+                entry.totals = totals;
                 entry.queue = Some(queue);
                 entry.stale = stale;
                 self.up(peer, session, told, now);
@@ -81,12 +82,14 @@ impl Control {
         if stale {
             self.timers.set(now + END_OF_RIB_WAIT, peer, epoch, Timer::Stale);
         }
+        self.watch_path(peer);
         // The topology may have changed while the session told the shards.
         self.retell(peer);
     }
 
     fn down(&mut self, peer: PeerIx, down: &Down, now: Instant) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
+        let path_was_lost = entry.lost_in == Some(entry.epoch);
         entry.epoch += 1;
         entry.flaps += 1;
         entry.session = None;
@@ -118,6 +121,10 @@ impl Control {
             let away = FORGET + kept.unwrap_or_default() + sent_away;
             self.timers.set(now + away, peer, epoch, Timer::Forget);
         }
+        // Its connection broke before the session heard of the path.
+        if path_was_lost && down.retained.is_some() {
+            self.keep_nothing(peer, now);
+        }
     }
 
     /// Tells the shards of other terms for a session that is up.
@@ -129,7 +136,8 @@ impl Control {
         if *told == newest {
             return;
         }
-        let (view, session) = (Arc::new(view(&identity, &newest, session)), session.epoch);
+        let (view, session) =
+            (Arc::new(view(&identity, &newest, session, &entry.totals)), session.epoch);
         entry.told = Some(newest);
         self.lanes.send_all(|| ShardInput::Changed { peer, session, view: Arc::clone(&view) });
     }

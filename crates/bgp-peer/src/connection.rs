@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
+use bgp_wire::capability::Capability;
 use bgp_wire::{
     AfiSafi, ErrorAction, Message, Notification, Open, RouteRefresh, Update, WireError, frame,
 };
@@ -23,6 +24,7 @@ use tokio::time::sleep_until;
 use crate::config::PeerConfig;
 use crate::disabling::Disabling;
 use crate::event::PeerEvent;
+use crate::marks::Restarts;
 use crate::queue::Queue;
 use crate::reading;
 use crate::status::Counters;
@@ -210,6 +212,14 @@ impl Connection {
                     if let Some(hold) = agreement.send_hold {
                         self.hand(Lane::SendHold(hold));
                     }
+                    let said = &agreement.peer.capabilities;
+                    let is_restart = |c: &_| matches!(c, Capability::GracefulRestart(_));
+                    let restarts = said.iter().any(is_restart);
+                    self.tidings.peer_is(if restarts {
+                        Restarts::Gracefully
+                    } else {
+                        Restarts::No
+                    });
                     self.up = Some(agreement);
                 }
                 Action::Down(reason) => {

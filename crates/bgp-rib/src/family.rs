@@ -27,6 +27,11 @@ pub(crate) trait TableFamily: Family {
     fn membership(_: &Self::Key) -> Option<RtMembership> {
         None
     }
+
+    /// A membership as a key, likewise.
+    fn of_membership(_: RtMembership) -> Option<Self::Key> {
+        None
+    }
 }
 
 fn of_distinguisher(rd: RouteDistinguisher) -> u64 {
@@ -165,5 +170,9 @@ impl TableFamily for Rtc {
 
     fn membership(key: &Self::Key) -> Option<RtMembership> {
         Some(*key)
+    }
+
+    fn of_membership(membership: RtMembership) -> Option<Self::Key> {
+        Some(membership)
     }
 }

@@ -21,6 +21,7 @@ use crate::peer::{
 };
 use crate::peer_policy::{LocalAs, PeerPolicy, RemovePrivate};
 use crate::shard::{Input, ShardConfig};
+use crate::totals::Totals;
 
 /// The first octets of a journal; the last one is the version.
 pub const MAGIC: [u8; 8] = *b"arcusrj\x03";
@@ -227,6 +228,7 @@ fields!(PeerView {
     interest,
     import_targets,
     limits,
+    totals,
     memberships,
     originate,
     unicast_next_hop,
@@ -283,6 +285,7 @@ variants!(Input {
     10 => RefreshMark { peer, family, begin },
     11 => LongLived { peer, family },
     12 => NextHop { next_hop, cost },
+    13 => CheckLimit { peer, family },
 });
 
 /// A value that is written as another.
@@ -321,6 +324,15 @@ through! {
     RouteTarget as u64: |v| u64::from_be_bytes(v.octets()), |n| {
         Some(RouteTarget::from_octets(n.to_be_bytes()))
     };
+}
+
+/// A shard that is replayed counts by itself.
+impl Record for Totals {
+    fn put(&self, _: &mut Vec<u8>) {}
+
+    fn get(_: &mut &[u8]) -> io::Result<Self> {
+        Ok(Self::default())
+    }
 }
 
 impl Record for RtMembership {

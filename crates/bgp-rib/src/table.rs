@@ -61,13 +61,12 @@ pub(crate) struct Sender {
     pub(crate) buckets: BucketIx,
     pub(crate) paths: u32,
     pub(crate) stale: u32,
-    pub(crate) limit_told: bool,
-    /// Told that it is near its limit, and not much below it since.
-    pub(crate) warned: bool,
+    /// Of `paths`, what all shards together know of.
+    pub(crate) counted: u32,
 }
 
 impl Sender {
-    const NEW: Self = Self { buckets: NONE, paths: 0, stale: 0, limit_told: false, warned: false };
+    const NEW: Self = Self { buckets: NONE, paths: 0, stale: 0, counted: 0 };
 }
 
 /// A membership path has come (`true`) or gone.

@@ -52,7 +52,8 @@ pub(crate) fn neighbors(neighbors: &[Neighbor], width: Width, paint: Paint) -> S
             if neighbor.client { "client" } else { "-" }.into(),
             or_dash(neighbor.hold_time).into(),
             match &neighbor.bfd {
-                None => "-".into(),
+                // It does not send back packets, and need not.
+                None | Some(Bfd { echo: true, ups: 0, .. }) => "-".into(),
                 Some(Bfd { state: BfdState::Up, .. }) => Cell::good("up"),
                 Some(bfd) => Cell::bad(bfd_state(bfd.state)),
             },
@@ -192,6 +193,7 @@ fn bfd_state(state: BfdState) -> &'static str {
 fn path(bfd: &Bfd, paint: Paint) -> String {
     let state = match bfd.state {
         BfdState::Up => "up".to_owned(),
+        state if bfd.echo && bfd.ups == 0 => format!("{}, never up", bfd_state(state)),
         state => paint.bad(bfd_state(state)),
     };
     let because = |why: Option<&String>| why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -207,7 +209,10 @@ fn path(bfd: &Bfd, paint: Paint) -> String {
         Some(format!("sends each {} ms", bfd.transmit_interval_milliseconds)),
         bfd.detection_milliseconds.map(|time| format!("{time} ms of silence end it")),
         bfd.multihop.then(|| "multihop".to_owned()),
+        bfd.echo.then(|| "by echoes".to_owned()),
         (bfd.failures > 0).then(|| format!("failed {} times", bfd.failures)),
+        (bfd.packets_refused > 0)
+            .then(|| format!("{} packets were not signed right", bfd.packets_refused)),
     ];
     joined(parts.into_iter().flatten(), ", ")
 }
@@ -313,9 +318,12 @@ Neighbor   Name  Kind        AS  State        Since     Received  Accepted  Told
             multihop: true,
             transmit_interval_milliseconds: 300,
             detection_milliseconds: Some(900),
+            echo: false,
+            ups: 1,
             failures: 0,
             packets_received: 7,
             packets_sent: 8,
+            packets_refused: 0,
             fault: None,
         };
         assert_eq!(
@@ -331,12 +339,28 @@ Neighbor   Name  Kind        AS  State        Since     Received  Accepted  Told
             transmit_interval_milliseconds: 1000,
             detection_milliseconds: None,
             failures: 2,
-            ..up
+            packets_refused: 5,
+            ..up.clone()
         };
         assert_eq!(
             path(&down, Paint::Off),
             "down for 00:01:01 (neighbor signaled down), the other side is admin-down \
-             (administratively down), sends each 1000 ms, failed 2 times"
+             (administratively down), sends each 1000 ms, failed 2 times, \
+             5 packets were not signed right"
+        );
+        let silent = Bfd {
+            state: BfdState::Down,
+            remote_state: None,
+            multihop: false,
+            echo: true,
+            ups: 0,
+            transmit_interval_milliseconds: 1000,
+            detection_milliseconds: None,
+            ..up
+        };
+        assert_eq!(
+            path(&silent, Paint::Off),
+            "down, never up for 00:01:01, sends each 1000 ms, by echoes"
         );
     }
 
