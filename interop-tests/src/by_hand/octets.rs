@@ -87,17 +87,20 @@ impl Open {
         Self { version: 4, asn: u16::try_from(asn).unwrap_or(23_456), hold: 90, id, capabilities }
     }
 
+    #[must_use]
     pub fn hold(mut self, seconds: u16) -> Self {
         self.hold = seconds;
         self
     }
 
     /// Says one thing more.
+    #[must_use]
     pub fn and(mut self, code: u8, value: &[u8]) -> Self {
         self.capabilities.push(capability(code, value));
         self
     }
 
+    #[must_use]
     pub fn without(mut self, code: u8) -> Self {
         self.capabilities.retain(|capability| capability[0] != code);
         self

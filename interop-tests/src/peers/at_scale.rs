@@ -24,7 +24,7 @@ const FAMILIES: [Family; 5] = [IPV4, IPV6, VPNV4, VPNV6, EVPN];
 /// So many fit into 4096 octets.
 const IN_A_MESSAGE: usize = 230;
 /// For each thing that is waited for.
-const CEILING: Duration = Duration::from_secs(120);
+const CEILING: Duration = Duration::from_mins(2);
 /// What our daemon may take at most, built for debugging: two tables of this size, and one of them twice
 /// while it is announced anew.
 const MEMORY: u64 = 600 << 20;

@@ -105,7 +105,8 @@ impl Speaker for Frr {
         let socket = text(&directory);
         let args = ["-Z", "-S", "-f", &file, "-i", &pid, "--vty_socket", &socket, "-P", "0"];
         let mut process = bed.start(namespace, member.name, program, args)?;
-        bed.wait_for("FRR answers", Duration::from_secs(20), async || {
+        // 100,000 routes of its own take it half a minute where others need the machine, too.
+        bed.wait_for("FRR answers", Duration::from_mins(2), async || {
             ensure!(process.is_running(), GiveUp("it ended".to_owned()));
             vtysh(namespace, &directory, &["show version".to_owned()]).await.map(drop)
         })

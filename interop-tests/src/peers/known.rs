@@ -40,7 +40,7 @@ pub(super) const KNOWN: &[Known] = &[
     Known {
         peer: "FRR 8.4",
         roles: &[Role::Reflector],
-        cases: &["our graceful restart"],
+        cases: &["graceful restart", "our graceful restart"],
         ways: &[Way::Sends],
         kinds: VPN,
         why: "while it waits for End-of-RIB of all its peers, after a start, it puts routes with a \
