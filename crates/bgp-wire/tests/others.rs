@@ -4,6 +4,7 @@
 //! All octets are by hand from the document in the first column.
 
 #![expect(clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::type_complexity, reason = "a row of a table is as wide as it is")]
 
 use bgp_wire::afi_safi::{Afi, Safi};
 use bgp_wire::capability::Capability;

@@ -268,7 +268,7 @@ fn a_limit_counts_the_routes_of_all_shards_together() {
     }
     announce::<VpnV4>(&mut shards[1], OTHER, with_target(1), vpn(2), label(16));
     let near = Output::LimitNear { peer: OTHER, family, routes: 3, limit: 4 };
-    assert_eq!(outputs(&mut shards), [near.clone()], "once, by the one that saw it");
+    assert_eq!(outputs(&mut shards), std::slice::from_ref(&near), "once, by the one that saw it");
     // What is told again is not one more, and what is gone is one less.
     announce::<VpnV4>(&mut shards[0], OTHER, with_target(1), vpn(0), label(17));
     withdraw::<VpnV4>(&mut shards[0], OTHER, vpn(1));

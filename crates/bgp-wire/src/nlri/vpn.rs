@@ -201,6 +201,7 @@ mod tests {
     const RD: [u8; 8] = [0, 0, 0xfd, 0xe8, 0, 0, 0, 7];
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a row of a table is as wide as it is")]
     fn a_stack_is_read_to_its_bottom_and_passed_on_whole() {
         // (who made the octets, labels, prefix, the prefix as text, the stack)
         let cases: &[(&str, &[u8], &[u8], &str, &str)] = &[
