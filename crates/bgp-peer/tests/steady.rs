@@ -58,7 +58,7 @@ async fn a_peer_whose_session_did_not_last_is_refused_for_the_idle_hold_time() {
 
 #[tokio::test]
 async fn a_fault_before_a_session_is_up_makes_idle_and_an_operator_ends_that() {
-    let (mut side, port) = passive(|config, _| config.idle_hold = Some(Duration::from_secs(600)));
+    let (mut side, port) = passive(|config, _| config.idle_hold = Some(Duration::from_mins(10)));
     let mut hand = ByHand::connect(port).await;
     hand.send(&open(&SessionConfig { local_asn: 1, ..session(HIGH) })).await;
     assert_eq!(hand.notification().await.subcode, 2, "bad peer AS");
@@ -83,7 +83,7 @@ async fn without_an_idle_hold_time_a_peer_is_taken_back_at_once() {
 
 #[tokio::test]
 async fn our_open_waits_for_the_peers() {
-    let delay = Some(Duration::from_secs(600));
+    let delay = Some(Duration::from_mins(10));
     let (mut side, port) = passive(|_, session| session.delay_open = delay);
     let mut hand = ByHand::connect(port).await;
     let mut status = side.peer.watch();
@@ -101,7 +101,7 @@ async fn two_that_both_wait_come_up_when_one_has_waited_enough() {
         let session = SessionConfig { delay_open: Some(delay), ..session(id) };
         Side::start(PeerConfig { session: Arc::new(session), ..config(id, port, mode) })
     };
-    let mut low = start(LOW, 0, Mode::Passive, Duration::from_secs(600));
+    let mut low = start(LOW, 0, Mode::Passive, Duration::from_mins(10));
     low.serve(listener);
     let mut high = start(HIGH, port, Mode::Active, Duration::from_millis(300));
     high.up().await;
