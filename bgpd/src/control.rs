@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arcus_api::v1::{Reloaded, Status};
 use arcus_config::{PeerSpec, Remote};
 use bgp_peer::{Incoming, PeerConfig};
-use bgp_rib::{Input, Output, PeerIx, ShardMap};
+use bgp_rib::{Input, Output, PeerIx, ShardMap, Totals};
 use bgp_session::SessionConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
@@ -205,18 +205,21 @@ impl Control {
             dynamic,
             session: None,
             queue: None,
+            totals: Totals::default(),
             told: None,
             epoch: 0,
             stale: Vec::new(),
             long_lived: BTreeMap::new(),
             refreshing,
             ended: BTreeSet::new(),
+            disabled: BTreeSet::new(),
             flaps: 0,
             limit_warnings: 0,
             last_seen: Instant::now(),
             away_until: Instant::now(),
             unsaid: None,
             path: None,
+            lost_in: None,
         };
         self.peers.insert(number, entry);
         self.watch_path(number);
@@ -291,7 +294,7 @@ fn standing(entry: &Entry) -> Standing {
     };
     match &session.agreement.restart {
         Some(restart) if !restart.restarted => {
-            let told = |family| entry.ended.contains(family);
+            let told = |family| entry.ended.contains(family) || entry.disabled.contains(family);
             let all = session.agreement.negotiated.families.iter().all(told);
             if all { Standing::Complete } else { Standing::Telling }
         }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 /// Silence of the sessions that counts as "nobody else is coming".
 const QUIET: Duration = Duration::from_secs(3);
 
-/// How long a configured peer may take to come up before it is not waited for.
-const MISSING: Duration = Duration::from_secs(10);
+/// How long a configured peer may take to come up before it is not waited for: long enough for our fourth
+/// attempt to connect, 11 s after the start at the latest. GoBGP refuses all before it, as it takes nobody
+/// for 5 s after a loss, more when it has many routes to mark as stale.
+const MISSING: Duration = Duration::from_secs(12);
 
 /// How long nodes may take to find us again: they are not known by name, and those that have lost all
 /// their control nodes drop each other's routes by our first End-of-RIB. Longer than the longest wait
@@ -95,8 +97,8 @@ mod tests {
         let cases: [(u64, &[Standing], bool); 6] = [
             (2, &[Complete], false),
             (3, &[Complete], true),
-            (9, &[Complete, Missing], false),
-            (10, &[Complete, Missing], true),
+            (11, &[Complete, Missing], false),
+            (12, &[Complete, Missing], true),
             (59, &[Complete, Telling], false),
             (60, &[Complete, Telling], true),
         ];

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bgp_peer::{Deliver, Down, Established, Gone, PeerEvent, Retained, Writer};
-use bgp_rib::{Input, PeerIx, ShardMap};
+use bgp_rib::{Input, PeerIx, ShardMap, Totals};
 use bgp_session::DownReason;
 use bgp_wire::{AfiSafi, RouteRefresh, Update, Withdrawals};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -26,11 +26,15 @@ pub(crate) enum SessionEventKind {
     Up {
         session: Arc<Established>,
         told: Terms,
+        /// Where the shards count its routes.
+        totals: Totals,
         queue: Writer,
         /// Families of which routes of the session before are still kept.
         stale: Vec<AfiSafi>,
     },
     EndOfRib(AfiSafi),
+    /// What the peer sends in this family cannot be read, and is not read any more (RFC 7606 §2).
+    Disabled(AfiSafi),
     /// The peer tells routes again, for the first time in its session.
     Refreshing,
     Down(Down),
@@ -120,6 +124,7 @@ impl Deliver for ToShards {
                 let peer = self.peer;
                 self.all(|| Input::Drained { peer }).await
             }
+            PeerEvent::Disabled(family) => self.disabled(family).await,
             PeerEvent::Down(down) => self.down(down).await,
         }
     }
@@ -130,7 +135,8 @@ impl ToShards {
         self.ended.clear();
         self.first_refresh = true;
         let terms = self.terms.borrow_and_update().clone();
-        let view = Arc::new(view(&self.identity, &terms, &session));
+        let totals = Totals::default();
+        let view = Arc::new(view(&self.identity, &terms, &session, &totals));
         let number = session.epoch;
         for shard in self.shards.iter() {
             let (peer, view, writer) = (self.peer, Arc::clone(&view), writer.clone());
@@ -150,7 +156,7 @@ impl ToShards {
         }
         self.marks_refreshes = session.agreement.enhanced_route_refresh;
         let told = terms;
-        self.tell(SessionEventKind::Up { session, told, queue: writer, stale }).await
+        self.tell(SessionEventKind::Up { session, told, totals, queue: writer, stale }).await
     }
 
     /// A request for our routes, or a mark around the peer's answer to one of ours.
@@ -208,6 +214,17 @@ impl ToShards {
             self.tell(SessionEventKind::EndOfRib(family)).await?;
         }
         Ok(())
+    }
+
+    /// Takes away what the peer has announced in a family, also in the session before: nothing of it is
+    /// told again.
+    async fn disabled(&mut self, family: AfiSafi) -> Result<(), Gone> {
+        let peer = self.peer;
+        for begin in [true, false] {
+            self.all(|| Input::RefreshMark { peer, family, begin }).await?;
+        }
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner).remove(&family);
+        self.tell(SessionEventKind::Disabled(family)).await
     }
 
     async fn down(&mut self, mut down: Down) -> Result<(), Gone> {

@@ -115,6 +115,9 @@ pub(crate) struct NeighborGauges {
     /// Of those with a watched path only, as the next.
     path_up: Family<NeighborLabel, Gauge>,
     path_failures: Family<NeighborLabel, Gauge>,
+    /// Of nodes, as the next.
+    echo_up: Family<NeighborLabel, Gauge>,
+    echo_failures: Family<NeighborLabel, Gauge>,
     limit_warnings: Family<NeighborLabel, Gauge>,
     faults: Family<ReasonLabel, Gauge>,
     rejected_routes: Family<ReasonLabel, Gauge>,
@@ -142,6 +145,12 @@ impl NeighborGauges {
             ),
             ("bfd_up", "1 while BFD says that the path carries packets", &gauges.path_up),
             ("bfd_failures", "Paths lost since the start, as BFD saw it", &gauges.path_failures),
+            ("echo_up", "1 while the node sends back packets", &gauges.echo_up),
+            (
+                "echo_failures",
+                "How often the node has ceased to send back packets since the start",
+                &gauges.echo_failures,
+            ),
         ];
         for (name, help, gauge) in all {
             registry.register(name, help, gauge.clone());
@@ -168,6 +177,8 @@ impl NeighborGauges {
             faulty_updates,
             path_up,
             path_failures,
+            echo_up,
+            echo_failures,
             limit_warnings,
             faults,
             rejected_routes,
@@ -181,7 +192,7 @@ impl NeighborGauges {
             faulty_updates,
             limit_warnings,
         ];
-        for gauge in all.into_iter().chain([path_up, path_failures]) {
+        for gauge in all.into_iter().chain([path_up, path_failures, echo_up, echo_failures]) {
             gauge.clear();
         }
         for gauge in [faults, rejected_routes] {
@@ -205,6 +216,11 @@ impl NeighborGauges {
             }
             if let Some(path) = &neighbor.path {
                 let label = NeighborLabel { neighbor: address.clone() };
+                let (path_up, path_failures) = if path.is_echo() {
+                    (echo_up, echo_failures)
+                } else {
+                    (path_up, path_failures)
+                };
                 path_up.get_or_create(&label).set(i64::from(path.is_up()));
                 let failures = i64::try_from(path.failures()).unwrap_or(i64::MAX);
                 path_failures.get_or_create(&label).set(failures);
@@ -217,6 +233,7 @@ impl NeighborGauges {
             let counted = neighbor.faults();
             publish(faults, "attribute-discard", counted.attribute_discard);
             publish(faults, "treat-as-withdraw", counted.treat_as_withdraw);
+            publish(faults, "afi-safi-disable", counted.afi_safi_disable);
             publish(faults, "session-reset", counted.session_reset);
             for (reason, routes) in rejected.get(&neighbor.number).into_iter().flatten() {
                 publish(rejected_routes, reason.name(), *routes);

@@ -126,7 +126,8 @@ mod tests {
             hash_seed: 1,
         };
         let key = VpnKey { rd: "65000:7".parse().unwrap(), net: "10.0.100.0/24".parse().unwrap() };
-        let route = Route::<VpnV4> { path_id: PathId(0), key, data: Label::mpls(16).unwrap() };
+        let route =
+            Route::<VpnV4> { path_id: PathId(0), key, data: Label::mpls(16).unwrap().into() };
         let update = Update {
             withdrawn: Vec::new(),
             announced: vec![(NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)), Routes::VpnV4(vec![route]))],

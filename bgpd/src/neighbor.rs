@@ -27,6 +27,7 @@ pub(crate) struct NeighborState {
     status: Status,
     pub(crate) flaps: u64,
     ended: Vec<AfiSafi>,
+    disabled: Vec<AfiSafi>,
     stale: bool,
     long_lived: bool,
     pub(crate) limit_warnings: u64,
@@ -44,6 +45,7 @@ impl NeighborState {
             status: entry.peer.status(),
             flaps: entry.flaps,
             ended: entry.ended.iter().copied().collect(),
+            disabled: entry.disabled.iter().copied().collect(),
             stale: !entry.stale.is_empty(),
             long_lived: entry.is_long_lived(),
             limit_warnings: entry.limit_warnings,
@@ -128,6 +130,7 @@ impl NeighborState {
         Faults {
             attribute_discard: reactions.attribute_discard,
             treat_as_withdraw: reactions.treat_as_withdraw,
+            afi_safi_disable: reactions.afi_safi_disable,
             session_reset: reactions.session_reset,
         }
     }
@@ -147,6 +150,7 @@ impl NeighborState {
             accepted: sum(|counts| counts.best),
             advertised: sum(|counts| counts.advertised),
             end_of_rib: self.ended.contains(&family),
+            disabled: self.disabled.contains(&family),
             prefix_limit: u64::from(self.spec.max_prefixes.unwrap_or_default()),
         })
     }
@@ -192,6 +196,7 @@ fn capabilities(agreement: &bgp_session::Agreement) -> Vec<String> {
         (agreement.enhanced_route_refresh, "enhanced-route-refresh"),
         (negotiated.extended_messages, "extended-messages"),
         (!negotiated.extended_next_hop.is_empty(), "extended-next-hop"),
+        (!negotiated.labels.is_empty(), "multiple-labels"),
         (agreement.restart.is_some(), "graceful-restart"),
         (!agreement.long_lived.is_empty(), "long-lived-graceful-restart"),
         (agreement.role.is_some(), "role"),

@@ -2,15 +2,18 @@
 //!
 //! BGP does not wait for BFD: a session comes up whether the path is watched or not. A path that was up
 //! and is lost ends the session, unless an operator of either side has ended only the watching.
+//!
+//! Nodes have no BFD. Their data plane sends back what comes to the echo port, also while their agent is
+//! away; a node that never did so is none the worse for it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arcus_api::v1;
-use arcus_config::PeerSpec;
-use bfd::socket::{Counters, Driver, Handle, Hops, PathConfig, Speaker, Status};
-use bfd::{Diag, Role, State, Timing};
+use arcus_config::{Echo, PeerRole, PeerSpec};
+use bfd::socket::{Counters, Driver, Handle, Mode, PathConfig, Speaker, Status};
+use bfd::{AuthKey, Diag, Role, State, Timing};
 use bgp_rib::PeerIx;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -84,7 +87,7 @@ impl WatchedPath {
     pub(crate) fn state(&self) -> PathState {
         PathState {
             status: self.handle.status(),
-            hops: self.config.hops,
+            mode: self.config.mode,
             counters: Arc::clone(self.handle.counters()),
         }
     }
@@ -117,27 +120,48 @@ async fn tell(
     }
 }
 
-/// What the topology says of the path to a peer; `None` when it is not to be watched.
-pub(crate) fn wanted(identity: &Identity, spec: &PeerSpec, address: IpAddr) -> Option<PathConfig> {
+/// What the topology says of the path to a peer; `None` when it is not to be watched. `key` is what
+/// packets are signed with.
+pub(crate) fn wanted(
+    identity: &Identity,
+    spec: &PeerSpec,
+    address: IpAddr,
+    key: Option<Arc<AuthKey>>,
+) -> Option<PathConfig> {
     let options = &spec.options;
-    let bfd = options.bfd.filter(|_| !spec.is_shut_down())?;
-    let interval = Duration::from_millis(bfd.interval.into());
-    Some(PathConfig {
-        local: options.source_address.unwrap_or(identity.address),
-        remote: address,
-        hops: if bfd.multihop { Hops::Multi } else { Hops::Single },
+    if spec.is_shut_down() {
+        return None;
+    }
+    let path = PathConfig {
         interface: options.source_interface.as_ref().map(ToString::to_string),
-        // The topology has the same bounds.
-        timing: Timing::new(interval, bfd.multiplier).unwrap_or_default(),
+        ..PathConfig::new(options.source_address.unwrap_or(identity.address), address)
+    };
+    if matches!(spec.role, PeerRole::Nodes { .. }) {
+        let Echo::On { interval, multiplier } = options.echo.unwrap_or_default() else {
+            return None;
+        };
+        return Some(PathConfig { mode: Mode::Echo, timing: timing(interval, multiplier), ..path });
+    }
+    let bfd = options.bfd.as_ref()?;
+    Some(PathConfig {
+        mode: if bfd.multihop { Mode::MultiHop } else { Mode::SingleHop },
+        timing: timing(bfd.interval, bfd.multiplier),
         role: if bfd.passive { Role::Passive } else { Role::Active },
+        auth: key,
+        ..path
     })
+}
+
+/// The topology has the same bounds.
+fn timing(interval: u32, multiplier: u8) -> Timing {
+    Timing::new(Duration::from_millis(interval.into()), multiplier).unwrap_or_default()
 }
 
 /// A path as it is shown.
 #[derive(Debug, Clone)]
 pub(crate) struct PathState {
     status: Status,
-    hops: Hops,
+    mode: Mode,
     counters: Arc<Counters>,
 }
 
@@ -146,12 +170,16 @@ impl PathState {
         self.status.state == State::Up
     }
 
+    pub(crate) fn is_echo(&self) -> bool {
+        self.mode == Mode::Echo
+    }
+
     pub(crate) const fn failures(&self) -> u64 {
         self.status.failures
     }
 
     pub(crate) fn shown(&self) -> v1::Bfd {
-        let Self { status, hops, counters } = self;
+        let Self { status, mode, counters } = self;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let said = |diag: Diag| (diag != Diag::NONE).then(|| diag.to_string());
         v1::Bfd {
@@ -163,12 +191,15 @@ impl PathState {
             diagnostic: said(status.diag),
             remote_state: status.remote.map(|remote| state(remote.state)),
             remote_diagnostic: status.remote.and_then(|remote| said(remote.diag)),
-            multihop: *hops == Hops::Multi,
+            multihop: *mode == Mode::MultiHop,
+            echo: *mode == Mode::Echo,
             transmit_interval_milliseconds: milliseconds(status.transmit_interval),
             detection_milliseconds: status.detection_time.map(milliseconds),
+            ups: status.ups,
             failures: status.failures,
             packets_received: counters.received(),
             packets_sent: counters.sent(),
+            packets_refused: counters.refused(),
             fault: status.fault.clone(),
         }
     }
@@ -180,5 +211,43 @@ const fn state(state: State) -> v1::BfdState {
         State::Down => v1::BfdState::Down,
         State::Init => v1::BfdState::Init,
         State::Up => v1::BfdState::Up,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use arcus_config::{Bfd, PeerOptions};
+
+    use super::*;
+    use crate::peering::tests::spec;
+
+    #[test]
+    fn nodes_are_watched_by_echoes_and_others_where_they_ask_for_bfd() {
+        let us = Ipv4Addr::new(192, 0, 2, 9);
+        let identity =
+            Identity { asn: 64_512, address: us.into(), router_id: us, cluster_id: us, shards: 1 };
+        let watched = |role, options| {
+            let spec = PeerSpec { options, ..spec(role) };
+            let path = wanted(&identity, &spec, Ipv4Addr::new(192, 0, 2, 1).into(), None)?;
+            Some((path.mode, path.timing.interval().as_millis()))
+        };
+        let node = || PeerRole::Nodes { max_nodes: None };
+        let neighbor = || PeerRole::Neighbor { client: true, max_peers: None };
+        let unset = PeerOptions::default;
+        let echo = |echo| PeerOptions { echo: Some(echo), ..unset() };
+        let bfd = PeerOptions { bfd: Some(Bfd { multihop: true, ..Bfd::default() }), ..unset() };
+        let shut = PeerOptions { shutdown: Some(true), ..unset() };
+        for (role, options, want) in [
+            (node(), unset(), Some((Mode::Echo, 300))),
+            (node(), echo(Echo::On { interval: 50, multiplier: 5 }), Some((Mode::Echo, 50))),
+            (node(), echo(Echo::Off), None),
+            (neighbor(), unset(), None),
+            (neighbor(), bfd, Some((Mode::MultiHop, 300))),
+            (node(), shut, None),
+        ] {
+            assert_eq!(watched(role, options.clone()), want, "{options:?}");
+        }
     }
 }

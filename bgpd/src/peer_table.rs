@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arcus_config::PeerSpec;
 use bgp_peer::{Established, Peer, Then, Writer};
-use bgp_rib::PeerIx;
+use bgp_rib::{PeerIx, Totals};
 use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
 use tokio::sync::watch;
@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) session: Option<Arc<Established>>,
     /// What waits for that session's connection.
     pub(crate) queue: Option<Writer>,
+    /// Where the shards count the routes of that session.
+    pub(crate) totals: Totals,
     /// The entry by which the shards know it.
     pub(crate) told: Option<Terms>,
     /// Counts ups and downs: a timer of an earlier state is void.
@@ -42,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) refreshing: Refreshing,
     /// Families whose End-of-RIB has come in this session.
     pub(crate) ended: BTreeSet<AfiSafi>,
+    /// Families that are not read any more in this session, since they could not be (RFC 7606 §2).
+    pub(crate) disabled: BTreeSet<AfiSafi>,
     pub(crate) flaps: u64,
     /// How often it came near a prefix limit.
     pub(crate) limit_warnings: u64,
@@ -52,6 +56,8 @@ pub(crate) struct Entry {
     pub(crate) unsaid: Option<Ending>,
     /// Where its path is watched.
     pub(crate) path: Option<WatchedPath>,
+    /// The epoch in which its path was lost under a session that was up.
+    pub(crate) lost_in: Option<u64>,
 }
 
 /// How much longer routes of one family are kept.
@@ -61,6 +67,21 @@ pub(crate) enum LongLived {
     For(Duration),
     /// They are long-lived stale now.
     Until(Instant),
+}
+
+impl LongLived {
+    /// Whether their time runs.
+    pub(crate) const fn has_begun(self) -> bool {
+        matches!(self, Self::Until(_))
+    }
+
+    /// When it ends, if it does not begin later than `now`.
+    pub(crate) fn until(self, now: Instant) -> Instant {
+        match self {
+            Self::For(time) => now + time,
+            Self::Until(end) => end,
+        }
+    }
 }
 
 /// How we end a session.
@@ -157,7 +178,7 @@ impl Entry {
 
     /// Whether routes of it are kept beyond its restart time.
     pub(crate) fn is_long_lived(&self) -> bool {
-        self.long_lived.values().any(|kept| matches!(kept, LongLived::Until(_)))
+        self.session.is_none() && self.long_lived.values().any(|kept| kept.has_begun())
     }
 
     pub(crate) fn spec(&self) -> Arc<PeerSpec> {

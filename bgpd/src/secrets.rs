@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use arcus_config::{AoAlgorithm, FilePath, PeerSpec};
+use arcus_config::{AoAlgorithm, BfdAuth, BfdKey, FilePath, PeerSpec};
+use bfd::{AuthKey, AuthType};
 use bgp_peer::{AoKey, AoKeys, Secret, Security};
 
 /// Longest key that TCP-MD5 takes, in octets.
@@ -18,6 +19,8 @@ const LONGEST: usize = 80;
 pub(crate) struct Secrets {
     passwords: BTreeMap<FilePath, Secret>,
     keys: BTreeMap<FilePath, AoKeys>,
+    /// Of BFD.
+    paths: BTreeMap<BfdKey, Arc<AuthKey>>,
 }
 
 impl Secrets {
@@ -37,6 +40,10 @@ impl Secrets {
                 let keys = ao_keys(file.as_ref()).map_err(said)?;
                 secrets.keys.insert(file.clone(), keys);
             }
+            if let Some(key) = peer.options.bfd.as_ref().and_then(|bfd| bfd.key.as_ref()) {
+                let secret = bfd_key(key).map_err(said)?;
+                secrets.paths.insert(key.clone(), Arc::new(secret));
+            }
         }
         Ok(secrets)
     }
@@ -50,17 +57,39 @@ impl Secrets {
             ttl_security: options.ttl_security,
         }
     }
+
+    /// What packets of BFD to this peer are signed with.
+    pub(crate) fn path(&self, peer: &PeerSpec) -> Option<Arc<AuthKey>> {
+        self.paths.get(peer.options.bfd.as_ref()?.key.as_ref()?).cloned()
+    }
 }
 
 fn password(path: &Path) -> Result<Secret, String> {
-    is_secret(path)?;
-    let octets = fs::read(path).map_err(|error| unusable(path, error))?;
-    let line = octets.strip_suffix(b"\n").unwrap_or(&octets);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = line(path)?;
     if !(1..=LONGEST).contains(&line.len()) {
         return Err(unusable(path, format!("a password has 1 to {LONGEST} octets")));
     }
     Ok(Secret::new(line))
+}
+
+fn bfd_key(key: &BfdKey) -> Result<AuthKey, String> {
+    let path = key.file.as_ref();
+    let kind = match key.auth {
+        BfdAuth::Password => AuthType::Password,
+        BfdAuth::Md5 => AuthType::Md5,
+        BfdAuth::MeticulousMd5 => AuthType::MeticulousMd5,
+        BfdAuth::Sha1 => AuthType::Sha1,
+        BfdAuth::MeticulousSha1 => AuthType::MeticulousSha1,
+    };
+    AuthKey::new(kind, key.id, &line(path)?).map_err(|error| unusable(path, error))
+}
+
+/// The one line of a file.
+fn line(path: &Path) -> Result<Vec<u8>, String> {
+    is_secret(path)?;
+    let octets = fs::read(path).map_err(|error| unusable(path, error))?;
+    let line = octets.strip_suffix(b"\n").unwrap_or(&octets);
+    Ok(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
 }
 
 fn ao_keys(path: &Path) -> Result<AoKeys, String> {

@@ -39,8 +39,8 @@ pub use filter::{Direction, Filter, Group, Rule, RulePeer, Verdict};
 pub use hold_time::{HoldTime, HoldTimeError};
 pub use neighbor::{Neighbor, PeerAs, Remote};
 pub use options::{
-    AoAlgorithm, AsnRange, Bfd, FilePath, Interface, NextHop, PeerOptions, RemovePrivateAs,
-    Rewrite, Role,
+    AoAlgorithm, AsnRange, Bfd, BfdAuth, BfdKey, Echo, FilePath, Interface, NextHop, PeerOptions,
+    RemovePrivateAs, Rewrite, Role,
 };
 pub use peers::{GatewayTargets, PeerRole, PeerSpec};
 pub use plan::{Change, Effect, Part, plan};

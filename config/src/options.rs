@@ -6,12 +6,14 @@
 
 mod choices;
 mod values;
+mod watching;
 
 use std::net::IpAddr;
 
 pub use self::{
-    choices::{AoAlgorithm, NextHop, RemovePrivateAs, Role},
-    values::{AsnRange, Bfd, FilePath, Interface, Rewrite},
+    choices::{AoAlgorithm, BfdAuth, NextHop, RemovePrivateAs, Role},
+    values::{AsnRange, FilePath, Interface, Rewrite},
+    watching::{Bfd, BfdKey, Echo},
 };
 
 pub(crate) use self::{
@@ -112,6 +114,13 @@ options! {
         keepalive: u32 as Bounded<1, 21_845>, "keepalive", Reset;
         /// Seconds before the first new attempt to connect; later ones take longer. 1 s.
         connect_retry: u32 as Bounded<1, 3600>, "connect-retry", Keep;
+        /// Seconds that it may read nothing of what we have for it (RFC 9687). Twice the hold time, at
+        /// least 480.
+        send_hold_time: u32 as Bounded<4, 131_070>, "send-hold-time", Reset;
+        /// Seconds that its OPEN is waited for before ours is sent (RFC 4271). Sent at once.
+        delay_open: u32 as Bounded<1, 240>, "delay-open", Reset;
+        /// Seconds that its connections are refused after a session that did not last. Taken at once.
+        idle_hold: u32 as Bounded<1, 3600>, "idle-hold", Keep;
         /// Seconds that it keeps our routes while we restart; 0 is no graceful restart.
         graceful_restart_time: u16 as RestartTime, "graceful-restart-time", Reset;
         /// Seconds that its own routes are kept at most while it restarts, whatever it asks. 4095.
@@ -138,6 +147,10 @@ options! {
         transit: bool as bool, "transit", Refresh;
         /// The first AS of a path must be its own. `true`.
         first_as: bool as bool, "first-as", Refresh;
+        /// Whether routes with an `AS_SET` in their path are taken (RFC 9774). `true`.
+        as_sets: bool as bool, "as-sets", Reset;
+        /// A family that cannot be read is given up instead of the session (RFC 7606). `false`.
+        disable_family: bool as bool, "disable-family", Reset;
         /// Longest path that is taken from it. No limit.
         max_as_path: u16 as Bounded<1, 1000>, "max-as-path", Refresh;
         /// Whether the accumulated metric is exchanged with a peer of another AS (RFC 7311). `false`.
@@ -172,6 +185,8 @@ options! {
         extended_messages: bool as bool, "extended-messages", Reset;
         /// Whether we say that IPv4 routes may have IPv6 next hops (RFC 8950). `true`.
         extended_next_hop: bool as bool, "extended-next-hop", Reset;
+        /// Whether we say that we take stacks of labels (RFC 8277). `true`.
+        multiple_labels: bool as bool, "multiple-labels", Reset;
         /// Routes of one family that are taken at most. No limit.
         max_prefixes: u32 as Limit, "max-prefixes", Keep;
         /// Percent of `max_prefixes` at which there is a warning. None.
@@ -182,6 +197,8 @@ options! {
         max_peers: u32 as Limit, "max-peers", Keep;
         /// How a dead path to it is noticed (RFC 5880). Not at all.
         bfd: Bfd as Bfd, "bfd", Keep;
+        /// How a dead node is noticed (RFC 9747). Each 300 ms, three times.
+        echo: Echo as Echo, "echo", Keep;
         /// Route targets that are changed on routes from it.
         import_rewrite: Rewrite as Rewrite, "import-rewrite", Refresh;
         /// Route targets that are changed on routes to it.

@@ -45,6 +45,12 @@ families = ["vpnv4", "rtc"]
 hold-time = 9
 keepalive = 2
 connect-retry = 5
+send-hold-time = 20
+delay-open = 4
+idle-hold = 30
+as-sets = false
+disable-family = true
+multiple-labels = false
 graceful-restart-time = 30
 max-restart-time = 300
 long-lived-time = 3600
@@ -180,7 +186,11 @@ address = "10.3.0.11"
     let topology = topology(text);
     let bfd = |control_node, name| {
         let peer = entry(&topology, control_node, name).expect("it is there");
-        (peer.options.bfd.map(|bfd| bfd.interval), peer.hold_time.seconds(), peer.max_prefixes)
+        (
+            peer.options.bfd.as_ref().map(|bfd| bfd.interval),
+            peer.hold_time.seconds(),
+            peer.max_prefixes,
+        )
     };
     assert_eq!(bfd("lab-1", "mx1"), (Some(100), 9, None));
     assert_eq!(bfd("third-1", "lab-2"), (Some(100), 9, Some(7)));
@@ -287,5 +297,42 @@ fn a_change_costs_what_the_dearest_of_its_keys_does() {
     for (old, new, effect, details) in cases {
         let details = details.iter().map(|text| (*text).to_owned()).collect();
         assert_eq!(cost(old, new), (effect, details), "{old} -> {new}");
+    }
+}
+
+#[test]
+fn nodes_are_asked_for_echoes_as_the_topology_says() {
+    use arcus_config::Echo;
+    let echo = |line: &str| {
+        let text = format!(
+            "[cloud.fourth]\nasn = 64600\n[cloud.fourth.control-node.fourth-1]\n\
+                            address = \"10.4.0.1\"\n[cloud.fourth.nodes]\n\
+                            prefixes = [\"10.4.1.0/24\"]\n{line}\n"
+        );
+        topology(&text).clouds["fourth"].nodes.options.echo
+    };
+    assert_eq!(echo(""), None);
+    assert_eq!(Echo::default(), Echo::On { interval: 300, multiplier: 3 });
+    assert_eq!(echo("echo = {}"), Some(Echo::default()));
+    assert_eq!(echo("echo = false"), Some(Echo::Off));
+    let fast = Echo::On { interval: 50, multiplier: 5 };
+    assert_eq!(echo("echo = { interval = 50, multiplier = 5 }"), Some(fast));
+}
+
+#[test]
+fn another_rewriting_resets_who_exchanges_memberships() {
+    let text = |families: &str, rewrite: &str| {
+        topology(&format!(
+            "[neighbor.r1]\ncontrol-nodes = [\"lab-1\"]\naddress = \"10.1.0.1\"\nasn = 64999\n\
+             families = [{families}]\nexport-rewrite = {{ \"64512:1\" = \"{rewrite}\" }}\n"
+        ))
+    };
+    for (families, want) in [("\"vpnv4\"", Effect::Keep), ("\"vpnv4\", \"rtc\"", Effect::Reset)] {
+        let changes = plan(&text(families, "64999:1"), &text(families, "64999:2"));
+        let effect = changes.iter().find_map(|change| match change {
+            Change::PeerChanged { effect, .. } => Some(*effect),
+            _ => None,
+        });
+        assert_eq!(effect, Some(want), "{families}");
     }
 }

@@ -200,8 +200,8 @@ fn every_key_reaches_its_field() {
     assert_eq!(gateway.families, [AfiSafi::RTC, AfiSafi::IPV6_UNICAST, AfiSafi::VPNV6]);
     assert_eq!(gateway.networks, ["blue", "red"]);
     assert_eq!(gateway.tunnel_addresses, [address("2001:db8::2"), address("2001:db8::3")]);
-    let bfd = Bfd { interval: 50, multiplier: 5, multihop: true, passive: true };
-    assert_eq!((gateway.options.bfd, gateway.options.transit), (Some(bfd), Some(true)));
+    let bfd = Bfd { interval: 50, multiplier: 5, multihop: true, passive: true, key: None };
+    assert_eq!((gateway.options.bfd.clone(), gateway.options.transit), (Some(bfd), Some(true)));
     assert_eq!(gateway.max_prefixes, Some(1_000_000));
     assert_eq!(
         topology.gateway_encapsulation(address("2001:db8::3")),

@@ -6,6 +6,7 @@
 mod binaries;
 mod federation;
 
+pub mod by_hand;
 pub mod left;
 pub mod peers;
 pub mod proofs;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bgp_wire::nlri::{Routes, Withdrawals};
-use bgp_wire::{AfiSafi, Label, NextHop, RouteTarget, Update};
+use bgp_wire::{AfiSafi, Label, NextHop, RouteTarget, Update, VpnLabels};
 use dataplane::VrfId;
 use ipnet::IpNet;
 
@@ -120,13 +120,15 @@ impl Import {
             match announced {
                 Routes::VpnV4(routes) => {
                     for route in routes {
-                        let path = shared.path(route.data, ToldBy::Vpn);
+                        let path =
+                            label(route.data).and_then(|label| shared.path(label, ToldBy::Vpn));
                         self.told(peer, route.key.into(), path);
                     }
                 }
                 Routes::VpnV6(routes) => {
                     for route in routes {
-                        let path = shared.path(route.data, ToldBy::Vpn);
+                        let path =
+                            label(route.data).and_then(|label| shared.path(label, ToldBy::Vpn));
                         self.told(peer, route.key.into(), path);
                     }
                 }
@@ -364,6 +366,11 @@ fn mark(dirty: &mut BTreeMap<VrfId, Dirty>, vrf: VrfId, net: IpNet) {
             *entry = Dirty::Whole;
         }
     }
+}
+
+/// The label to send with. The data plane pushes one, so a stack of them is no way to go.
+fn label(labels: VpnLabels) -> Option<Label> {
+    (labels.depth() == 1).then(|| labels.outermost())
 }
 
 /// The paths of one list of routes: the same one as long as labels do not change.

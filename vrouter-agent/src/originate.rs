@@ -250,8 +250,8 @@ impl Outbox {
             let routes = self.routes.iter().filter(|key| key.family() == family);
             let batch = Batch { form, announced, speaker, routes: routes.copied().collect() };
             match family {
-                AfiSafi::VPNV4 => batch.write::<VpnV4>(family, vpn_v4, |l, _| l, chunk),
-                AfiSafi::VPNV6 => batch.write::<VpnV6>(family, vpn_v6, |l, _| l, chunk),
+                AfiSafi::VPNV4 => batch.write::<VpnV4>(family, vpn_v4, |l, _| l.into(), chunk),
+                AfiSafi::VPNV6 => batch.write::<VpnV6>(family, vpn_v6, |l, _| l.into(), chunk),
                 _ => batch.write::<Evpn>(family, |key| Some(key.to_evpn()), evpn_data, chunk),
             }
         }
@@ -392,7 +392,8 @@ mod tests {
     }
 
     fn outbox(announced: &Announced) -> Outbox {
-        let form = Form { four_octet_as: true, extended_messages: false, add_path: false };
+        let form =
+            Form { four_octet_as: true, extended_messages: false, add_path: false, labels: 1 };
         Outbox::new([(AfiSafi::VPNV4, form), (AfiSafi::RTC, form)].into(), announced)
     }
 
@@ -456,7 +457,7 @@ mod tests {
         assert_eq!(next_hop.to_string(), "10.2.1.11");
         let bgp_wire::Routes::VpnV4(routes) = routes else { panic!("{routes:?}") };
         assert_eq!(RouteKey::from(routes[0].key), prefix(0));
-        assert_eq!((routes[0].data.mpls_value(), routes[0].data.is_bottom_of_stack()), (16, true));
+        assert_eq!((routes[0].data.depth(), routes[0].data.outermost().mpls_value()), (1, 16));
         let attributes = &update.attributes;
         assert_eq!(attributes.local_pref, Some(100));
         assert_eq!(attributes.as_path.length(), 0);

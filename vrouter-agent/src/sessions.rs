@@ -111,6 +111,8 @@ impl Sessions {
             }
             PeerEvent::Refresh(refresh) => core.refresh(address, refresh),
             PeerEvent::Drained => core.drained(address),
+            // Its one family with routes is never given up: the session would be reset instead.
+            PeerEvent::Disabled(_) => {}
             PeerEvent::Down(down) => {
                 let kept = down.retained.as_ref().map(|retained| retained.restart_time.as_secs());
                 info!(peer = %address, reason = %down.reason, kept_seconds = kept, "session down");

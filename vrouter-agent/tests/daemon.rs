@@ -11,7 +11,8 @@ use bgp_wire::update::{self, Form};
 use bgp_wire::{AfiSafi, Label, NextHop, PathAttributes, Update};
 use support::{Agent, Control, Shared, eventually, write_topology};
 
-const FORM: Form = Form { four_octet_as: true, extended_messages: true, add_path: false };
+const FORM: Form =
+    Form { four_octet_as: true, extended_messages: true, add_path: false, labels: 1 };
 
 /// A port in this process's own namespace: the memory plane touches nothing.
 fn port(more: &str) -> String {
@@ -34,7 +35,7 @@ fn route(net: &str, target: &str) -> Vec<u8> {
     let next_hop = NextHop::V4([192, 0, 2, 1].into());
     let (mut octets, mut out) = (Vec::new(), Vec::new());
     update::write_attributes(&attributes, next_hop, AfiSafi::VPNV4, true, &mut octets);
-    let label = Label::mpls(40).unwrap();
+    let label = Label::mpls(40).unwrap().into();
     let routes = [(PathId::default(), &key, &label)];
     update::write_reach::<VpnV4>(FORM, &octets, next_hop, routes.into_iter(), &mut out);
     out

@@ -101,7 +101,8 @@ impl Control {
 fn is_there(entry: &Entry) -> bool {
     let has_connection = matches!(
         entry.peer.status().state,
-        PeerState::OpenSent | PeerState::OpenConfirm | PeerState::Established
+        // A peer from a prefix is never connected to: with `delay-open` its own connection is in this state.
+        PeerState::Connect | PeerState::OpenSent | PeerState::OpenConfirm | PeerState::Established
     );
     let is_new = entry.epoch == 0 && entry.last_seen.elapsed() < ARRIVING;
     has_connection || entry.session.is_some() || is_new

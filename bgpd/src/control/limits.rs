@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use arcus_config::PeerSpec;
 use bgp_peer::Then;
-use bgp_rib::{Output, PeerIx};
+use bgp_rib::{Input, Output, PeerIx};
 use bgp_session::cease::Cease;
 use tracing::warn;
 
 use super::{Control, Ending};
+use crate::shard_thread::ShardInput;
 use crate::timers::Timer;
 
 /// How long a peer stays down that has announced more than it may, unless its entry says.
@@ -39,6 +40,9 @@ impl Control {
                 );
                 let why = Cease::PrefixLimit { family, limit };
                 self.end(peer, Ending { why, text: "", then: Then::Wait(idle) });
+            }
+            Output::LimitSuspected { peer, family } => {
+                self.lanes.send_all(|| ShardInput::Rib(Input::CheckLimit { peer, family }));
             }
             Output::NextHopWanted { next_hop, wanted } => {
                 self.outboxes.next_hops.want(next_hop, wanted);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use arcus_config::PeerRole;
 use bgp_rib::PeerIx;
 use tracing::warn;
 
@@ -16,7 +17,12 @@ impl Control {
     pub(super) fn watch_path(&mut self, peer: PeerIx) {
         let identity = self.running.identity();
         let Some(entry) = self.peers.get_mut(peer) else { return };
-        let wanted = wanted(&identity, &entry.spec(), entry.address);
+        let spec = entry.spec();
+        let key = self.running.secrets().path(&spec);
+        // A node is watched from its first session on; before, nothing depends on it.
+        let is_known = entry.session.is_some() || entry.path.is_some();
+        let is_watchable = is_known || !matches!(spec.role, PeerRole::Nodes { .. });
+        let wanted = wanted(&identity, &spec, entry.address, key).filter(|_| is_watchable);
         let is_watched = match (&mut entry.path, &wanted) {
             (Some(path), Some(wanted)) => path.follow(wanted),
             (None, None) => true,
@@ -36,14 +42,21 @@ impl Control {
             return;
         }
         warn!(peer = %entry.address, "path lost, session ends");
+        entry.lost_in = entry.session.is_some().then_some(entry.epoch);
         if entry.peer.path_down().is_err() {
             self.outboxes.paths.tell_again(lost, AGAIN);
         }
         // Its BGP may just restart, and its BFD with it; what it forwards may not have noticed.
         if lost.is_independent && entry.session.is_none() && !entry.stale.is_empty() {
-            // Nor are they the last choice of anybody (RFC 9494).
+            self.keep_nothing(lost.peer, Instant::now());
+        }
+    }
+
+    /// What is kept of a peer that is away goes, and is the last choice of nobody (RFC 9494) either.
+    pub(super) fn keep_nothing(&mut self, peer: PeerIx, now: Instant) {
+        if let Some(entry) = self.peers.get_mut(peer) {
             entry.long_lived.clear();
-            self.restart_is_over(lost.peer, Instant::now());
+            self.restart_is_over(peer, now);
         }
     }
 }

@@ -41,6 +41,11 @@ impl Control {
         for spec in &accepted.rekeyed {
             self.change(spec, Effect::Reset);
         }
+        // A path may have another key, though its entry says the same.
+        let watched = self.peers.iter().filter(|(_, entry)| entry.path.is_some());
+        for number in watched.map(|(number, _)| number).collect::<Vec<_>>() {
+            self.watch_path(number);
+        }
         self.renew_terms();
         self.send_away_misplaced();
     }

@@ -36,13 +36,19 @@ impl Control {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         entry.last_seen = now;
         match kind {
-            SessionEventKind::Up { session, told, queue, stale } => {
+            SessionEventKind::Up { session, told, totals, queue, stale } => {
+                entry.totals = totals;
                 entry.queue = Some(queue);
                 entry.stale = stale;
                 self.up(peer, session, told, now);
             }
             SessionEventKind::EndOfRib(family) => {
                 entry.ended.insert(family);
+                entry.stale.retain(|stale| *stale != family);
+                entry.long_lived.remove(&family);
+            }
+            SessionEventKind::Disabled(family) => {
+                entry.disabled.insert(family);
                 entry.stale.retain(|stale| *stale != family);
             }
             SessionEventKind::Refreshing => {
@@ -62,8 +68,11 @@ impl Control {
             hold_time = session.agreement.hold_time.secs(),
             "session up"
         );
-        entry.long_lived.clear();
+        // Should it go again before its End-of-RIB, their time has not begun anew (RFC 9494 §4.2).
+        let stale = &entry.stale;
+        entry.long_lived.retain(|family, kept| kept.has_begun() && stale.contains(family));
         entry.ended.clear();
+        entry.disabled.clear();
         entry.epoch += 1;
         entry.session = Some(session);
         entry.told = Some(told);
@@ -73,18 +82,21 @@ impl Control {
         if stale {
             self.timers.set(now + END_OF_RIB_WAIT, peer, epoch, Timer::Stale);
         }
+        self.watch_path(peer);
         // The topology may have changed while the session told the shards.
         self.retell(peer);
     }
 
     fn down(&mut self, peer: PeerIx, down: &Down, now: Instant) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
+        let path_was_lost = entry.lost_in == Some(entry.epoch);
         entry.epoch += 1;
         entry.flaps += 1;
         entry.session = None;
         entry.queue = None;
         entry.told = None;
         entry.ended.clear();
+        entry.disabled.clear();
         let kept = entry.keep(down.retained.as_ref());
         info!(
             peer = %entry.address,
@@ -103,10 +115,15 @@ impl Control {
         if let Some(restart) = down.retained.as_ref().map(|retained| retained.restart_time) {
             self.timers.set(now + restart, peer, epoch, Timer::Stale);
         }
+        self.await_long_lived(peer);
         if dynamic {
             // Whoever was sent away for a while is not forgotten before, or it could come back at once.
             let away = FORGET + kept.unwrap_or_default() + sent_away;
             self.timers.set(now + away, peer, epoch, Timer::Forget);
+        }
+        // Its connection broke before the session heard of the path.
+        if path_was_lost && down.retained.is_some() {
+            self.keep_nothing(peer, now);
         }
     }
 
@@ -119,7 +136,8 @@ impl Control {
         if *told == newest {
             return;
         }
-        let (view, session) = (Arc::new(view(&identity, &newest, session)), session.epoch);
+        let (view, session) =
+            (Arc::new(view(&identity, &newest, session, &entry.totals)), session.epoch);
         entry.told = Some(newest);
         self.lanes.send_all(|| ShardInput::Changed { peer, session, view: Arc::clone(&view) });
     }

@@ -20,8 +20,12 @@ impl Entry {
     pub(super) fn keep(&mut self, retained: Option<&Retained>) -> Option<Duration> {
         self.stale = retained.map(|retained| retained.families.clone()).unwrap_or_default();
         let long_lived = retained.map(|retained| &retained.long_lived[..]).unwrap_or_default();
-        self.long_lived =
-            long_lived.iter().map(|(family, time)| (*family, LongLived::For(*time))).collect();
+        let before = std::mem::take(&mut self.long_lived);
+        let begun = |family: &AfiSafi| before.get(family).copied().filter(|kept| kept.has_begun());
+        self.long_lived = long_lived
+            .iter()
+            .map(|(family, time)| (*family, begun(family).unwrap_or(LongLived::For(*time))))
+            .collect();
         let longest = long_lived.iter().map(|(_, time)| *time).max().unwrap_or_default();
         retained.map(|retained| retained.restart_time + longest)
     }
@@ -36,13 +40,13 @@ impl Control {
         let mut stay = Vec::new();
         for family in std::mem::take(&mut entry.stale) {
             match entry.long_lived.get_mut(&family) {
-                Some(long_lived @ LongLived::For(_)) if is_away => {
-                    let LongLived::For(time) = *long_lived else { continue };
-                    *long_lived = LongLived::Until(now + time);
+                Some(long_lived) if is_away => {
+                    let until = long_lived.until(now);
+                    *long_lived = LongLived::Until(until);
                     info!(
                         peer = %entry.address,
                         %family,
-                        kept_seconds = time.as_secs(),
+                        kept_seconds = until.saturating_duration_since(now).as_secs(),
                         "routes kept over a restart are the last choice now"
                     );
                     stay.push(family);
@@ -76,7 +80,7 @@ impl Control {
         self.await_long_lived(peer);
     }
 
-    fn await_long_lived(&mut self, peer: PeerIx) {
+    pub(super) fn await_long_lived(&mut self, peer: PeerIx) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         let ends = entry.long_lived.values().filter_map(|kept| match kept {
             LongLived::Until(end) => Some(*end),

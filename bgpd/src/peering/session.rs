@@ -7,7 +7,7 @@ use arcus_config::{PeerAs, PeerRole, PeerSpec, Remote, Role};
 use bgp_peer::{Mode, PeerConfig};
 use bgp_session::{HoldTime, SessionConfig};
 use bgp_wire::capability::{self, AddPath, GracefulRestart, LongLived};
-use bgp_wire::{Afi, AfiSafi};
+use bgp_wire::{Afi, AfiSafi, VpnLabels};
 
 use super::Identity;
 
@@ -34,6 +34,7 @@ pub(crate) fn session(
         local_interface: options.source_interface.as_ref().map(|name| name.as_str().to_owned()),
         ttl: options.ttl.unwrap_or(255),
         connect_retry: options.connect_retry.map(seconds),
+        idle_hold: options.idle_hold.map(seconds),
         shards: identity.shards,
         ..PeerConfig::new(open(identity, host, spec, restarting), remote)
     }
@@ -49,6 +50,7 @@ fn open(identity: &Identity, host: &str, spec: &PeerSpec, restarting: bool) -> S
     };
     let families = &spec.families;
     let is_offered = |option: Option<bool>| option.unwrap_or(true);
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     let (send, receive) =
         (options.add_path_send.is_some(), options.add_path_receive.unwrap_or_default());
     let add_path = families.iter().filter(|_| send || receive);
@@ -57,7 +59,12 @@ fn open(identity: &Identity, host: &str, spec: &PeerSpec, restarting: bool) -> S
     SessionConfig {
         peer_asns,
         hold_time: HoldTime::try_from(spec.hold_time.seconds()).unwrap_or_default(),
-        keepalive: options.keepalive.map(|seconds| Duration::from_secs(seconds.into())),
+        keepalive: options.keepalive.map(seconds),
+        send_hold: options.send_hold_time.map(seconds),
+        delay_open: options.delay_open.map(seconds),
+        labels: if is_offered(options.multiple_labels) { labels(families) } else { Vec::new() },
+        as_sets: options.as_sets.unwrap_or(true),
+        disable_families: options.disable_family.unwrap_or_default(),
         families: families.clone(),
         restart: restart(spec, restarting),
         long_lived: long_lived.map_or_else(Vec::new, |stale_time| {
@@ -89,6 +96,16 @@ fn restart(spec: &PeerSpec, restarting: bool) -> Option<GracefulRestart> {
         // A reflector forwards nothing, so it has lost nothing: the forwarding bit is always true.
         families: spec.families.iter().map(|family| (*family, true)).collect(),
     })
+}
+
+/// As many labels as our tables have room for (RFC 8277 §2.1).
+fn labels(families: &[AfiSafi]) -> Vec<(AfiSafi, u8)> {
+    let most = |family: &AfiSafi| match *family {
+        AfiSafi::VPNV4 | AfiSafi::VPNV6 => Some((*family, VpnLabels::DEEPEST)),
+        AfiSafi::IPV4_LABELED | AfiSafi::IPV6_LABELED => Some((*family, u8::MAX)),
+        _ => None,
+    };
+    families.iter().filter_map(most).collect()
 }
 
 /// Families of IPv4 routes, whose next hops may be IPv6 addresses (RFC 8950 §4). Memberships are none:

@@ -8,6 +8,7 @@ use arcus_config::{NextHop, PeerRole, PeerSpec, RemovePrivateAs, Rewrite};
 use bgp_peer::Established;
 use bgp_rib::{
     InterestMode, Limit, LocalAs, MembershipsOut, PeerKind, PeerPolicy, PeerView, RemovePrivate,
+    Totals,
 };
 use bgp_session::Agreement;
 use bgp_wire::capability::Capability;
@@ -16,8 +17,13 @@ use bgp_wire::{AfiSafi, RouteTarget, RtMembership};
 use super::session::role;
 use super::{Asked, Identity, Terms};
 
-/// What the shards are told of a peer whose session is up.
-pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) -> PeerView {
+/// What the shards are told of a peer whose session is up. They count its routes in `totals`.
+pub(crate) fn view(
+    identity: &Identity,
+    terms: &Terms,
+    session: &Established,
+    totals: &Totals,
+) -> PeerView {
     let spec = &terms.spec;
     let agreement = &session.agreement;
     let kind = match &spec.role {
@@ -27,6 +33,7 @@ pub(crate) fn view(identity: &Identity, terms: &Terms, session: &Established) ->
     };
     let base = PeerView {
         limits: limits(spec),
+        totals: totals.clone(),
         enhanced_refresh: agreement.enhanced_route_refresh,
         policy: shared(policy(terms, agreement)),
         ..PeerView::new(
@@ -147,8 +154,7 @@ fn interest(speaks_rtc: bool, permitted: Option<BTreeSet<RouteTarget>>) -> Inter
     }
 }
 
-/// Shards count apart, and the routes of one peer may all be in one of them, since those of one VRF
-/// have one route distinguisher. So each shard lets pass what all together may hold.
+/// What it may have in each family.
 fn limits(spec: &PeerSpec) -> Vec<Limit> {
     let Some(routes) = spec.max_prefixes else { return Vec::new() };
     let percent = spec.options.max_prefixes_warning.map(u64::from);

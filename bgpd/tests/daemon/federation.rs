@@ -225,7 +225,8 @@ async fn a_node_that_reads_nothing_holds_nobody_up() {
     vm_node.wants(&[]).await;
     for number in 0..ROUTES {
         let key = format!("10.1.1.1:{number}:10.0.100.4/32").parse().unwrap();
-        let route = Route::<VpnV4> { path_id: PathId(0), key, data: Label::mpls(16).unwrap() };
+        let route =
+            Route::<VpnV4> { path_id: PathId(0), key, data: Label::mpls(16).unwrap().into() };
         let communities = (0..3_000).map(|low| Community(number << 16 | low)).collect();
         vm_node.announce_with(vec![route], &[100], communities).await;
     }

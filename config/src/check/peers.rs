@@ -112,6 +112,16 @@ impl Subject<'_> {
                 return Err(self.error(places, "keepalive", message));
             }
         }
+        if let Some(send_hold) = options.send_hold_time
+            && send_hold <= hold_time.seconds().into()
+        {
+            let message = format!(
+                "a peer that reads slowly would be lost before one that is silent, with a hold time of \
+                 {hold_time} s (RFC 9687); write send-hold-time = {}",
+                u32::from(hold_time.seconds()) * 2
+            );
+            return Err(self.error(places, "send-hold-time", message));
+        }
         if options.long_lived_time.is_some_and(|time| time > 0) && self.restart_time == 0 {
             let message = format!(
                 "{what} has no graceful restart, and long-lived routes come after one (RFC 9494); \

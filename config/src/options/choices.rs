@@ -97,6 +97,20 @@ choice! {
 }
 
 choice! {
+    /// How packets of BFD are signed (RFC 5880 section 6.7).
+    BfdAuth, "\"meticulous-sha1\"" {
+        /// The password goes in clear.
+        Password = "password",
+        Md5 = "md5",
+        /// No packet has the sequence number of another.
+        MeticulousMd5 = "meticulous-md5",
+        Sha1 = "sha1",
+        /// No packet has the sequence number of another.
+        MeticulousSha1 = "meticulous-sha1",
+    }
+}
+
+choice! {
     /// The next hop of unicast routes that a peer is told.
     NextHop, "\"unchanged\"" {
         /// As it came: packets do not pass us.

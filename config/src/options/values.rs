@@ -160,65 +160,6 @@ impl Value for AsnRange {
     }
 }
 
-/// `bfd = { interval = 300, multiplier = 3 }`: how often both sides say that the path is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Bfd {
-    /// Milliseconds between two packets, 10 to 60,000; 300.
-    pub interval: u32,
-    /// So many of them lost in a row mean that the path is dead; 3.
-    pub multiplier: u8,
-    /// Whether routers lie between (RFC 5883), else it is a neighbor on the link (RFC 5881).
-    pub multihop: bool,
-    /// Whether it is the peer who begins.
-    pub passive: bool,
-}
-
-impl Default for Bfd {
-    fn default() -> Self {
-        Self { interval: 300, multiplier: 3, multihop: false, passive: false }
-    }
-}
-
-impl fmt::Display for Bfd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ms x {}", self.interval, self.multiplier)?;
-        f.write_str(if self.multihop { " multihop" } else { "" })?;
-        f.write_str(if self.passive { " passive" } else { "" })
-    }
-}
-
-impl Value for Bfd {
-    const EXAMPLE: &'static str = "{ interval = 300, multiplier = 3 }";
-
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let DeValue::Table(table) = value else {
-            return Err(format!("this is {}; write {}", kind(value), Self::EXAMPLE));
-        };
-        let mut bfd = Self::default();
-        for (key, value) in table {
-            let (key, value) = (key.get_ref().as_ref(), value.get_ref());
-            let wrong = |message: String| format!("`{key}` of bfd: {message}");
-            match key {
-                "interval" => {
-                    bfd.interval = Bounded::<10, 60_000>::read(value).map_err(wrong)?.into();
-                }
-                "multiplier" => {
-                    bfd.multiplier = Bounded::<1, 255>::read(value).map_err(wrong)?.into();
-                }
-                "multihop" => bfd.multihop = bool::read(value).map_err(wrong)?,
-                "passive" => bfd.passive = bool::read(value).map_err(wrong)?,
-                _ => {
-                    return Err(format!(
-                        "the key `{key}` of bfd is unknown; known here: interval, multiplier, \
-                         multihop, passive"
-                    ));
-                }
-            }
-        }
-        Ok(bfd)
-    }
-}
-
 /// `import-rewrite = { "64512:100" = "64513:100" }`: targets that become others at a border.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rewrite(BTreeMap<RouteTarget, RouteTarget>);

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{Change, Effect, details::Details};
-use crate::{ControlNode, PeerOptions, PeerRole, PeerSpec, Remote, Topology};
+use crate::{AfiSafi, ControlNode, PeerOptions, PeerRole, PeerSpec, Remote, Topology};
 
 /// Compares the peers of one control node, the same in both topologies.
 pub(super) fn compare(
@@ -92,7 +92,17 @@ fn cost(old: &PeerSpec, new: &PeerSpec) -> (Effect, Vec<String>) {
     ];
     let own =
         own.into_iter().flat_map(|(effect, texts)| texts.into_iter().map(move |t| (effect, t)));
-    let options = PeerOptions::changes(&old.options, &new.options);
+    let mut options = PeerOptions::changes(&old.options, &new.options);
+    if new.families.contains(&AfiSafi::RTC) {
+        // What the peer has asked for so far was understood in the old way.
+        let rewrites = |text: &str| {
+            ["import-rewrite ", "export-rewrite "].iter().any(|key| text.starts_with(key))
+        };
+        options
+            .iter_mut()
+            .filter(|(_, text)| rewrites(text))
+            .for_each(|(effect, _)| *effect = Effect::Reset);
+    }
     let mut all: Vec<(Effect, String)> = own.chain(options).collect();
     // What costs most is read first.
     all.sort_by_key(|(effect, _)| Reverse(*effect));

@@ -17,11 +17,14 @@ const BGP_PORT: u16 = 179;
 
 /// Options that mean nothing for a gateway, which is one peer, of another AS, and whose networks
 /// say what it may take part in.
-const NOT_FOR_GATEWAYS: [&str; 5] =
-    ["client", "asns", "max-peers", "import-targets", "export-targets"];
+const NOT_FOR_GATEWAYS: [&str; 6] =
+    ["client", "asns", "max-peers", "import-targets", "export-targets", ONLY_FOR_NODES];
+
+/// What only a data plane of ours answers.
+const ONLY_FOR_NODES: &str = "echo";
 
 /// Options that one control node may have for those of a cloud.
-pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
+pub(super) const FOR_CONTROL_NODES: [&str; 36] = [
     "description",
     "shutdown",
     "passive",
@@ -29,6 +32,9 @@ pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
     "hold-time",
     "keepalive",
     "connect-retry",
+    "send-hold-time",
+    "delay-open",
+    "idle-hold",
     "graceful-restart-time",
     "max-restart-time",
     "long-lived-time",
@@ -45,6 +51,9 @@ pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
     "route-refresh",
     "extended-messages",
     "extended-next-hop",
+    "multiple-labels",
+    "disable-family",
+    "as-sets",
     "max-prefixes",
     "max-prefixes-warning",
     "max-prefixes-restart",
@@ -55,7 +64,9 @@ pub(super) const FOR_CONTROL_NODES: [&str; 30] = [
 ];
 
 /// Options of `[cloud.NAME.nodes]`.
-pub(super) const FOR_NODES: [&str; 9] = [
+pub(super) const FOR_NODES: [&str; 11] = [
+    "send-hold-time",
+    ONLY_FOR_NODES,
     "families",
     "keepalive",
     "max-restart-time",
@@ -111,8 +122,13 @@ impl Templated {
 }
 
 pub(super) fn template(mut table: Table<'_>) -> Result<PeerOptions, ConfigError> {
-    table.only(PeerOptions::KEYS)?;
+    table.only(&for_neighbors())?;
     PeerOptions::read(&mut table)
+}
+
+/// Options of whoever is no node.
+fn for_neighbors() -> Vec<&'static str> {
+    PeerOptions::KEYS.iter().filter(|key| **key != ONLY_FOR_NODES).copied().collect()
 }
 
 /// `[cloud.NAME.peer.CLOUD]`
@@ -204,7 +220,7 @@ pub(super) struct DraftNeighbor {
 
 pub(super) fn neighbor(name: &str, mut table: Table<'_>) -> Result<DraftNeighbor, ConfigError> {
     let own = ["template", "clouds", "control-nodes", "address", "prefixes"];
-    table.only(&[&own, PeerOptions::KEYS].concat())?;
+    table.only(&[&own[..], &for_neighbors()].concat())?;
     let clouds: Option<Vec<String>> = table.list("clouds", "[\"openstack\"]")?;
     let control_nodes: Option<Vec<String>> = table.list("control-nodes", "[\"os-ctl-1\"]")?;
     if clouds.is_some() == control_nodes.is_some() {

@@ -1,5 +1,6 @@
-//! How much earlier than agreed a packet goes out.
+//! How much earlier than agreed a packet goes out, and what else is random in one.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// A sequence that needs to be uneven, not secret: two systems on one link must not send in step.
@@ -17,6 +18,13 @@ impl Jitter {
         let (least, most) = if multiplier == 1 { (75, 90) } else { (75, 100) };
         let (least, most) = (interval * least / 100, interval * most / 100);
         least + most.saturating_sub(least) * u32::from(self.next()) / u32::from(u16::MAX)
+    }
+
+    /// A number that no other packet of late had.
+    pub(crate) fn number(&mut self) -> NonZeroU32 {
+        let [a, b] = self.next().to_be_bytes();
+        let [c, d] = self.next().to_be_bytes();
+        NonZeroU32::new(u32::from_be_bytes([a, b, c, d])).unwrap_or(NonZeroU32::MIN)
     }
 
     /// `SplitMix64`, of which the upper bits are the best.

@@ -2,7 +2,7 @@
 
 use crate::{Diag, State};
 
-/// Octets of a packet without authentication: what we send.
+/// Octets of a packet without authentication.
 pub const LENGTH: usize = 24;
 
 const VERSION: u8 = 1;
@@ -10,7 +10,8 @@ const VERSION: u8 = 1;
 const POLL: u8 = 0b10_0000;
 const FINAL: u8 = 0b01_0000;
 const INDEPENDENT: u8 = 0b00_1000;
-const AUTHENTICATED: u8 = 0b00_0100;
+/// Behind the packet is an authentication section.
+pub(crate) const SIGNED: u8 = 0b00_0100;
 const DEMAND: u8 = 0b00_0010;
 const MULTIPOINT: u8 = 0b00_0001;
 
@@ -88,15 +89,32 @@ pub enum PacketError {
 }
 
 impl ControlPacket {
-    /// Reads the payload of a datagram. What lies behind the packet's own length is ignored.
+    /// Reads the payload of a datagram where no key is configured.
     pub fn decode(datagram: &[u8]) -> Result<Self, PacketError> {
+        let packet = Self::read(datagram)?;
+        match Self::section(datagram) {
+            None => Ok(packet),
+            Some(_) => Err(PacketError::Authenticated),
+        }
+    }
+
+    /// The authentication section of a packet that [`ControlPacket::read`] has taken, if it has one.
+    pub fn section(datagram: &[u8]) -> Option<&[u8]> {
+        let (&[_, flags, _, length, ..], _) = datagram.split_first_chunk::<LENGTH>()?;
+        let section = datagram.get(LENGTH..usize::from(length))?;
+        (flags & SIGNED != 0).then_some(section)
+    }
+
+    /// Reads the payload of a datagram, signed or not. What lies behind the packet's own length is
+    /// ignored.
+    pub fn read(datagram: &[u8]) -> Result<Self, PacketError> {
         let (fixed, _) = datagram.split_first_chunk::<LENGTH>().ok_or(PacketError::Truncated)?;
         let [first, flags, multiplier, length, numbers @ ..] = *fixed;
         let version = first >> 5;
         if version != VERSION {
             return Err(PacketError::Version(version));
         }
-        let least = if flags & AUTHENTICATED == 0 { LENGTH } else { LENGTH + 2 };
+        let least = if flags & SIGNED == 0 { LENGTH } else { LENGTH + 2 };
         if usize::from(length) < least {
             return Err(PacketError::TooShort(length));
         }
@@ -133,9 +151,6 @@ impl ControlPacket {
         if packet.your_discriminator == 0 && !matches!(packet.state, State::Down | State::AdminDown)
         {
             return Err(PacketError::NobodyMeant(packet.state));
-        }
-        if flags & AUTHENTICATED != 0 {
-            return Err(PacketError::Authenticated);
         }
         Ok(packet)
     }
@@ -226,7 +241,7 @@ mod tests {
     #[test]
     fn a_packet_with_authentication_is_dropped_while_there_is_no_key() {
         let mut octets = UP.to_vec();
-        octets[1] |= AUTHENTICATED;
+        octets[1] |= SIGNED;
         octets[3] = 26;
         octets.extend([1, 2]);
         assert_eq!(ControlPacket::decode(&octets), Err(PacketError::Authenticated));

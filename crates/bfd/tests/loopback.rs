@@ -1,57 +1,28 @@
 //! Sessions over real sockets, on loopback.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+mod support;
+
+use std::net::{IpAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bfd::socket::{Handle, Hops, PathConfig, Speaker, Status};
-use bfd::{ControlPacket, Diag, Role, State, Timing};
-use tokio::task::JoinHandle;
+use bfd::socket::{Mode, PathConfig, Speaker};
+use bfd::{AuthKey, AuthType, ControlPacket, Diag, Role, State};
+use support::{SOON, address, is_up, speaker, timing, until};
 use tokio::time::{Instant, timeout};
-
-const SOON: Duration = Duration::from_secs(10);
-
-/// An address of 127.0.0.0/8 that no other test has, in this run and in others of this machine.
-fn address() -> IpAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, high | 0x80, low, NEXT.fetch_add(1, Relaxed)).into()
-}
-
-fn timing(interval: u64) -> Timing {
-    Timing::new(Duration::from_millis(interval), 3).expect("a timing")
-}
 
 fn path(local: IpAddr, remote: IpAddr) -> PathConfig {
     PathConfig { timing: timing(50), ..PathConfig::new(local, remote) }
-}
-
-/// A speaker and its task.
-fn speaker() -> (Speaker, JoinHandle<()>) {
-    let (speaker, driver) = Speaker::new();
-    (speaker, tokio::spawn(driver.run(std::future::pending())))
-}
-
-/// Waits until the session is as wanted.
-async fn until(handle: &Handle, what: impl Fn(&Status) -> bool) -> Status {
-    let mut watch = handle.watch();
-    let seen = timeout(SOON, watch.wait_for(|status| what(status))).await;
-    let seen = seen.unwrap_or_else(|_| unreachable!("not in time; it is {:?}", handle.status()));
-    seen.expect("the session is gone").clone()
-}
-
-async fn is_up(handle: &Handle) -> Status {
-    until(handle, |status| status.state == State::Up).await
 }
 
 #[tokio::test]
 async fn two_come_up_and_agree_on_the_slower_interval() {
     let (one, other) = (address(), address());
     let ((speaker, _task), (beyond, _beyond_task)) = (speaker(), speaker());
-    for hops in [Hops::Single, Hops::Multi] {
-        let here = speaker.start(PathConfig { hops, ..path(one, other) });
+    for mode in [Mode::SingleHop, Mode::MultiHop] {
+        let here = speaker.start(PathConfig { mode, ..path(one, other) });
         let there =
-            PathConfig { hops, timing: timing(70), role: Role::Passive, ..path(other, one) };
+            PathConfig { mode, timing: timing(70), role: Role::Passive, ..path(other, one) };
         let there = beyond.start(there);
         let slower = Duration::from_millis(70);
         until(&here, |status| status.detection_time == Some(slower * 3)).await;
@@ -143,7 +114,7 @@ async fn packets_of_strangers_and_from_beyond_the_link_change_nothing() {
     let send = |from: IpAddr, ttl, octets: &[u8]| {
         let socket = UdpSocket::bind((from, 0)).unwrap();
         socket.set_ttl(ttl).unwrap();
-        socket.send_to(octets, (one, Hops::Single.port())).unwrap();
+        socket.send_to(octets, (one, Mode::SingleHop.port())).unwrap();
     };
     // The socket is there once the session has sent.
     let has_sent = async {
@@ -179,10 +150,34 @@ async fn what_keeps_a_session_from_running_is_told() {
     let first = speaker.start(path(one, other));
     let second = speaker.start(path(one, other));
     until(&second, |status| status.fault.is_some()).await;
-    let (beyond, _beyond_task) = self::speaker();
+    let (beyond, _beyond_task) = support::speaker();
     let there = beyond.start(path(other, one));
     is_up(&first).await;
     is_up(&there).await;
     drop(first);
     assert_eq!(is_up(&second).await.fault, None);
+}
+
+#[tokio::test]
+async fn signed_sessions_come_up_with_who_has_the_key_and_with_nobody_else() {
+    let (one, other) = (address(), address());
+    let ((speaker, _task), (beyond, _beyond_task)) = (speaker(), speaker());
+    let key = |secret: &str| {
+        Some(Arc::new(AuthKey::new(AuthType::MeticulousSha1, 1, secret.as_bytes()).unwrap()))
+    };
+    let here = speaker.start(PathConfig { auth: key("a secret"), ..path(one, other) });
+    for wrong in [None, key("another")] {
+        let before = here.counters().refused();
+        let _there = beyond.start(PathConfig { auth: wrong, ..path(other, one) });
+        let refused = async {
+            while here.counters().refused() < before + 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(SOON, refused).await.expect("what is not signed with our key is counted");
+        assert_eq!((here.status().state, here.status().remote), (State::Down, None));
+    }
+    let there = beyond.start(PathConfig { auth: key("a secret"), ..path(other, one) });
+    is_up(&there).await;
+    is_up(&here).await;
 }

@@ -1,7 +1,7 @@
 //! Sessions in network namespaces: paths that are cut, routers between, FRR and BIRD on the other side.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bfd::socket::{Handle, Hops, PathConfig, Speaker, Status};
-use bfd::{Diag, Role, State, Timing};
+use bfd::socket::{Handle, Mode, PathConfig, Speaker, Status};
+use bfd::{AuthKey, AuthType, Diag, Role, State, Timing};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Fabric, FrrRouter, Namespace, Signal, UPLINK};
 use tokio::sync::oneshot;
@@ -164,7 +164,7 @@ async fn over_a_router_only_multihop_sessions_come_up() -> Result<()> {
     let single = one.speaker.start(path(*here, *there, 50)?);
     let _single = other.speaker.start(path(*there, *here, 50)?);
     let multi = |from: &Ipv4Addr, to: &Ipv4Addr| -> Result<PathConfig> {
-        Ok(PathConfig { hops: Hops::Multi, ..path(*from, *to, 50)? })
+        Ok(PathConfig { mode: Mode::MultiHop, ..path(*from, *to, 50)? })
     };
     let far = one.speaker.start(multi(here, there)?);
     let _far = other.speaker.start(multi(there, here)?);
@@ -202,14 +202,14 @@ async fn frr_and_we_agree_and_miss_each_other() -> Result<()> {
     let fabric = bed.fabric().await?;
     let one = Inside::start(&fabric.node(&bed, "one", ONE).await?)?;
     let other = fabric.node(&bed, "other", OTHER).await?;
-    for (hops, words) in [(Hops::Single, ""), (Hops::Multi, " multihop")] {
+    for (mode, words) in [(Mode::SingleHop, ""), (Mode::MultiHop, " multihop")] {
         let name = format!("frr{}", words.trim());
         let configuration = format!(
             "bfd\n peer {ONE}{words} local-address {OTHER}\n  receive-interval 100\n  \
              transmit-interval 200\n  detect-multiplier 4\n  no shutdown\n"
         );
         let mut frr = FrrRouter::start(&bed, &other, &name, &[("bfdd", &configuration)]).await?;
-        let here = one.speaker.start(PathConfig { hops, ..path(ONE, OTHER, 150)? });
+        let here = one.speaker.start(PathConfig { mode, ..path(ONE, OTHER, 150)? });
         // It sends each 200 ms at most, and may lose four.
         let (ours, theirs) = (Duration::from_millis(150), Duration::from_millis(800));
         let status = until(&bed, &here, "agreed", |status| {
@@ -329,8 +329,8 @@ async fn bird_and_we_agree_and_miss_each_other() -> Result<()> {
     )?;
     let mut bird =
         bed.start(&other, "bird", "/usr/sbin/bird", ["-f", "-c", &file, "-s", &socket])?;
-    for hops in [Hops::Single, Hops::Multi] {
-        let here = one.speaker.start(PathConfig { hops, ..path(ONE, OTHER, 150)? });
+    for mode in [Mode::SingleHop, Mode::MultiHop] {
+        let here = one.speaker.start(PathConfig { mode, ..path(ONE, OTHER, 150)? });
         let theirs = Duration::from_millis(800);
         until(&bed, &here, "agreed", |status| {
             let ours = status.transmit_interval == Duration::from_millis(150);
@@ -359,5 +359,109 @@ async fn bird_and_we_agree_and_miss_each_other() -> Result<()> {
         until(&bed, &here, "up again", |status| status.state == State::Up).await?;
     }
     bird.kill().await?;
+    one.stop()
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn bird_and_we_believe_each_other_with_each_sort_of_key() -> Result<()> {
+    let bed = Bed::new("arcus-bfd")?;
+    let fabric = bed.fabric().await?;
+    let one = Inside::start(&fabric.node(&bed, "one", ONE).await?)?;
+    let other = fabric.node(&bed, "other", OTHER).await?;
+    let (file, socket) = (bed.run_dir().join("bird.conf"), bed.run_dir().join("bird.ctl"));
+    let (file, socket) = (file.display().to_string(), socket.display().to_string());
+    for (kind, words) in [
+        (AuthType::Password, "simple"),
+        (AuthType::Md5, "keyed md5"),
+        (AuthType::MeticulousMd5, "meticulous keyed md5"),
+        (AuthType::Sha1, "keyed sha1"),
+        (AuthType::MeticulousSha1, "meticulous keyed sha1"),
+    ] {
+        std::fs::write(
+            &file,
+            format!(
+                "router id {OTHER};\nprotocol device {{}}\nprotocol bfd {{\n interface \"*\" {{\n  \
+                 min rx interval 100 ms; min tx interval 100 ms; multiplier 3;\n  \
+                 authentication {words};\n  password \"a secret\" {{ id 3; }};\n }};\n \
+                 neighbor {ONE} dev \"{UPLINK}\" local {OTHER};\n}}\n"
+            ),
+        )?;
+        let args = ["-f", "-c", &file, "-s", &socket];
+        let mut bird = bed.start(&other, "bird", "/usr/sbin/bird", args)?;
+        let key = |secret: &str| -> Result<PathConfig> {
+            let key = AuthKey::new(kind, 3, secret.as_bytes())?;
+            Ok(PathConfig { auth: Some(Arc::new(key)), ..path(ONE, OTHER, 100)? })
+        };
+        let here = one.speaker.start(key("a secret")?);
+        settled(&bed, &here, 100).await.with_context(|| words.to_owned())?;
+        bed.wait_for("BIRD agrees", SOON, async || {
+            let table = other.run(&["birdc", "-s", &socket, "show bfd sessions"]).await?;
+            ensure!(table.lines().any(|line| line.contains("10.0.0.1") && line.contains(" Up ")));
+            Ok(())
+        })
+        .await?;
+        let received = here.counters().received();
+        bed.wait_for("twenty packets are believed", SOON, async || {
+            ensure!(here.counters().received() >= received + 20);
+            Ok(())
+        })
+        .await?;
+        ensure!((here.status().failures, here.counters().refused()) == (0, 0), "{words}");
+        drop(here);
+        let stranger = one.speaker.start(key("another")?);
+        bed.wait_for("BIRD is not believed", SOON, async || {
+            ensure!(stranger.counters().refused() >= 2 && stranger.status().remote.is_none());
+            Ok(())
+        })
+        .await?;
+        bird.kill().await?;
+    }
+    one.stop()
+}
+
+/// What the data plane of a node does, in its namespace, until `ends`.
+fn mirror(namespace: &Namespace, ends: &Arc<AtomicBool>) -> Result<JoinHandle<Result<()>>> {
+    let (file, ends) = (File::open(namespace.path())?, Arc::clone(ends));
+    Ok(std::thread::spawn(move || {
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        let socket = UdpSocket::bind((OTHER, Mode::Echo.port()))?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        let mut room = [0; 256];
+        while !ends.load(Relaxed) {
+            if let Ok((length, from)) = socket.recv_from(&mut room) {
+                // The cable may be cut.
+                socket.send_to(&room[..length], from).ok();
+            }
+        }
+        Ok(())
+    }))
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_node_that_sends_back_packets_and_is_cut_off_is_missed_within_a_second() -> Result<()> {
+    let bed = Bed::new("arcus-bfd")?;
+    let fabric = bed.fabric().await?;
+    let one = Inside::start(&fabric.node(&bed, "one", ONE).await?)?;
+    let ends = Arc::new(AtomicBool::new(false));
+    let node = mirror(&fabric.node(&bed, "other", OTHER).await?, &ends)?;
+    let port = Fabric::port("other");
+    let here = one.speaker.start(PathConfig { mode: Mode::Echo, ..path(ONE, OTHER, 300)? });
+    for (cut, mend) in [("down", "up"), ("nomaster", "master br0")] {
+        settled(&bed, &here, 300).await?;
+        let failures = here.status().failures;
+        let start = Instant::now();
+        fabric.namespace().ip(&format!("link set dev {port} {cut}")).await?;
+        let cut_took = start.elapsed();
+        let status = until(&bed, &here, cut, |status| status.state != State::Up).await?;
+        let elapsed = start.elapsed().saturating_sub(cut_took);
+        ensure!(status.diag == Diag::ECHO_FAILED, "{status:?}");
+        ensure!(status.failures == failures + 1, "{status:?}");
+        ensure!(elapsed < Duration::from_secs(1), "{cut}: {elapsed:?}");
+        fabric.namespace().ip(&format!("link set dev {port} {mend}")).await?;
+    }
+    ends.store(true, Relaxed);
+    node.join().ok().context("it panicked")??;
     one.stop()
 }

@@ -40,6 +40,10 @@ pub struct PeerConfig {
     pub ttl: u8,
     /// Wait after the first failed attempt; it doubles twice. `None` is one second.
     pub connect_retry: Option<Duration>,
+    /// After a session that did not last, and after a fault on the way to one: how long the peer's
+    /// connections are refused, and none is opened; it doubles twice (`IdleHoldTimer`,
+    /// `DampPeerOscillations`, RFC 4271 §8.1.1). `None` takes them at once.
+    pub idle_hold: Option<Duration>,
     /// How strangers are kept out.
     pub security: Security,
     /// Octets that may wait for the peer to read them. One push of each shard may go beyond.
@@ -60,6 +64,7 @@ impl PeerConfig {
             mode: Mode::Both,
             ttl: 255,
             connect_retry: None,
+            idle_hold: None,
             security: Security::OPEN,
             queue_octets: 1 << 20,
             shards: 1,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
 use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
+use bgp_wire::capability::Capability;
 use bgp_wire::{
     AfiSafi, ErrorAction, Message, Notification, Open, RouteRefresh, Update, WireError, frame,
 };
@@ -21,7 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use crate::config::PeerConfig;
+use crate::disabling::Disabling;
 use crate::event::PeerEvent;
+use crate::marks::Restarts;
 use crate::queue::Queue;
 use crate::reading;
 use crate::status::Counters;
@@ -69,6 +72,8 @@ pub(crate) struct Connection {
     answering: Vec<(AfiSafi, bool)>,
     /// Families whose End-of-RIB the peer has sent.
     ended: Vec<AfiSafi>,
+    /// Families that are not read any more.
+    disabling: Disabling,
     session: Session,
     stream: Arc<TcpStream>,
     /// The beginning of a message whose rest has not come yet.
@@ -88,7 +93,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Takes a connected socket, starts its writer and sends our OPEN.
+    /// Takes a connected socket, starts its writer and sends our OPEN. `seed` is a random number, for the
+    /// times between KEEPALIVEs.
     ///
     /// # Errors
     /// Those of the system: the connection is already gone, or an option is refused.
@@ -97,6 +103,7 @@ impl Connection {
         initiator: Initiator,
         config: &PeerConfig,
         counters: &Arc<Counters>,
+        seed: u64,
     ) -> io::Result<Box<Self>> {
         stream.set_nodelay(true)?;
         let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
@@ -131,7 +138,8 @@ impl Connection {
             tidings,
             answering: Vec::new(),
             ended: Vec::new(),
-            session: Session::new(Arc::clone(&config.session)),
+            disabling: Disabling::default(),
+            session: Session::new(Arc::clone(&config.session)).with_jitter(seed),
             stream,
             carried: Vec::new(),
             lane,
@@ -204,6 +212,14 @@ impl Connection {
                     if let Some(hold) = agreement.send_hold {
                         self.hand(Lane::SendHold(hold));
                     }
+                    let said = &agreement.peer.capabilities;
+                    let is_restart = |c: &_| matches!(c, Capability::GracefulRestart(_));
+                    let restarts = said.iter().any(is_restart);
+                    self.tidings.peer_is(if restarts {
+                        Restarts::Gracefully
+                    } else {
+                        Restarts::No
+                    });
                     self.up = Some(agreement);
                 }
                 Action::Down(reason) => {
@@ -259,7 +275,8 @@ impl Connection {
     pub(crate) fn ask(&self, refresh: RouteRefresh) {
         if self.agreement().is_some_and(|agreement| {
             agreement.route_refresh && agreement.negotiated.families.contains(&refresh.family)
-        }) {
+        }) && !self.disabling.has(refresh.family)
+        {
             self.send_now(&Message::RouteRefresh(refresh));
         }
     }
@@ -302,7 +319,8 @@ impl Connection {
         is_taken
     }
 
-    fn deliver(&mut self, update: Update) {
+    fn deliver(&mut self, mut update: Update) {
+        self.disabling.forgive(&mut update);
         if let Some(family) = update.end_of_rib
             && !self.ended.contains(&family)
         {
@@ -382,23 +400,37 @@ impl Connection {
     fn message(&mut self, now: Instant, octets: &[u8]) {
         let kind = octets.get(18).copied().unwrap_or_default();
         self.counters.received.count(kind, 1, octets.len());
-        // What an UPDATE or a ROUTE-REFRESH means depends on the OPENs.
-        if matches!(kind, 2 | 5) && self.session.state() != State::Established {
-            return self.step(now, Input::Premature);
+        // What an UPDATE or a ROUTE-REFRESH means depends on the OPENs; no other OPEN comes after those.
+        let is_up = self.session.state() == State::Established;
+        if (is_up && kind == 1) || (!is_up && matches!(kind, 2 | 5)) {
+            return self.step(now, Input::Untimely(kind));
         }
-        match Message::decode(octets, self.session.negotiated()) {
+        self.decode(now, octets);
+    }
+
+    fn decode(&mut self, now: Instant, octets: &[u8]) {
+        match Message::decode(octets, self.disabling.reading(self.session.negotiated())) {
             Ok(Message::Open(open)) if self.yields && self.loses(&open) => {
                 self.step(now, Input::Cease(Cease::Collision, String::new()));
             }
             Ok(message) => self.step(now, Input::Message(message)),
-            Err(error) => self.malformed(now, &error, octets),
+            Err(error) => match self.disabling.disable(&self.session, &error) {
+                Some(family) => {
+                    tracing::warn!(%family, %error, "family disabled");
+                    self.counters.react(ErrorAction::AfiSafiDisable);
+                    self.events.push_back(PeerEvent::Disabled(family));
+                    // What the message says of others is taken.
+                    self.decode(now, octets);
+                }
+                None => self.malformed(now, &error, octets),
+            },
         }
     }
 
     /// Whether the identifiers speak for the other connection (RFC 4271 §6.8).
     fn loses(&self, open: &Open) -> bool {
         let peer = Speaker { id: open.router_id, asn: open.asn };
-        self.session.state() == State::OpenSent
+        matches!(self.session.state(), State::Connect | State::OpenSent)
             && collision::winner(self.session.config().speaker(), peer) != self.initiator
     }
 

@@ -49,10 +49,14 @@ pub(crate) struct Driver {
     pub(crate) publish: watch::Sender<Status>,
     counters: Arc<Counters>,
     pub(crate) backoff: Backoff,
+    /// Of sessions that did not last, and faults before one was up.
+    pub(crate) unsteady: Backoff,
     jitter: RandomState,
     pub(crate) wish: Wish,
     /// When to connect, if we connect at all.
     retry: Option<Instant>,
+    /// Until then the peer's connections are refused.
+    idle_until: Option<Instant>,
     pub(crate) epoch: u64,
     /// Writers that end by themselves.
     parting: Vec<JoinHandle<WriteEnd>>,
@@ -71,9 +75,11 @@ impl Driver {
             publish,
             counters,
             backoff: Backoff::default(),
+            unsteady: Backoff::default(),
             jitter: RandomState::new(),
             wish: Wish::Session,
             retry: Some(now()),
+            idle_until: None,
             epoch: 0,
             parting: Vec::new(),
         }
@@ -177,7 +183,7 @@ impl Driver {
                 self.then(then);
             }
             Some(Command::Start) => {
-                (self.wish, self.retry) = (Wish::Session, Some(now()));
+                (self.wish, self.retry, self.idle_until) = (Wish::Session, Some(now()), None);
             }
             Some(Command::Reconfigure(config)) => self.reconfigure(*config),
             Some(Command::Incoming(incoming)) => {
@@ -196,10 +202,11 @@ impl Driver {
 
     /// A connection of the peer that may become a session; others are refused.
     pub(crate) fn admit(&self, incoming: Incoming) -> Option<Incoming> {
-        if self.wish == Wish::Session && self.config.mode != Mode::Active {
+        let is_idle = self.idle_until.is_some_and(|until| now() < until);
+        if self.wish == Wish::Session && self.config.mode != Mode::Active && !is_idle {
             return Some(incoming);
         }
-        debug!("connection refused");
+        debug!(is_idle, "connection refused");
         incoming.refuse();
         None
     }
@@ -213,8 +220,15 @@ impl Driver {
     }
 
     fn start(&mut self, stream: TcpStream, initiator: Initiator) -> Option<Box<Connection>> {
-        match Connection::start(stream, initiator, &self.config, &self.counters) {
+        let seed = self.jitter.hash_one(now());
+        match Connection::start(stream, initiator, &self.config, &self.counters, seed) {
             Ok(connection) => Some(connection),
+            // What somebody else could not do says nothing about when we should try.
+            Err(error) if initiator == Initiator::Peer => {
+                info!(%error, "connection refused");
+                self.note(DownReason::Unreachable(error.to_string()));
+                None
+            }
             Err(error) => {
                 self.unreachable(&error);
                 None
@@ -261,12 +275,25 @@ impl Driver {
     pub(crate) fn failed(&mut self, reason: DownReason) {
         let jitter = self.jitter.hash_one(self.backoff.failures()).to_be_bytes()[0];
         let base = self.config.connect_retry.unwrap_or(backoff::BASE).min(LONGEST_RETRY);
-        self.retry = Some(now() + self.backoff.failed(base, jitter));
+        let retry = now() + self.backoff.failed(base, jitter);
+        self.retry = Some(self.idle_until.map_or(retry, |until| until.max(retry)));
         let failures = self.backoff.failures();
+        self.publish.send_modify(|status| status.failures = failures);
+        self.note(reason);
+    }
+
+    fn note(&self, reason: DownReason) {
         self.publish.send_modify(|status| {
-            status.failures = failures;
             status.last_down = Some((reason, SystemTime::now()));
         });
+    }
+
+    /// What did not last, or went wrong before it began, is left alone for a while, if that is asked for.
+    pub(crate) fn hold_idle(&mut self) {
+        if let Some(base) = self.config.idle_hold {
+            let jitter = self.jitter.hash_one(self.unsteady.failures()).to_be_bytes()[0];
+            self.idle_until = Some(now() + self.unsteady.failed(base.min(LONGEST_RETRY), jitter));
+        }
     }
 
     /// Clears away a connection that is over before it became a session. One read may hold a whole
@@ -280,6 +307,9 @@ impl Driver {
             && !(is_other && reason == DownReason::Closed)
         {
             info!(%reason, "no session");
+            if reason != DownReason::Closed {
+                self.hold_idle();
+            }
             self.failed(reason);
         }
         self.part(dead);

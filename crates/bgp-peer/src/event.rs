@@ -23,6 +23,9 @@ pub enum PeerEvent {
     /// The peer wants our routes again, or marks its own answer (RFC 7313). Only for negotiated
     /// families.
     Refresh(RouteRefresh),
+    /// What the peer sent in this family cannot be read, and nothing more of it is taken until the end of
+    /// the session: what it has announced there is to go (RFC 7606 §2, "AFI/SAFI disable").
+    Disabled(AfiSafi),
     /// A queue that had been full has room again ([`crate::PushError::Full`]).
     Drained,
     /// The session is over.

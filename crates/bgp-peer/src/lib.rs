@@ -11,6 +11,7 @@
 mod attempts;
 mod config;
 mod connection;
+mod disabling;
 mod drive;
 mod event;
 mod listener;

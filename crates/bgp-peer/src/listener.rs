@@ -43,6 +43,8 @@ impl Listener {
         let own = SockRef::from(&socket);
         transport::set_ttl(&own, address.ip(), transport::MAX_TTL)?;
         transport::set_class(&own, address.ip())?;
+        // What RFC 5082 asks for depends on the peer, which is known only after the handshake.
+        sockopt::save_syn(&socket)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;

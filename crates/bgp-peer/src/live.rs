@@ -54,6 +54,9 @@ impl Driver {
                 self.part(up);
                 if began.elapsed() >= STEADY {
                     self.backoff.succeeded();
+                    self.unsteady.succeeded();
+                } else if !matches!(reason, DownReason::Ceased(_) | DownReason::Replaced) {
+                    self.hold_idle();
                 }
                 let down = self.has_gone_down(&established, reason);
                 deliver.deliver(PeerEvent::Down(down)).await?;

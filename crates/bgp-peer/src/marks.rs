@@ -13,6 +13,14 @@ pub(crate) struct Marks {
     ended: BTreeSet<AfiSafi>,
 }
 
+/// Whether the peer takes End-of-RIB for the end of our restart, so that nothing may be marked before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restarts {
+    /// It has said that it restarts gracefully (RFC 4724).
+    Gracefully,
+    No,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
     EndOfRib,
@@ -44,12 +52,19 @@ impl Marks {
         complete
     }
 
-    /// The first beginning goes out, and the end when all shards have ended. An answer that begins before
-    /// the End-of-RIB is not marked at all (RFC 7313 §4).
-    pub(crate) fn refresh(&mut self, family: AfiSafi, subtype: u8, shard: u16) -> Refreshed {
+    /// The first beginning goes out, and the end when all shards have ended. Towards a peer that restarts
+    /// gracefully an answer that begins before the End-of-RIB is not marked at all (RFC 7313 §4).
+    pub(crate) fn refresh(
+        &mut self,
+        family: AfiSafi,
+        subtype: u8,
+        shard: u16,
+        peer: Restarts,
+    ) -> Refreshed {
         match subtype {
             RouteRefresh::BEGIN => {
-                let goes_out = self.ended.contains(&family) && !self.has_begun(family);
+                let may_go = peer == Restarts::No || self.ended.contains(&family);
+                let goes_out = may_go && !self.has_begun(family);
                 if goes_out {
                     self.seen.insert((family, Mark::RefreshBegun, shard));
                 }
@@ -108,7 +123,7 @@ mod tests {
                 (R::END, 1, false),
                 (R::END, 0, true),
             ] {
-                let out = marks.refresh(FAMILY, subtype, shard).goes_out;
+                let out = marks.refresh(FAMILY, subtype, shard, Restarts::Gracefully).goes_out;
                 assert_eq!(out, goes_out, "{subtype} of shard {shard}");
             }
         }
@@ -117,12 +132,22 @@ mod tests {
     #[test]
     fn an_answer_within_the_first_telling_is_not_marked() {
         let mut marks = Marks::new(1);
-        assert!(!marks.refresh(FAMILY, RouteRefresh::BEGIN, 0).goes_out);
-        assert!(marks.end_of_rib(FAMILY, 0));
-        let end = marks.refresh(FAMILY, RouteRefresh::END, 0);
+        let mut say = |family, subtype| marks.refresh(family, subtype, 0, Restarts::Gracefully);
+        assert!(!say(FAMILY, RouteRefresh::BEGIN).goes_out);
+        let end = say(FAMILY, RouteRefresh::END);
         assert_eq!(end, Refreshed { goes_out: false, is_complete: true });
-        assert!(marks.refresh(FAMILY, RouteRefresh::BEGIN, 0).goes_out);
-        assert!(!marks.refresh(AfiSafi::RTC, RouteRefresh::BEGIN, 0).goes_out);
-        assert!(marks.refresh(FAMILY, RouteRefresh::END, 0).goes_out);
+        assert!(marks.end_of_rib(FAMILY, 0));
+        let mut say = |family, subtype| marks.refresh(family, subtype, 0, Restarts::Gracefully);
+        assert!(say(FAMILY, RouteRefresh::BEGIN).goes_out);
+        assert!(!say(AfiSafi::RTC, RouteRefresh::BEGIN).goes_out);
+        assert!(say(FAMILY, RouteRefresh::END).goes_out);
+    }
+
+    #[test]
+    fn but_to_a_peer_that_does_not_restart_gracefully_it_is() {
+        let mut marks = Marks::new(1);
+        for subtype in [RouteRefresh::BEGIN, RouteRefresh::END] {
+            assert!(marks.refresh(FAMILY, subtype, 0, Restarts::No).goes_out);
+        }
     }
 }

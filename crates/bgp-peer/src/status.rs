@@ -41,6 +41,7 @@ impl From<State> for PeerState {
     fn from(state: State) -> Self {
         match state {
             State::Idle => Self::Idle,
+            State::Connect => Self::Connect,
             State::OpenSent => Self::OpenSent,
             State::OpenConfirm => Self::OpenConfirm,
             State::Established => Self::Established,
@@ -111,6 +112,7 @@ pub struct Counters {
     /// Faults, by what was made of them.
     discards: AtomicU64,
     withdrawals: AtomicU64,
+    disables: AtomicU64,
     resets: AtomicU64,
 }
 
@@ -127,7 +129,8 @@ impl Counters {
         let counter = match action {
             ErrorAction::AttributeDiscard => &self.discards,
             ErrorAction::TreatAsWithdraw => &self.withdrawals,
-            ErrorAction::AfiSafiDisable | ErrorAction::SessionReset => &self.resets,
+            ErrorAction::AfiSafiDisable => &self.disables,
+            ErrorAction::SessionReset => &self.resets,
         };
         counter.fetch_add(1, Relaxed);
     }
@@ -137,6 +140,7 @@ impl Counters {
         Reactions {
             attribute_discard: self.discards.load(Relaxed),
             treat_as_withdraw: self.withdrawals.load(Relaxed),
+            afi_safi_disable: self.disables.load(Relaxed),
             session_reset: self.resets.load(Relaxed),
         }
     }
@@ -152,6 +156,7 @@ impl Counters {
 pub struct Reactions {
     pub attribute_discard: u64,
     pub treat_as_withdraw: u64,
+    pub afi_safi_disable: u64,
     pub session_reset: u64,
 }
 

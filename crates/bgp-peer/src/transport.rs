@@ -52,7 +52,8 @@ pub(crate) async fn dial(config: &PeerConfig) -> io::Result<TcpStream> {
 /// without it gets no further.
 ///
 /// # Errors
-/// A connection that should be signed by TCP-AO and is not; those of the system: an option is refused.
+/// A connection that should be signed by TCP-AO and is not, or whose SYN has come over more hops than
+/// allowed; those of the system: an option is refused.
 pub(crate) fn accepted(stream: &TcpStream, config: &PeerConfig) -> io::Result<()> {
     let remote = stream.peer_addr()?.ip();
     if let Some(key) = &config.security.md5 {
@@ -62,7 +63,20 @@ pub(crate) fn accepted(stream: &TcpStream, config: &PeerConfig) -> io::Result<()
     if config.security.ao.is_some() && !sockopt::is_ao(stream)? {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is not signed by TCP-AO"));
     }
+    // The kernel looks at what comes from here on; what has come before was let in by the listener, which
+    // has no peer to be strict for. Of a SYN that it answered by a cookie it keeps nothing.
+    if let Some(hops) = config.security.ttl_security
+        && sockopt::syn_ttl(stream)?.is_some_and(|ttl| ttl < min_ttl(hops))
+    {
+        let why = "it has come over more hops than ttl-security allows";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
     prepare(&SockRef::from(stream), remote, config)
+}
+
+/// The smallest time to live of what has come over so many hops, 1 being the same link (RFC 5082 §3).
+const fn min_ttl(hops: u8) -> u8 {
+    MAX_TTL - hops.saturating_sub(1)
 }
 
 /// What both sorts of connections have in common.
@@ -72,7 +86,7 @@ fn prepare(socket: &SockRef<'_>, remote: IpAddr, config: &PeerConfig) -> io::Res
     }
     let ttl = match config.security.ttl_security {
         Some(hops) => {
-            sockopt::set_min_ttl(&**socket, remote, MAX_TTL - hops.saturating_sub(1).min(254))?;
+            sockopt::set_min_ttl(&**socket, remote, min_ttl(hops))?;
             MAX_TTL
         }
         None => config.ttl,

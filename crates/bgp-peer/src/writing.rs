@@ -169,7 +169,7 @@ impl Writing {
                 }
             }
             Push::Refresh { family, subtype, shard } => {
-                let refreshed = marks.refresh(family, subtype, shard);
+                let refreshed = marks.refresh(family, subtype, shard, self.tidings.peer());
                 if refreshed.goes_out {
                     let mut octets = Vec::new();
                     Message::RouteRefresh(RouteRefresh { family, subtype })

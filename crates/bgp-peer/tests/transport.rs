@@ -226,7 +226,7 @@ async fn a_peer_beyond_the_hops_allowed_is_not_heard() {
     let near = Security { ttl_security: Some(2), ..Security::OPEN };
     let mut side = Side::start(PeerConfig { security: near, ..config(LOW, 0, Mode::Passive) });
     side.serve(listener);
-    let mut hand = ByHand::connect(port).await;
+    let mut hand = ByHand::over(connect_with_ttl((support::LOOPBACK, port).into(), 254).await);
     let mut status = side.peer.watch();
     soon("it is taken", status.wait_for(|status| status.state == PeerState::OpenSent))
         .await
@@ -239,6 +239,44 @@ async fn a_peer_beyond_the_hops_allowed_is_not_heard() {
     // The kernel repeats it with the time to live of a neighbour's neighbour.
     SockRef::from(&hand.stream).set_ttl_v4(254).unwrap();
     side.up().await;
+}
+
+/// RFC 5082 §3: nor is its SYN, which the listener has answered before it knew whose it was.
+#[tokio::test]
+async fn a_connection_that_began_beyond_the_hops_allowed_is_closed_at_once() {
+    let _alone = alone().await;
+    for here in [support::LOOPBACK, Ipv6Addr::LOCALHOST.into()] {
+        let listener = Listener::bind((here, 0).into()).unwrap();
+        let to = listener.local_addr().unwrap();
+        let near = Security { ttl_security: Some(2), ..Security::OPEN };
+        let side = Side::start(PeerConfig {
+            remote: here,
+            security: near,
+            ..config(LOW, 0, Mode::Passive)
+        });
+        side.serve(listener);
+        for (ttl, is_taken) in [(64, false), (253, false), (254, true), (255, true)] {
+            let mut hand = ByHand::over(connect_with_ttl(to, ttl).await);
+            // From now on it is near enough.
+            set_ttl(&SockRef::from(&hand.stream), to, 255);
+            assert_eq!(hand.message().await.is_some(), is_taken, "{ttl} to {here}");
+            if !is_taken {
+                let down = side.peer.status().last_down.unwrap().0.to_string();
+                assert!(down.contains("ttl-security"), "{down}");
+                assert_eq!(side.peer.status().failures, 0, "it does not make us wait");
+            }
+        }
+    }
+}
+
+fn set_ttl(socket: &SockRef<'_>, to: SocketAddr, ttl: u32) {
+    if to.is_ipv6() { socket.set_unicast_hops_v6(ttl) } else { socket.set_ttl_v4(ttl) }.unwrap();
+}
+
+async fn connect_with_ttl(to: SocketAddr, ttl: u32) -> TcpStream {
+    let socket = if to.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.unwrap();
+    set_ttl(&SockRef::from(&socket), to, ttl);
+    socket.connect(to).await.unwrap()
 }
 
 #[tokio::test]

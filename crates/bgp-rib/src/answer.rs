@@ -109,7 +109,7 @@ impl<F: TableFamily> Table<F> {
         let advertised = if Self::CHOSEN_PER_PEER {
             let all = self.all().into_iter();
             let told = all.filter(|destination| self.told(world, *destination, peer).is_some());
-            number(told.count())
+            number(told.map(|destination| self.told_as(destination, peer).len()).sum())
         } else if self.many.limit(peer).is_some() && self.destinations.len() <= LOOK_AT {
             let all = self.all().into_iter();
             all.map(|destination| number(self.told_several(world, destination, peer).len())).sum()
@@ -141,7 +141,11 @@ impl<F: TableFamily> Table<F> {
         Answer::Destination(found.map(|destination| self.route(world, destination)))
     }
 
-    fn page(&self, page: &RoutesQuery, show: impl Fn(u32) -> Option<RouteInfo>) -> RoutesAnswer {
+    fn page<I: IntoIterator<Item = RouteInfo>>(
+        &self,
+        page: &RoutesQuery,
+        show: impl Fn(u32) -> I,
+    ) -> RoutesAnswer {
         let start = page.after.map_or(0, |after| after.saturating_add(1));
         let end = self.destinations.end();
         let stop = start.saturating_add(LOOK_AT).min(end);
@@ -186,6 +190,16 @@ impl<F: TableFamily> Table<F> {
         RouteInfo { family: F::AFI_SAFI, key, paths }
     }
 
+    /// What a destination is called where a peer is told of it.
+    fn told_as(&self, destination: u32, peer: PeerIx) -> Vec<F::Key> {
+        let key = &self.destinations.at(destination).key;
+        let group = self.group_ix(peer).map(|group| self.group(group));
+        match group.and_then(|group| group.rewriting.as_ref()) {
+            Some(both) => both.told.keys::<F>(key),
+            None => vec![key.clone()],
+        }
+    }
+
     fn route(&self, world: &World, destination: u32) -> RouteInfo {
         let mut left: Vec<(u32, Candidate)> =
             self.paths_of(destination).map(|path| (path, self.candidate(world, path))).collect();
@@ -209,16 +223,23 @@ impl<F: TableFamily> Table<F> {
         self.info(destination, paths)
     }
 
-    fn advertised(&self, world: &World, destination: u32, peer: PeerIx) -> Option<RouteInfo> {
+    fn advertised(&self, world: &World, destination: u32, peer: PeerIx) -> Vec<RouteInfo> {
         let told: Vec<u32> = if self.many.limit(peer).is_some() {
             let told = self.told_several(world, destination, peer);
             told.into_iter().map(|(path, _)| path).collect()
         } else {
             self.told(world, destination, peer).into_iter().collect()
         };
-        let group = self.group(self.group_ix(peer)?);
+        let Some(group) = self.group_ix(peer).filter(|_| !told.is_empty()) else {
+            return Vec::new();
+        };
+        let group = self.group(group);
         let config = &world.config;
-        let ourselves = Ourselves { asn: config.local_as, router_id: config.router_id };
+        let ourselves = Ourselves {
+            asn: config.local_as,
+            router_id: config.router_id,
+            tracks_next_hops: config.decision.track_next_hops,
+        };
         let paths: Vec<PathInfo> = told
             .iter()
             .map(|path| {
@@ -231,7 +252,13 @@ impl<F: TableFamily> Table<F> {
                 PathInfo { path_id, next_hop, ..self.path(world, *path, best, None, attributes) }
             })
             .collect();
-        (!paths.is_empty()).then(|| self.info(destination, paths))
+        let keys = self.told_as(destination, peer).into_iter();
+        keys.map(|key| RouteInfo {
+            family: F::AFI_SAFI,
+            key: key.to_string(),
+            paths: paths.clone(),
+        })
+        .collect()
     }
 
     fn path(

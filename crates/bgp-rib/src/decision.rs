@@ -57,7 +57,7 @@ pub enum Step {
     MacMobility,
     /// Higher LOCAL_PREF.
     LocalPref,
-    /// Lower AIGP; a path without one comes after those that have it (RFC 7311 §4.1).
+    /// Lower AIGP, the way to the next hop added where that is known; a path without one comes after those that have it (RFC 7311 §4.1).
     Aigp,
     /// Shorter AS_PATH.
     AsPathLength,
@@ -114,6 +114,8 @@ impl fmt::Display for Step {
 pub(crate) struct Rank {
     /// Of the way to the next hop; 0 where that is not looked at.
     cost: u32,
+    /// As told, where it counts.
+    aigp: Option<u64>,
     /// The steps before MED.
     pub(crate) worth: Worth,
     /// Missing counts as 0, the best (RFC 4271 §9.1.2.2 c), or as asked for.
@@ -140,6 +142,7 @@ impl Rank {
         let missing_med = if options.missing_med_is_worst { u32::MAX } else { 0 };
         Self {
             cost: 0,
+            aigp: attributes.aigp().filter(|_| options.aigp),
             worth: Worth::of(attributes, family, options),
             med: attributes.med.unwrap_or(missing_med),
             neighbor_as: if options.always_compare_med { 0 } else { neighbor_as },
@@ -156,9 +159,13 @@ impl Rank {
         self.cost
     }
 
-    pub(crate) const fn set_cost(&mut self, cost: u32) {
+    pub(crate) fn set_cost(&mut self, cost: u32) {
         self.cost = cost;
         self.worth.set(Worth::LOST, cost == UNREACHABLE);
+        // RFC 7311 §4.1: the way to the next hop is a part of the whole.
+        if let Some(told) = self.aigp {
+            self.worth.0[2] = told.saturating_add(cost.into());
+        }
     }
 }
 

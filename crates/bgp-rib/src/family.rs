@@ -27,6 +27,11 @@ pub(crate) trait TableFamily: Family {
     fn membership(_: &Self::Key) -> Option<RtMembership> {
         None
     }
+
+    /// A membership as a key, likewise.
+    fn of_membership(_: RtMembership) -> Option<Self::Key> {
+        None
+    }
 }
 
 fn of_distinguisher(rd: RouteDistinguisher) -> u64 {
@@ -97,7 +102,11 @@ macro_rules! vpn {
             }
 
             fn label(data: &Self::Data) -> Option<Label> {
-                Some(*data)
+                Some(data.outermost())
+            }
+
+            fn text(data: &Self::Data) -> String {
+                data.to_string()
             }
         })*
     };
@@ -161,5 +170,9 @@ impl TableFamily for Rtc {
 
     fn membership(key: &Self::Key) -> Option<RtMembership> {
         Some(*key)
+    }
+
+    fn of_membership(membership: RtMembership) -> Option<Self::Key> {
+        Some(membership)
     }
 }

@@ -16,6 +16,7 @@ use crate::bucket::Bucket;
 use crate::outside::Outside;
 use crate::peer::{PeerKind, PeerView, UnicastNextHop};
 use crate::policy;
+use crate::rewriting::Rewriting;
 
 /// What changes between the attributes of a bucket and what a peer is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +42,10 @@ pub(crate) struct UpdateGroup {
     long_lived: bool,
     /// Told several paths of a destination.
     pub(crate) many: bool,
+    /// Memberships are told in the targets of the other side.
+    pub(crate) rewriting: Option<Arc<Rewriting>>,
+    /// With AIGP, which counts the way to the next hop that ours takes the place of.
+    measures: bool,
 }
 
 /// Whether routes of the family are told the peer with our address as their next hop.
@@ -59,11 +64,13 @@ pub(crate) fn puts_ours(view: &PeerView, family: AfiSafi) -> bool {
 pub(crate) struct Ourselves {
     pub(crate) asn: u32,
     pub(crate) router_id: Ipv4Addr,
+    /// The cost of ways to next hops is known.
+    pub(crate) tracks_next_hops: bool,
 }
 
 impl UpdateGroup {
     /// The group of a peer in one family.
-    pub(crate) fn of(view: &PeerView, family: AfiSafi) -> Self {
+    pub(crate) fn of(view: &PeerView, family: AfiSafi, rewriting: Option<&Arc<Rewriting>>) -> Self {
         let memberships = family == AfiSafi::RTC;
         let ours = memberships || puts_ours(view, family);
         let manner = match view.kind {
@@ -82,6 +89,8 @@ impl UpdateGroup {
             },
             long_lived: view.policy.long_lived,
             many: view.paths_told(family).is_some(),
+            rewriting: rewriting.cloned(),
+            measures: ours && !memberships,
         }
     }
 
@@ -108,6 +117,14 @@ impl UpdateGroup {
             if !attributes.communities.contains(&Community::NO_EXPORT) {
                 attributes.communities.push(Community::NO_EXPORT);
             }
+        }
+        if self.measures
+            && let Some(metric) = attributes.aigp()
+        {
+            // RFC 7311 §3.4.3. Who does not know the way cannot say how far it is.
+            let way = ourselves.tracks_next_hops.then(|| bucket.rank.cost());
+            let farther = way.map(|way| metric.saturating_add(way.into()));
+            attributes.to_mut().set_aigp(farther);
         }
         if policy::has_target_of(&attributes, &self.targets) {
             policy::rewrite_targets(attributes.to_mut(), &self.targets);

@@ -21,9 +21,10 @@ use crate::peer::{
 };
 use crate::peer_policy::{LocalAs, PeerPolicy, RemovePrivate};
 use crate::shard::{Input, ShardConfig};
+use crate::totals::Totals;
 
 /// The first octets of a journal; the last one is the version.
-pub const MAGIC: [u8; 8] = *b"arcusrj\x02";
+pub const MAGIC: [u8; 8] = *b"arcusrj\x03";
 
 /// No input is longer.
 const MAX: u32 = 64 << 20;
@@ -215,6 +216,8 @@ fields!(Negotiated {
     add_path_receive,
     add_path_send,
     extended_next_hop,
+    labels,
+    refuse_as_sets,
 });
 fields!(PeerView {
     kind,
@@ -225,6 +228,7 @@ fields!(PeerView {
     interest,
     import_targets,
     limits,
+    totals,
     memberships,
     originate,
     unicast_next_hop,
@@ -281,6 +285,7 @@ variants!(Input {
     10 => RefreshMark { peer, family, begin },
     11 => LongLived { peer, family },
     12 => NextHop { next_hop, cost },
+    13 => CheckLimit { peer, family },
 });
 
 /// A value that is written as another.
@@ -319,6 +324,15 @@ through! {
     RouteTarget as u64: |v| u64::from_be_bytes(v.octets()), |n| {
         Some(RouteTarget::from_octets(n.to_be_bytes()))
     };
+}
+
+/// A shard that is replayed counts by itself.
+impl Record for Totals {
+    fn put(&self, _: &mut Vec<u8>) {}
+
+    fn get(_: &mut &[u8]) -> io::Result<Self> {
+        Ok(Self::default())
+    }
 }
 
 impl Record for RtMembership {
@@ -435,9 +449,11 @@ impl<T: Record> Record for Arc<T> {
 /// All extensions, so that nothing of an UPDATE is lost.
 fn negotiated() -> Negotiated {
     let everything = Negotiated::everything();
+    let labels = everything.families.iter().map(|family| (*family, u8::MAX));
     Negotiated {
         add_path_receive: everything.families.clone(),
         add_path_send: everything.families.clone(),
+        labels: labels.collect(),
         ..everything
     }
 }

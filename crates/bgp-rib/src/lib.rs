@@ -1,6 +1,6 @@
 //! One shard of the BGP tables: paths, decision, policy, interest, update groups, packing.
 //!
-//! Knows no thread, clock, socket, session or other shard. [`Shard::handle`] takes an [`Input`];
+//! Knows no thread, clock, socket or session, and of other shards only [`Totals`]. [`Shard::handle`] takes an [`Input`];
 //! [`Shard::flush`] encodes what is owed and hands it to a [`Sink`]; [`Shard::query`] answers.
 //! Tables are in `table`, what is still to be told to whom is `owing`, who wants which route
 //! target is `interest`, and [`ShardMap`] says which shard a route belongs to.
@@ -34,11 +34,13 @@ mod peer_set;
 mod peering;
 mod reach;
 mod registry;
+mod rewriting;
 mod round;
 mod stale;
 mod table;
 mod tables;
 mod target_index;
+mod totals;
 mod walk;
 
 pub use arena::{Batch, Full, Mark, Sink};
@@ -48,3 +50,4 @@ pub use peer_policy::{LocalAs, PeerPolicy, RemovePrivate};
 pub use query::{Answer, Query};
 pub use shard::{Input, Output, Pace, Shard, ShardConfig};
 pub use shard_map::ShardMap;
+pub use totals::Totals;

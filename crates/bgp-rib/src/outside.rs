@@ -65,6 +65,8 @@ impl Outside {
     }
 
     fn change_path(&self, path: &mut AsPath, own_as: u32) {
+        // RFC 5065 §5: they are for members of a confederation, which no other AS is.
+        path.0.retain(|segment| !segment.is_confederation());
         let shown = self.local_as.map_or(own_as, |local| local.asn);
         if let Some(overridden) = self.overridden {
             each_number(path, |asn| Some(if asn == overridden { shown } else { asn }));
@@ -164,6 +166,18 @@ mod tests {
         assert_eq!(path(all, &[64_511, 64_512, 65_534, 65_535]), "3000 64511 65535", "borders");
         assert_eq!(path(all, &[4_199_999_999, 4_200_000_000, 4_294_967_294]), "3000 4199999999");
         assert_eq!(path(all, &[64_512]), "3000", "no empty segment is left");
+    }
+
+    /// RFC 5065 §5.
+    #[test]
+    fn segments_of_a_confederation_stay_inside() {
+        let mut path = AsPath(vec![
+            Segment::ConfedSequence(vec![65_500]),
+            Segment::Sequence(vec![7]),
+            Segment::ConfedSet(vec![65_501]),
+        ]);
+        PLAIN.change_path(&mut path, 3_000);
+        assert_eq!(path.to_string(), "3000 7");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bgp_wire::{AfiSafi, Negotiated, RouteTarget, RtMembership};
 
 use crate::peer_policy::PeerPolicy;
+use crate::totals::Totals;
 
 /// The number of a peer, the same in every shard. Given by the control task, small and dense;
 /// used again only after every shard has said [`crate::Output::Gone`].
@@ -87,7 +88,7 @@ pub enum UnicastNextHop {
     OurselvesToExternal,
 }
 
-/// How many routes of a family a peer may have in one shard.
+/// How many routes of a family a peer may have, in all shards together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     pub family: AfiSafi,
@@ -111,8 +112,10 @@ pub struct PeerView {
     /// Route targets of which a route from this peer must have one, in families that have targets;
     /// others are taken off it. `None` lets all pass.
     pub import_targets: Option<Arc<BTreeSet<RouteTarget>>>,
-    /// Per family and shard; exceeding one yields [`crate::Output::LimitExceeded`].
+    /// Per family; exceeding one yields [`crate::Output::LimitExceeded`].
     pub limits: Vec<Limit>,
+    /// What the limits count, shared by all shards: one for each session.
+    pub totals: Totals,
     pub memberships: MembershipsOut,
     /// Memberships that we announce to this peer on our own behalf: the default target for agents,
     /// the targets of its networks for a gateway that speaks RTC.
@@ -141,6 +144,7 @@ impl PeerView {
             interest: InterestMode::Everything,
             import_targets: None,
             limits: Vec::new(),
+            totals: Totals::default(),
             memberships: MembershipsOut::Reflected,
             originate: BTreeSet::new(),
             unicast_next_hop: UnicastNextHop::Unchanged,

@@ -11,6 +11,7 @@ use crate::group::UpdateGroup;
 use crate::interest::Delta;
 use crate::peer::{MembershipsOut, PeerIx, PeerView};
 use crate::registry::Peer;
+use crate::rewriting::Rewriting;
 use crate::shard::{Output, Shard};
 use crate::tables::{family_of, for_each_table, for_each_target_table};
 
@@ -34,14 +35,15 @@ impl Shard {
         }
         let rejected = self.world.remove(peer).map(|before| before.rejected).unwrap_or_default();
         let originate = view.originate.clone();
-        self.world
-            .insert(peer, Peer { view: Arc::clone(view), up: true, blocked: false, rejected });
+        let rewriting = Rewriting::of(view);
+        let known = Peer { view: Arc::clone(view), up: true, blocked: false, rejected, rewriting };
+        self.world.insert(peer, known);
         self.world.note_listener(peer);
         for_each_table!(self.tables, table => {
             let family = family_of(table);
             if view.speaks(family) {
-                table.join(peer, UpdateGroup::of(view, family), view.paths_told(family));
-                table.sender_mut(peer).limit_told = false;
+                let group = UpdateGroup::of(view, family, self.world.rewriting(peer, family));
+                table.join(peer, group, view.paths_told(family));
                 if !family.has_targets() {
                     table.end_of_rib_due.push(peer);
                 }
@@ -61,6 +63,7 @@ impl Shard {
             self.owe_membership(peer, membership);
         }
         self.enforce_import(peer);
+        self.count_anew(peer);
         if !self.world.up(peer).is_some_and(|known| known.mode().uses_rtc()) {
             self.attach(peer);
         }
@@ -100,6 +103,7 @@ impl Shard {
             }
         });
         self.memberships_changed();
+        self.count(peer);
         if was_up {
             for membership in originate {
                 self.stop_originating(membership);
@@ -121,18 +125,16 @@ impl Shard {
         }
         self.export_changed(peer, &before, view);
         self.memberships_out_changed(peer, &before, view);
-        for_each_table!(self.tables, table => {
-            if before.limits != view.limits {
-                table.sender_mut(peer).limit_told = false;
-            }
-        });
         self.enforce_import(peer);
         let wider = wider(before.import_targets.as_deref(), view.import_targets.as_deref());
         let other = !view.policy.takes_in_as(&before.policy);
         let families = view.negotiated.families.iter().copied();
         let unknown = families.filter(|family| other || wider && family.has_targets());
         self.outputs.extend(unknown.map(|family| Output::RefreshWanted { peer, family }));
-        self.check_limits(peer);
+        if before.limits != view.limits {
+            self.limits_changed(peer, view);
+        }
+        self.count(peer);
     }
 
     /// Tells a peer in another way what it is told in another way now, and what else it may be told
@@ -143,9 +145,10 @@ impl Shard {
         for_each_table!(self.tables, table => {
             let family = family_of(table);
             if view.speaks(family) {
-                let group = UpdateGroup::of(view, family);
+                let rewriting = world.rewriting(peer, family);
+                let group = UpdateGroup::of(view, family, rewriting);
                 let told = view.paths_told(family);
-                if group != UpdateGroup::of(before, family) || told != before.paths_told(family) {
+                if group != UpdateGroup::of(before, family, rewriting) || told != before.paths_told(family) {
                     table.join(peer, group, told);
                     table.owe_all_numbers(peer);
                     again.push(family);

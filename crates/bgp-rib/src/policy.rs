@@ -27,6 +27,8 @@ pub enum Reject {
     /// AS_PATH of an external peer does not start with its AS.
     FirstAs,
     NoNextHop,
+    /// Its next hop is our own address (RFC 4271 §6.3).
+    OwnNextHop,
     /// None of its route targets is among [`crate::PeerView::import_targets`].
     ImportTargets,
     /// It has passed an AS from which the peer may not bring routes.
@@ -38,12 +40,13 @@ pub enum Reject {
 }
 
 impl Reject {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AsLoop,
         Self::Originator,
         Self::ClusterLoop,
         Self::FirstAs,
         Self::NoNextHop,
+        Self::OwnNextHop,
         Self::ImportTargets,
         Self::Transit,
         Self::AsPathTooLong,
@@ -58,6 +61,7 @@ impl Reject {
             Self::ClusterLoop => "cluster-loop",
             Self::FirstAs => "first-as",
             Self::NoNextHop => "no-next-hop",
+            Self::OwnNextHop => "own-next-hop",
             Self::ImportTargets => "import-targets",
             Self::Transit => "transit",
             Self::AsPathTooLong => "as-path-too-long",
@@ -100,6 +104,9 @@ fn accept(
     let policy = &*peer.policy;
     if next_hop == NextHop::None {
         return Err(Reject::NoNextHop);
+    }
+    if family != AfiSafi::RTC && next_hop.address() == Some(peer.local_address) {
+        return Err(Reject::OwnNextHop);
     }
     let local_as = policy.local_as.filter(|_| peer.kind.is_external());
     let also_ours = local_as.map_or(config.local_as, |local| local.asn);

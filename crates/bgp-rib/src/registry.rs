@@ -9,6 +9,7 @@ use crate::interest::Interest;
 use crate::peer::{InterestMode, MembershipsOut, PeerIx, PeerView};
 use crate::policy::Reject;
 use crate::reach::NextHops;
+use crate::rewriting::Rewriting;
 use crate::shard::ShardConfig;
 
 /// A peer that is up, or whose routes are kept while it restarts.
@@ -18,6 +19,8 @@ pub(crate) struct Peer {
     pub(crate) up: bool,
     pub(crate) blocked: bool,
     pub(crate) rejected: BTreeMap<Reject, u64>,
+    /// Of memberships; as it was when the session came up.
+    pub(crate) rewriting: Option<Arc<Rewriting>>,
 }
 
 impl Peer {
@@ -78,6 +81,11 @@ impl World {
     /// A peer with a session.
     pub(crate) fn up(&self, peer: PeerIx) -> Option<&Peer> {
         self.peer(peer).filter(|known| known.up)
+    }
+
+    /// How memberships of a peer and to it are rewritten, if that is what the family has.
+    pub(crate) fn rewriting(&self, ix: PeerIx, family: AfiSafi) -> Option<&Arc<Rewriting>> {
+        if family == AfiSafi::RTC { self.peer(ix)?.rewriting.as_ref() } else { None }
     }
 
     pub(crate) fn insert(&mut self, ix: PeerIx, peer: Peer) {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bgp_wire::PathId;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -13,6 +14,7 @@ use crate::group::Ourselves;
 use crate::peer::PeerIx;
 use crate::peer_set::{PeerSet, SetIx};
 use crate::registry::World;
+use crate::rewriting::Rewriting;
 use crate::shard::Pace;
 use crate::table::Table;
 
@@ -108,6 +110,20 @@ fn split_ready<F: TableFamily>(table: &mut Table<F>, world: &World, ix: SetIx) -
     }
     let rest = set.filter(|peer| !world.is_ready(peer));
     (sets.intern(ready), sets.intern(rest))
+}
+
+/// Routes as a peer is told of them that has other names for targets.
+fn rewritten<'a, F: TableFamily>(
+    routes: &[Item],
+    look_up: impl Fn(&Item) -> (PathId, &'a F::Key),
+    rewriting: &Rewriting,
+) -> Vec<(PathId, F::Key)>
+where
+    F::Key: 'a,
+{
+    let all = routes.iter().map(look_up);
+    all.flat_map(|(id, key)| rewriting.told.keys::<F>(key).into_iter().map(move |key| (id, key)))
+        .collect()
 }
 
 impl<F: TableFamily> Table<F> {
@@ -353,7 +369,11 @@ impl<F: TableFamily> Table<F> {
         }
         let Some((_, groups)) = &round.by_group else { return };
         let config = &world.config;
-        let ourselves = Ourselves { asn: config.local_as, router_id: config.router_id };
+        let ourselves = Ourselves {
+            asn: config.local_as,
+            router_id: config.router_id,
+            tracks_next_hops: config.decision.track_next_hops,
+        };
         let key = |item: &Item| &self.destinations.at(item.destination).key;
         for (group, peers) in groups {
             let group = self.group(*group);
@@ -362,7 +382,14 @@ impl<F: TableFamily> Table<F> {
                 let fixed = group.path_id();
                 let look_up =
                     |item: &Item| (fixed.unwrap_or_else(|| self.number_of(NONE, item)), key(item));
-                group.pack_unreach::<F, _>(routes, look_up, runs);
+                match &group.rewriting {
+                    None => group.pack_unreach::<F, _>(routes, look_up, runs),
+                    Some(both) => {
+                        let all = rewritten::<F>(routes, look_up, both);
+                        let all: Vec<_> = all.iter().map(|(id, key)| (*id, key)).collect();
+                        group.pack_unreach::<F, _>(&all, |(id, key)| (*id, *key), runs);
+                    }
+                }
             } else {
                 let (known, attributes) = (self.buckets.at(bucket), &mut round.attributes);
                 let next_hop = group.write_attributes(known, ourselves, F::AFI_SAFI, attributes);
@@ -371,7 +398,18 @@ impl<F: TableFamily> Table<F> {
                     let id = fixed.unwrap_or_else(|| self.number_of(bucket, item));
                     (id, key(item), &self.paths.at(item.path).data)
                 };
-                group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, runs);
+                match &group.rewriting {
+                    None => group.pack_reach::<F, _>(attributes, next_hop, routes, look_up, runs),
+                    Some(both) => {
+                        // Memberships have nothing beside their keys.
+                        let data = &self.paths.at(routes[0].path).data;
+                        let keys = |item: &Item| (look_up(item).0, look_up(item).1);
+                        let all = rewritten::<F>(routes, keys, both);
+                        let all: Vec<_> = all.iter().map(|(id, key)| (*id, key)).collect();
+                        let look_up = |(id, key): &(PathId, _)| (*id, *key, data);
+                        group.pack_reach::<F, _>(attributes, next_hop, &all, look_up, runs);
+                    }
+                }
             }
             runs.add(peers, start);
         }

@@ -67,8 +67,11 @@ pub enum Input {
     /// The answer to [`Output::NextHopWanted`], and whenever it is another one: the cost of the way to the
     /// next hop, `None` when there is no way.
     NextHop { next_hop: IpAddr, cost: Option<u32> },
+    /// The answer to [`Output::LimitSuspected`], to every shard.
+    CheckLimit { peer: PeerIx, family: AfiSafi },
     /// Policy, interest or limits are different now. The peer is told what is new to it and is
-    /// withdrawn what is gone. Kind, router id, addresses and what was negotiated stay as they are.
+    /// withdrawn what is gone. Kind, router id, addresses, what was negotiated and how
+    /// memberships are rewritten stay as they are.
     PeerChanged { peer: PeerIx, view: Arc<PeerView> },
 }
 
@@ -79,6 +82,9 @@ pub enum Output {
     Gone { peer: PeerIx },
     /// More routes than [`PeerView::limits`] allows. Said once per session and family.
     LimitExceeded { peer: PeerIx, family: AfiSafi, limit: u32 },
+    /// There may be more routes than [`PeerView::limits`] allows: every shard should be asked to look again
+    /// ([`Input::CheckLimit`]). Never said by an only shard.
+    LimitSuspected { peer: PeerIx, family: AfiSafi },
     /// [`crate::Limit::warning`] was reached: said again only after there were clearly fewer.
     LimitNear { peer: PeerIx, family: AfiSafi, routes: u32, limit: u32 },
     /// The import policy of the peer lets pass what was refused before, so it should be asked for
@@ -163,6 +169,7 @@ impl Shard {
             Input::LongLived { peer, family } => self.long_lived(peer, family),
             Input::NextHop { next_hop, cost } => self.next_hop(next_hop, cost),
             Input::StaleSweep { peer, family } => self.sweep(peer, family),
+            Input::CheckLimit { peer, family } => self.check_limit(peer, family),
             Input::PeerGone { peer } => {
                 self.peer_down(peer, &[]);
                 self.world.remove(peer);
@@ -216,15 +223,22 @@ impl Shard {
             }
         }
         self.memberships_changed();
+        self.count(peer);
         if let Some(family) = end_of_rib {
             self.end_of_rib(peer, family);
         }
     }
 
     fn withdraw<F: Held>(&mut self, peer: PeerIx, list: &[Withdrawal<F>]) {
+        let asked = self.world.rewriting(peer, F::AFI_SAFI).cloned();
         let table = F::of(&mut self.tables);
         for route in list {
-            table.withdraw(&self.world, peer, route.path_id, &route.key);
+            match &asked {
+                None => table.withdraw(&self.world, peer, route.path_id, &route.key),
+                Some(both) => both.heard.keys::<F>(&route.key).into_iter().for_each(|key| {
+                    table.withdraw(&self.world, peer, route.path_id, &key);
+                }),
+            }
         }
     }
 
@@ -238,6 +252,13 @@ impl Shard {
         let Some(known) = self.world.peer_mut(peer) else { return };
         let view = Arc::clone(&known.view);
         if list.is_empty() || !view.speaks(F::AFI_SAFI) {
+            return;
+        }
+        let list = match self.world.rewriting(peer, F::AFI_SAFI) {
+            None => list,
+            Some(both) => both.heard.routes(list),
+        };
+        if list.is_empty() {
             return;
         }
         let config = &self.world.config;
@@ -265,7 +286,6 @@ impl Shard {
         let attributes = as_sent_inside(attributes, source, view.router_id, config.cluster_id);
         let bucket = table.bucket(Said { peer, source, next_hop, attributes, rank });
         table.announce(&self.world, bucket, list);
-        check_limit(table, peer, &view, &mut self.outputs);
         if self.world.next_hops.is_untidy() {
             self.tidy_next_hops();
         }
@@ -287,14 +307,6 @@ impl Shard {
         self.world.next_hops.keep_only(|address| used.contains(address));
     }
 
-    pub(crate) fn check_limits(&mut self, peer: PeerIx) {
-        let Some(known) = self.world.up(peer) else { return };
-        let view = Arc::clone(&known.view);
-        for_each_table!(self.tables, table => {
-            check_limit(table, peer, &view, &mut self.outputs);
-        });
-    }
-
     pub(crate) fn end_of_rib(&mut self, peer: PeerIx, family: AfiSafi) {
         if self.world.up(peer).is_none() {
             return;
@@ -313,6 +325,7 @@ impl Shard {
             }
         });
         self.memberships_changed();
+        self.count(peer);
     }
 
     fn route_refresh(&mut self, peer: PeerIx, family: AfiSafi) {
@@ -349,6 +362,7 @@ impl Shard {
             }
         });
         self.memberships_changed();
+        self.count(peer);
     }
 
     /// Tells the interest what has changed in the table of memberships, and peers what follows.
@@ -365,34 +379,6 @@ impl Shard {
             };
             self.interest_changed(peer, &delta);
         }
-    }
-}
-
-/// Says when a peer comes near its limit, or above.
-fn check_limit<F: TableFamily>(
-    table: &mut Table<F>,
-    peer: PeerIx,
-    view: &PeerView,
-    outputs: &mut Vec<Output>,
-) {
-    let Some(limit) = view.limits.iter().find(|limit| limit.family == F::AFI_SAFI) else {
-        return;
-    };
-    let sender = table.sender_mut(peer);
-    if let Some(warning) = limit.warning {
-        if sender.paths >= warning && !sender.warned {
-            sender.warned = true;
-            let (family, routes, limit) = (limit.family, sender.paths, limit.routes);
-            outputs.push(Output::LimitNear { peer, family, routes, limit });
-        } else if sender.paths < warning - warning / 10 {
-            // A tenth below, or a peer that wavers would be news all the time.
-            sender.warned = false;
-        }
-    }
-    if sender.paths > limit.routes && !sender.limit_told {
-        sender.limit_told = true;
-        let (family, limit) = (limit.family, limit.routes);
-        outputs.push(Output::LimitExceeded { peer, family, limit });
     }
 }
 

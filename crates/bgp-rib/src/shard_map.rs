@@ -162,7 +162,7 @@ fn part_of<'a>(
 mod tests {
     use bgp_wire::{
         AfiSafi, Family, Ipv4Unicast, Label, PathId, RouteDistinguisher, RouteTarget, RtMembership,
-        Rtc, VpnKey, VpnV4,
+        Rtc, VpnKey, VpnLabels, VpnV4,
     };
 
     use super::*;
@@ -185,9 +185,9 @@ mod tests {
         parts
     }
 
-    fn vpn(rd: u32, host: u8) -> (VpnKey<ipnet::Ipv4Net>, Label) {
+    fn vpn(rd: u32, host: u8) -> (VpnKey<ipnet::Ipv4Net>, VpnLabels) {
         let net = ipnet::Ipv4Net::from(std::net::Ipv4Addr::new(10, 0, 0, host));
-        (VpnKey { rd: RouteDistinguisher::as2(1, rd), net }, Label::mpls(16).unwrap())
+        (VpnKey { rd: RouteDistinguisher::as2(1, rd), net }, Label::mpls(16).unwrap().into())
     }
 
     #[test]

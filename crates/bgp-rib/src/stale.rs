@@ -26,9 +26,9 @@ impl<F: TableFamily> Table<F> {
     }
 
     /// Keeps what a peer has announced until it says it again. What is stale already, from a
-    /// restart before this one, goes.
+    /// restart before this one, goes, but for what is long-lived (RFC 9494 §4.2).
     pub(crate) fn retain(&mut self, world: &World, peer: PeerIx) {
-        self.sweep(world, peer);
+        self.sweep_if(world, peer, |bucket| !bucket.rank.worth.is_long_lived_stale());
         self.mark_stale(peer);
     }
 
@@ -49,11 +49,16 @@ impl<F: TableFamily> Table<F> {
 
     /// Removes what is still stale.
     pub(crate) fn sweep(&mut self, world: &World, peer: PeerIx) {
+        self.sweep_if(world, peer, |_| true);
+    }
+
+    fn sweep_if(&mut self, world: &World, peer: PeerIx, goes: fn(&Bucket) -> bool) {
         if self.sender(peer).stale == 0 {
             return;
         }
         let stale: Vec<u32> = self
             .buckets_of(peer)
+            .filter(|bucket| goes(self.buckets.at(*bucket)))
             .flat_map(|bucket| self.paths_in(bucket))
             .filter(|path| self.paths.at(*path).stale)
             .collect();

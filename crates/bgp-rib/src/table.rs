@@ -3,7 +3,7 @@
 use std::hash::BuildHasher as _;
 use std::num::NonZeroU8;
 
-use bgp_wire::{AfiSafi, Label, PathId, Route, RtMembership, VpnKey};
+use bgp_wire::{AfiSafi, PathId, Route, RtMembership, VpnKey, VpnLabels};
 use foldhash::fast::FixedState;
 use ipnet::Ipv4Net;
 
@@ -47,7 +47,7 @@ pub(crate) struct Path<D> {
 
 // Of these two there is one per route: see the budget in the architecture.
 const _: () = assert!(size_of::<Destination<VpnKey<Ipv4Net>>>() == 32);
-const _: () = assert!(size_of::<Path<Label>>() == 28);
+const _: () = assert!(size_of::<Path<VpnLabels>>() == 32);
 
 impl<K> Links for Chunked<Destination<K>> {
     fn link(&mut self, destination: u32) -> &mut Link {
@@ -61,13 +61,12 @@ pub(crate) struct Sender {
     pub(crate) buckets: BucketIx,
     pub(crate) paths: u32,
     pub(crate) stale: u32,
-    pub(crate) limit_told: bool,
-    /// Told that it is near its limit, and not much below it since.
-    pub(crate) warned: bool,
+    /// Of `paths`, what all shards together know of.
+    pub(crate) counted: u32,
 }
 
 impl Sender {
-    const NEW: Self = Self { buckets: NONE, paths: 0, stale: 0, limit_told: false, warned: false };
+    const NEW: Self = Self { buckets: NONE, paths: 0, stale: 0, counted: 0 };
 }
 
 /// A membership path has come (`true`) or gone.

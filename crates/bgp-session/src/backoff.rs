@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::jitter::shortened;
+
 /// The first wait, before jitter, where nothing else is asked for. A control node that comes back waits
 /// for those that look for it every four seconds before it says End-of-RIB.
 pub const BASE: Duration = Duration::from_secs(1);
@@ -21,7 +23,7 @@ impl Backoff {
     pub fn failed(&mut self, base: Duration, jitter: u8) -> Duration {
         let full = base.saturating_mul(1 << self.failures.min(DOUBLINGS));
         self.failures = self.failures.saturating_add(1);
-        full.saturating_sub((full / 4).saturating_mul(jitter.into()) / u32::from(u8::MAX))
+        shortened(full, jitter)
     }
 
     /// A session was up: the next failure is the first.

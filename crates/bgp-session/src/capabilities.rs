@@ -85,6 +85,25 @@ pub(crate) fn extended_next_hop(
     ours.filter(|entry| is_peers(entry)).copied().collect()
 }
 
+/// Families in which both sides take stacks of labels, and how many the peer takes (RFC 8277 §2.1). Of a
+/// family that is said twice the first counts; of one label or none nothing is said.
+pub(crate) fn labels(
+    config: &SessionConfig,
+    capabilities: &[Capability],
+    common: &[AfiSafi],
+) -> Vec<(AfiSafi, u8)> {
+    let said = capabilities.iter().find_map(|capability| match capability {
+        Capability::MultipleLabels(entries) => Some(entries),
+        _ => None,
+    });
+    let peers = |family| {
+        let mut entries = said?.iter().filter(|(_, most)| *most > 1);
+        entries.find(|(of, _)| *of == family).copied()
+    };
+    let ours = config.labels.iter().filter(|(family, _)| common.contains(family));
+    ours.filter_map(|(family, _)| peers(*family)).collect()
+}
+
 /// Families in which path identifiers are (received, sent): one side sends, the other receives (RFC
 /// 7911 §4).
 pub(crate) fn add_path(
@@ -230,6 +249,32 @@ mod tests {
             [],
             "without the other capability"
         );
+    }
+
+    #[test]
+    fn stacks_of_labels_are_sent_where_both_take_them() {
+        let with = |entries: &[(AfiSafi, u8)], config| SessionConfig {
+            labels: entries.to_vec(),
+            families: vec![AfiSafi::VPNV4, AfiSafi::VPNV6],
+            ..config
+        };
+        let config = with(&[(AfiSafi::VPNV4, 2), (AfiSafi::VPNV6, 2)], ours());
+        let (v4, v6) = (AfiSafi::VPNV4, AfiSafi::VPNV6);
+        // (what the peer says, what it is sent)
+        let cases: [(&[_], &[_]); 6] = [
+            (&[(v4, 3)], &[(v4, 3)]),
+            (&[(v4, 255), (v6, 2)], &[(v4, 255), (v6, 2)]),
+            (&[(v4, 1), (v6, 0)], &[]),
+            (&[(v4, 2), (v4, 9)], &[(v4, 2)]),
+            (&[(AfiSafi::IPV4_LABELED, 2)], &[]),
+            (&[], &[]),
+        ];
+        for (said, want) in cases {
+            let agreed = accept(&config, open(&with(said, theirs()))).unwrap();
+            assert_eq!(agreed.negotiated.labels, want, "{said:?}");
+            let agreed = accept(&with(&[], ours()), open(&with(said, theirs()))).unwrap();
+            assert_eq!(agreed.negotiated.labels, [], "we do not take any");
+        }
     }
 
     #[test]

@@ -87,12 +87,23 @@ pub struct SessionConfig {
     /// How long the peer may read nothing of what we have for it; `None` follows the hold time
     /// ([`HoldTime::send_hold`], RFC 9687 §4).
     pub send_hold: Option<Duration>,
+    /// How long we wait for the peer's OPEN before we send ours (`DelayOpen`, RFC 4271 §8.1.1); `None`
+    /// sends it at once.
+    pub delay_open: Option<Duration>,
     /// Families we offer. At least one must be offered by the peer too.
     pub families: Vec<AfiSafi>,
     /// Families in which we would send or receive path identifiers (RFC 7911).
     pub add_path: Vec<AddPath>,
     /// Families and the address families of next hops that we take in them beside their own (RFC 8950).
     pub extended_next_hop: Vec<(AfiSafi, Afi)>,
+    /// Families in which we take stacks of labels, and of how many (RFC 8277 §2.1).
+    pub labels: Vec<(AfiSafi, u8)>,
+    /// Whether routes are taken that have an `AS_SET` or `AS_CONFED_SET` in their path; else they are treated
+    /// as withdrawn (RFC 9774 §3).
+    pub as_sets: bool,
+    /// Whether a family whose routes cannot be told apart is given up instead of the session (RFC 7606
+    /// §2, "AFI/SAFI disable").
+    pub disable_families: bool,
     /// Whether AS numbers of four octets are offered (RFC 6793); off for what cannot bear the offer.
     pub four_octet_as: bool,
     /// Whether we say that we answer requests for our routes (RFC 2918).
@@ -137,9 +148,13 @@ impl SessionConfig {
             hold_time: HoldTime::DEFAULT,
             keepalive: None,
             send_hold: None,
+            delay_open: None,
             families: vec![AfiSafi::VPNV4, AfiSafi::RTC],
             add_path: Vec::new(),
             extended_next_hop: Vec::new(),
+            labels: Vec::new(),
+            as_sets: true,
+            disable_families: false,
             four_octet_as: true,
             route_refresh: true,
             enhanced_route_refresh: false,

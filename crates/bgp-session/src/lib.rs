@@ -14,6 +14,7 @@ pub mod cease;
 pub mod collision;
 pub mod config;
 pub mod down;
+mod jitter;
 pub mod negotiate;
 pub mod restart;
 pub mod session;

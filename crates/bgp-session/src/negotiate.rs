@@ -14,7 +14,7 @@ use crate::config::{HoldTime, SessionConfig};
 use crate::restart::RestartAgreement;
 
 /// RFC 4271 §4.4: not more than one a second.
-const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
+pub(crate) const SHORTEST_KEEPALIVE: Duration = Duration::from_secs(1);
 
 /// Who the peer is, by its own OPEN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +91,7 @@ pub fn open(config: &SessionConfig) -> Open {
     offer(config.enhanced_route_refresh, Capability::EnhancedRouteRefresh);
     let next_hops = &config.extended_next_hop;
     offer(!next_hops.is_empty(), Capability::ExtendedNextHop(next_hops.clone()));
+    offer(!config.labels.is_empty(), Capability::MultipleLabels(config.labels.clone()));
     offer(!config.add_path.is_empty(), Capability::AddPath(config.add_path.clone()));
     capabilities.extend(config.role().map(Capability::Role));
     if let Some(restart) = &config.restart {
@@ -166,6 +167,8 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
                     .any(|capability| matches!(capability, Capability::FourOctetAs(_))),
             extended_messages: config.extended_messages && said(&Capability::ExtendedMessage),
             extended_next_hop: capabilities::extended_next_hop(config, &open.capabilities, &common),
+            labels: capabilities::labels(config, &open.capabilities, &common),
+            refuse_as_sets: !config.as_sets,
             families: common,
             add_path_receive,
             add_path_send,

@@ -12,7 +12,8 @@ use bgp_wire::{Message, Negotiated, Notification, RouteRefresh, Update};
 use crate::cease::Cease;
 use crate::config::SessionConfig;
 use crate::down::DownReason;
-use crate::negotiate::{self, Agreement};
+use crate::jitter::Jitter;
+use crate::negotiate::{self, Agreement, SHORTEST_KEEPALIVE};
 
 /// How long to wait for the peer's OPEN ("a large value", RFC 4271 §8.2.2).
 const OPEN_WAIT: Duration = Duration::from_mins(4);
@@ -36,12 +37,13 @@ pub enum Input {
     /// Octets that cannot be read and end the session; what the peer is told about them.
     Malformed(Notification),
     Message(Message),
-    /// A message that was not read because it cannot come before a session is up: an UPDATE or a
-    /// ROUTE-REFRESH.
-    Premature,
+    /// A message of this type that was not read because it cannot come now: an UPDATE or a ROUTE-REFRESH
+    /// before a session is up, an OPEN after that.
+    Untimely(u8),
     /// The peer has another connection, and that is its session now.
     Replaced,
-    /// This process restarts: close without a NOTIFICATION, so that the peer keeps our routes.
+    /// This process restarts: close without a NOTIFICATION, so that the peer keeps our routes, if it has
+    /// said that it would.
     Restart,
     /// The peer has read nothing for the send hold time (RFC 9687).
     SendHoldExpired,
@@ -65,6 +67,8 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     Idle,
+    /// The connection stands, and the peer's OPEN is waited for before ours is sent.
+    Connect,
     OpenSent,
     OpenConfirm,
     Established,
@@ -74,6 +78,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Session {
     config: Arc<SessionConfig>,
+    jitter: Jitter,
     phase: Phase,
 }
 
@@ -81,7 +86,13 @@ pub struct Session {
 #[derive(Debug)]
 enum Phase {
     Idle,
-    OpenSent { hold: Instant },
+    /// `DelayOpen`: our OPEN goes out then, or behind the peer's.
+    Delayed {
+        open: Instant,
+    },
+    OpenSent {
+        hold: Instant,
+    },
     OpenConfirm(Live),
     Established(Live),
 }
@@ -92,30 +103,47 @@ struct Live {
     agreement: Arc<Agreement>,
     hold: Option<Instant>,
     keepalive: Option<Instant>,
+    jitter: Jitter,
 }
 
 impl Session {
+    /// A session whose KEEPALIVEs come evenly.
     pub fn new(config: impl Into<Arc<SessionConfig>>) -> Self {
-        Self { config: config.into(), phase: Phase::Idle }
+        Self { config: config.into(), jitter: Jitter(0), phase: Phase::Idle }
+    }
+
+    /// The session with times between its KEEPALIVEs of three quarters to the whole (RFC 4271 §10), by
+    /// a random number of the driver's.
+    #[must_use]
+    pub fn with_jitter(self, seed: u64) -> Self {
+        Self { jitter: Jitter(seed), ..self }
     }
 
     /// Takes one input and appends what the driver must do, in order. Never blocks, reads no clock.
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Vec<Action>) {
         self.phase = match (mem::replace(&mut self.phase, Phase::Idle), input) {
-            (Phase::Idle, Input::Connected) => {
-                out.push(Action::Send(Message::Open(negotiate::open(&self.config))));
-                Phase::OpenSent { hold: now + OPEN_WAIT }
-            }
+            (Phase::Idle, Input::Connected) => match self.config.delay_open {
+                Some(delay) => Phase::Delayed { open: now + delay },
+                None => self.open(now, out),
+            },
             (Phase::Idle, _) => Phase::Idle,
-            (Phase::OpenSent { .. }, Input::Message(Message::Open(open))) => {
-                match negotiate::accept(&self.config, open) {
-                    Ok(agreement) => {
-                        out.push(Action::Send(Message::Keepalive));
-                        Phase::OpenConfirm(Live::new(agreement, now))
-                    }
-                    Err(why) => fault(why, out),
-                }
+            (Phase::Delayed { open }, Input::Busy | Input::Tick) if now < open => {
+                Phase::Delayed { open }
             }
+            (Phase::Delayed { .. }, Input::Busy | Input::Tick) => self.open(now, out),
+            (
+                phase @ (Phase::Delayed { .. } | Phase::OpenSent { .. }),
+                Input::Message(Message::Open(open)),
+            ) => match negotiate::accept(&self.config, open) {
+                Ok(agreement) => {
+                    if matches!(phase, Phase::Delayed { .. }) {
+                        self.open(now, out);
+                    }
+                    out.push(Action::Send(Message::Keepalive));
+                    Phase::OpenConfirm(Live::new(agreement, now, self.jitter))
+                }
+                Err(why) => fault(why, out),
+            },
             (Phase::OpenConfirm(live), Input::Message(Message::Keepalive)) => {
                 out.push(Action::Up(Arc::clone(&live.agreement)));
                 Phase::Established(live.heard(now))
@@ -156,7 +184,13 @@ impl Session {
                 down(DownReason::SendHoldTimerExpired, out)
             }
             (_, Input::Closed) => down(DownReason::Closed, out),
-            (_, Input::Restart) => down(DownReason::Restarting, out),
+            (phase, Input::Restart) => {
+                // RFC 4271 §8.2.2: a peer that keeps nothing is told.
+                if !phase.restarts() {
+                    say(Cease::AdministrativeShutdown.notification(""), out);
+                }
+                down(DownReason::Restarting, out)
+            }
             (_, Input::Replaced) => down(DownReason::Replaced, out),
             (_, Input::PathDown) => {
                 // RFC 9384 §3: one direction of the path may still work.
@@ -168,17 +202,34 @@ impl Session {
                 down(DownReason::Ceased(why), out)
             }
             (_, Input::Message(Message::Notification(why))) => down(DownReason::Received(why), out),
-            (_, Input::Malformed(why)) => fault(why, out),
-            (phase, Input::Connected | Input::Premature | Input::Message(_)) => {
-                fault(Notification::fsm_error(phase.fsm_subcode()), out)
+            // RFC 7313 §5: only to those who have agreed on marks is one of the wrong length a fault.
+            (Phase::Established(live), Input::Malformed(why))
+                if why.code == Notification::ROUTE_REFRESH_ERROR
+                    && !live.agreement.enhanced_route_refresh =>
+            {
+                Phase::Established(live.heard(now))
             }
+            (_, Input::Malformed(why)) => fault(why, out),
+            (phase, Input::Untimely(kind)) => {
+                fault(Notification::unexpected(phase.fsm_subcode(), kind), out)
+            }
+            (phase, Input::Message(message)) => {
+                fault(Notification::unexpected(phase.fsm_subcode(), message.kind()), out)
+            }
+            (phase, Input::Connected) => fault(Notification::fsm_error(phase.fsm_subcode()), out),
         };
+    }
+
+    fn open(&self, now: Instant, out: &mut Vec<Action>) -> Phase {
+        out.push(Action::Send(Message::Open(negotiate::open(&self.config))));
+        Phase::OpenSent { hold: now + OPEN_WAIT }
     }
 
     /// When to call [`Session::step`] with [`Input::Tick`], if nothing else comes before.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Idle => None,
+            Phase::Delayed { open } => Some(*open),
             Phase::OpenSent { hold } => Some(*hold),
             Phase::OpenConfirm(live) | Phase::Established(live) => {
                 live.hold.into_iter().chain(live.keepalive).min()
@@ -189,6 +240,7 @@ impl Session {
     pub const fn state(&self) -> State {
         match self.phase {
             Phase::Idle => State::Idle,
+            Phase::Delayed { .. } => State::Connect,
             Phase::OpenSent { .. } => State::OpenSent,
             Phase::OpenConfirm(_) => State::OpenConfirm,
             Phase::Established(_) => State::Established,
@@ -198,7 +250,7 @@ impl Session {
     /// What the OPENs agreed on, once the peer's was accepted.
     pub const fn agreement(&self) -> Option<&Arc<Agreement>> {
         match &self.phase {
-            Phase::Idle | Phase::OpenSent { .. } => None,
+            Phase::Idle | Phase::Delayed { .. } | Phase::OpenSent { .. } => None,
             Phase::OpenConfirm(live) | Phase::Established(live) => Some(&live.agreement),
         }
     }
@@ -217,10 +269,18 @@ impl Phase {
     /// RFC 6608 §3.
     const fn fsm_subcode(&self) -> u8 {
         match self {
-            Self::Idle => 0,
+            Self::Idle | Self::Delayed { .. } => 0,
             Self::OpenSent { .. } => fsm_error::OPEN_SENT,
             Self::OpenConfirm(_) => fsm_error::OPEN_CONFIRM,
             Self::Established(_) => fsm_error::ESTABLISHED,
+        }
+    }
+
+    /// Whether graceful restart was agreed on.
+    fn restarts(&self) -> bool {
+        match self {
+            Self::Idle | Self::Delayed { .. } | Self::OpenSent { .. } => false,
+            Self::OpenConfirm(live) | Self::Established(live) => live.agreement.restart.is_some(),
         }
     }
 
@@ -238,11 +298,17 @@ impl Phase {
 }
 
 impl Live {
-    fn new(agreement: Agreement, now: Instant) -> Self {
-        let keepalive = agreement.keepalive.map(|every| now + every);
+    fn new(agreement: Agreement, now: Instant, jitter: Jitter) -> Self {
         // Even a peer that may be silent for ever owes us its first KEEPALIVE.
         let hold = Some(now + agreement.hold_time.silence().unwrap_or(OPEN_WAIT));
-        Self { agreement: Arc::new(agreement), hold, keepalive }
+        let live = Self { agreement: Arc::new(agreement), hold, keepalive: None, jitter };
+        live.keepalive_sent(now)
+    }
+
+    fn keepalive_sent(mut self, now: Instant) -> Self {
+        let every = self.agreement.keepalive;
+        self.keepalive = every.map(|every| now + self.jitter.apply(every, SHORTEST_KEEPALIVE));
+        self
     }
 
     /// The peer lives: its hold time starts anew.
@@ -256,10 +322,10 @@ impl Live {
     }
 
     /// Sends the KEEPALIVE that is due, if one is.
-    fn ticked(mut self, now: Instant, out: &mut Vec<Action>) -> Self {
+    fn ticked(self, now: Instant, out: &mut Vec<Action>) -> Self {
         if self.keepalive.is_some_and(|due| due <= now) {
             out.push(Action::Send(Message::Keepalive));
-            self.keepalive = self.agreement.keepalive.map(|every| now + every);
+            return self.keepalive_sent(now);
         }
         self
     }
@@ -427,20 +493,20 @@ mod tests {
             (
                 "KEEPALIVE before OPEN",
                 connected(vec![(0, keepalive())]),
-                sent(5, 1),
-                Some(Notification::new(5, 1)),
+                DownReason::Sent(Notification::unexpected(1, 4)),
+                Some(Notification::unexpected(1, 4)),
             ),
             (
                 "UPDATE before KEEPALIVE",
-                connected(vec![(0, good_open()), (0, Input::Premature)]),
-                sent(5, 2),
-                Some(Notification::new(5, 2)),
+                connected(vec![(0, good_open()), (0, Input::Untimely(2))]),
+                DownReason::Sent(Notification::unexpected(2, 2)),
+                Some(Notification::unexpected(2, 2)),
             ),
             (
                 "second OPEN",
-                up_and(vec![(1, good_open())]),
-                sent(5, 3),
-                Some(Notification::new(5, 3)),
+                up_and(vec![(1, Input::Untimely(1))]),
+                DownReason::Sent(Notification::unexpected(3, 1)),
+                Some(Notification::unexpected(3, 1)),
             ),
             (
                 "NOTIFICATION",
@@ -455,7 +521,12 @@ mod tests {
                 Some(bad_length().notification()),
             ),
             ("hang-up", up_and(vec![(1, Input::Closed)]), DownReason::Closed, None),
-            ("our restart", up_and(vec![(1, Input::Restart)]), DownReason::Restarting, None),
+            (
+                "our restart",
+                up_and(vec![(1, Input::Restart)]),
+                DownReason::Restarting,
+                Some(Notification::new(6, 2)),
+            ),
             ("replaced", up_and(vec![(1, Input::Replaced)]), DownReason::Replaced, None),
             (
                 "path down",
@@ -543,9 +614,6 @@ mod tests {
 
     #[test]
     fn a_farewell_for_good_is_a_hard_reset_where_a_plain_one_would_keep_routes() {
-        let with_n_bit = |config: &mut SessionConfig| {
-            config.restart = Some(GracefulRestart { notification: true, ..Default::default() });
-        };
         let mut config = ours();
         with_n_bit(&mut config);
         let script = vec![
@@ -560,6 +628,39 @@ mod tests {
         assert!(out.contains(&Action::Send(Message::Notification(said))));
     }
 
+    fn with_n_bit(config: &mut SessionConfig) {
+        config.restart = Some(GracefulRestart { notification: true, ..GracefulRestart::default() });
+    }
+
+    #[test]
+    fn a_restart_is_silent_where_the_peer_keeps_our_routes() {
+        let mut config = ours();
+        with_n_bit(&mut config);
+        let script = vec![
+            (0, Input::Connected),
+            (0, peers_open(with_n_bit)),
+            (0, keepalive()),
+            (1, Input::Restart),
+        ];
+        let (_, out) = play(config, script);
+        assert_eq!(out.last(), Some(&Action::Down(DownReason::Restarting)));
+        assert!(!out.iter().any(|a| matches!(a, Action::Send(Message::Notification(_)))));
+    }
+
+    /// RFC 7313 §5: the error is one between speakers that have agreed on marks.
+    #[test]
+    fn a_mark_of_the_wrong_length_is_ignored_where_none_were_agreed_on() {
+        let wrong = || Input::Malformed(Notification::new(Notification::ROUTE_REFRESH_ERROR, 1));
+        let (session, _) = play(ours(), up_and(vec![(1, wrong())]));
+        assert_eq!(session.state(), State::Established);
+        let marks = |config: &mut SessionConfig| config.enhanced_route_refresh = true;
+        let mut config = ours();
+        marks(&mut config);
+        let script =
+            vec![(0, Input::Connected), (0, peers_open(marks)), (0, keepalive()), (1, wrong())];
+        assert_eq!(play(config, script).0.state(), State::Idle);
+    }
+
     fn any_input() -> impl Strategy<Value = Input> {
         prop_oneof![
             Just(()).prop_map(|()| Input::Connected),
@@ -570,7 +671,7 @@ mod tests {
             Just(()).prop_map(|()| Input::Tick),
             Just(()).prop_map(|()| Input::Busy),
             Just(()).prop_map(|()| Input::Closed),
-            Just(()).prop_map(|()| Input::Premature),
+            Just(()).prop_map(|()| Input::Untimely(2)),
             Just(()).prop_map(|()| Input::Cease(Cease::Collision, String::new())),
         ]
     }

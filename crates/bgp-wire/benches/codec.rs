@@ -103,7 +103,7 @@ fn said(set: u32) -> Update {
             Route::<VpnV4> {
                 path_id: PathId(0),
                 key: VpnKey { rd, net: ipnet::Ipv4Net::from(host) },
-                data: Label::mpls(16 + n + set % 100_000).expect("below 2^20"),
+                data: Label::mpls(16 + n + set % 100_000).expect("below 2^20").into(),
             }
         })
         .collect();

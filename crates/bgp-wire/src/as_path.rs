@@ -95,7 +95,7 @@ impl Segment {
         self.parts().0
     }
 
-    pub(crate) const fn is_confederation(&self) -> bool {
+    pub const fn is_confederation(&self) -> bool {
         matches!(self, Self::ConfedSequence(_) | Self::ConfedSet(_))
     }
 }
@@ -129,6 +129,11 @@ impl AsPath {
                 }
             }
         }
+    }
+
+    /// Whether there are sets in it, of a confederation or not (RFC 9774).
+    pub(crate) fn has_sets(&self) -> bool {
+        self.0.iter().any(|segment| matches!(segment, Segment::Set(_) | Segment::ConfedSet(_)))
     }
 
     /// Whether a number has no room in two octets.

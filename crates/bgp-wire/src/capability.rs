@@ -15,6 +15,7 @@ mod code {
     pub(super) const ROUTE_REFRESH: u8 = 2;
     pub(super) const EXTENDED_NEXT_HOP: u8 = 5;
     pub(super) const EXTENDED_MESSAGE: u8 = 6;
+    pub(super) const MULTIPLE_LABELS: u8 = 8;
     pub(super) const ROLE: u8 = 9;
     pub(super) const GRACEFUL_RESTART: u8 = 64;
     pub(super) const FOUR_OCTET_AS: u8 = 65;
@@ -47,6 +48,8 @@ pub enum Capability {
     AddPath(Vec<AddPath>),
     /// RFC 8950 §4: families, and the address family of next hops that are taken in them.
     ExtendedNextHop(Vec<(AfiSafi, Afi)>),
+    /// RFC 8277 §2.1: families, and how many labels of a route are taken in them; 255 is any number.
+    MultipleLabels(Vec<(AfiSafi, u8)>),
     /// RFC 9234 §4.1. A role without a name is [`Capability::Unknown`].
     Role(Role),
     /// RFC 9494 §3.
@@ -236,6 +239,9 @@ impl Capability {
                 };
                 rest.is_empty().then(|| Self::ExtendedNextHop(entries.iter().map(entry).collect()))
             }
+            (code::MULTIPLE_LABELS, families) => {
+                tuples(families).map(|families| Self::MultipleLabels(families.collect()))
+            }
             (code::ROLE, [role]) => Role::from_u8(*role).map(Self::Role),
             (code::LONG_LIVED_GRACEFUL_RESTART, value) => {
                 let (entries, rest) = value.as_chunks::<7>();
@@ -290,6 +296,10 @@ impl Capability {
                     tuple(add_path.family, receive | send)
                 });
                 write_value(code::ADD_PATH, value.take(63).flatten(), out);
+            }
+            Self::MultipleLabels(families) => {
+                let value = families.iter().map(|(family, most)| tuple(*family, *most));
+                write_value(code::MULTIPLE_LABELS, value.take(63).flatten(), out);
             }
             Self::ExtendedNextHop(entries) => {
                 let value = entries.iter().map(|(AfiSafi { afi, safi }, next_hop)| {
@@ -371,11 +381,16 @@ mod tests {
     #[test]
     fn by_hand_from_the_documents() {
         let long_lived = LongLived { family: AfiSafi::VPNV4, forwarding: true, stale_time: 86_400 };
-        let cases: [(&str, &[u8], Capability); 5] = [
+        let cases: [(&str, &[u8], Capability); 6] = [
             (
                 "RFC 8950 §4",
                 &[5, 6, 0, 1, 0, 128, 0, 2],
                 Capability::ExtendedNextHop(vec![(AfiSafi::VPNV4, Afi(2))]),
+            ),
+            (
+                "RFC 8277 §2.1",
+                &[8, 8, 0, 1, 128, 2, 0, 2, 4, 255],
+                Capability::MultipleLabels(vec![(AfiSafi::VPNV4, 2), (AfiSafi::IPV6_LABELED, 255)]),
             ),
             ("RFC 9234 §4.1", &[9, 1, 3], Capability::Role(Role::Customer)),
             (
@@ -405,7 +420,14 @@ mod tests {
 
     #[test]
     fn what_has_no_right_form_is_unknown() {
-        for octets in [&[9, 1, 5][..], &[9, 2, 0, 0], &[71, 1, 0], &[5, 1, 0], &[73, 2, 9, 0]] {
+        for octets in [
+            &[9, 1, 5][..],
+            &[8, 3, 0, 1, 4],
+            &[9, 2, 0, 0],
+            &[71, 1, 0],
+            &[5, 1, 0],
+            &[73, 2, 9, 0],
+        ] {
             let (_, got) = Capability::read(octets).expect("a capability");
             assert!(matches!(got, Capability::Unknown { .. }), "{got:?}");
         }

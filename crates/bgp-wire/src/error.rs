@@ -90,6 +90,8 @@ pub enum FaultKind {
     Origin(u8),
     #[error("segment type {0} is undefined")]
     SegmentType(u8),
+    #[error("sets of AS numbers are deprecated")]
+    AsSet,
     #[error("a segment has no AS number")]
     EmptySegment,
     #[error("the metric is as large as it can be, which means nothing")]
@@ -110,6 +112,8 @@ pub enum FaultKind {
     PrefixLength(u8),
     #[error("an address length of {0} bits is impossible here")]
     AddressLength(u8),
+    #[error("a stack of {0} labels is deeper than what we take")]
+    Labels(u8),
     #[error("a prefix of multicast addresses is no unicast route and was left out")]
     Multicast,
     #[error("a route of type {0} is malformed and was left out")]
@@ -133,7 +137,8 @@ pub enum ErrorAction {
     AttributeDiscard,
     /// The announced routes are taken as withdrawn.
     TreatAsWithdraw,
-    /// Never asked for here: where the RFC leaves the choice, the session is reset.
+    /// Nothing more is taken in this family. The RFC leaves the choice between this and a reset to who
+    /// has the session.
     AfiSafiDisable,
     SessionReset,
 }
@@ -144,7 +149,7 @@ impl WireError {
     /// `internal` says whether the peer is in our own AS: what an external peer may not send is
     /// dropped whatever else is wrong with it (§7.5, §7.9, §7.10).
     pub const fn action(&self, internal: bool) -> ErrorAction {
-        use ErrorAction::{AttributeDiscard, SessionReset, TreatAsWithdraw};
+        use ErrorAction::{AfiSafiDisable, AttributeDiscard, SessionReset, TreatAsWithdraw};
         match (self.part, self.kind) {
             // What it says is not taken, whatever it is.
             (
@@ -167,11 +172,16 @@ impl WireError {
             // §3 c for every attribute, §4 where attributes run over their end.
             (
                 Part::Attribute(_) | Part::MpReach(_) | Part::MpUnreach(_),
-                FaultKind::Flags(_) | FaultKind::Overrun | FaultKind::NextHopAddress,
+                FaultKind::Flags(_)
+                | FaultKind::Overrun
+                | FaultKind::NextHopAddress
+                | FaultKind::Labels(_)
+                | FaultKind::AsSet,
             )
             | (Part::Update, FaultKind::AttributeHeader) => TreatAsWithdraw,
-            // Without a family or its routes there is nothing to withdraw, and two of these cannot be
-            // told apart (§3 g, §5.3, §7.11, §7.12).
+            // The family is known, and its routes cannot be told apart (§5.3, §7.11, §7.12).
+            (Part::MpReach(_) | Part::MpUnreach(_), _) => AfiSafiDisable,
+            // Without a family there is nothing to withdraw, and two of these cannot be told apart (§3 g).
             (Part::Attribute(code::MP_REACH_NLRI | code::MP_UNREACH_NLRI), _)
             | (Part::Attribute(_), FaultKind::UnknownWellKnown) => SessionReset,
             (Part::Attribute(_), FaultKind::Duplicate)
@@ -213,9 +223,9 @@ impl WireError {
     pub fn notification_for(&self, message: &[u8]) -> Notification {
         let mut notification = self.notification();
         let data = match (notification.code, notification.subcode) {
-            (Notification::UPDATE_ERROR, 2 | 4..=6 | 8 | 9) => {
-                crate::attrs::attribute_around(message, self.offset)
-            }
+            (Notification::UPDATE_ERROR, 2 | 4..=6 | 8 | 9) => self
+                .attribute()
+                .and_then(|code| crate::attrs::attribute_around(message, code, self.offset)),
             (Notification::ROUTE_REFRESH_ERROR, _) => Some(message),
             _ => None,
         };
@@ -223,6 +233,16 @@ impl WireError {
             notification.data = Bytes::copy_from_slice(data);
         }
         notification
+    }
+
+    /// The attribute that it is in.
+    const fn attribute(&self) -> Option<u8> {
+        match self.part {
+            Part::Attribute(code) => Some(code),
+            Part::MpReach(_) => Some(code::MP_REACH_NLRI),
+            Part::MpUnreach(_) => Some(code::MP_UNREACH_NLRI),
+            _ => None,
+        }
     }
 
     /// Error code and subcode.
@@ -284,6 +304,18 @@ mod tests {
         assert_eq!(error.to_string(), "MP_REACH_NLRI at octet 47: it ends too early");
         let error = WireError { part: Part::Attribute(99), ..error };
         assert_eq!(error.to_string(), "attribute 99 at octet 47: it ends too early");
+    }
+
+    #[test]
+    fn a_family_can_be_disabled_where_it_is_known() {
+        let action = |part, kind| WireError { part, offset: 19, kind }.action(true);
+        for part in [Part::MpReach(AfiSafi::VPNV4), Part::MpUnreach(AfiSafi::VPNV4)] {
+            assert_eq!(action(part, FaultKind::PrefixLength(255)), ErrorAction::AfiSafiDisable);
+            assert_eq!(action(part, FaultKind::Labels(3)), ErrorAction::TreatAsWithdraw);
+        }
+        for part in [Part::Attribute(14), Part::Nlri, Part::WithdrawnRoutes, Part::Update] {
+            assert_eq!(action(part, FaultKind::Truncated), ErrorAction::SessionReset);
+        }
     }
 
     #[test]

@@ -50,6 +50,13 @@ impl Label {
     pub const fn is_bottom_of_stack(self) -> bool {
         self.0[2] & 1 == 1
     }
+
+    /// The same label as the last one of its stack.
+    #[must_use]
+    pub const fn as_bottom(self) -> Self {
+        let [a, b, c] = self.0;
+        Self([a, b, c | 1])
+    }
 }
 
 impl fmt::Display for Label {

@@ -46,7 +46,7 @@ pub use negotiated::Negotiated;
 pub use next_hop::NextHop;
 pub use nlri::{
     Evpn, EvpnKey, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Labels, PathId,
-    Route, Routes, Rtc, VpnKey, VpnV4, VpnV6, Withdrawal, Withdrawals,
+    Route, Routes, Rtc, VpnKey, VpnLabels, VpnV4, VpnV6, Withdrawal, Withdrawals,
 };
 pub use notification::Notification;
 pub use open::Open;

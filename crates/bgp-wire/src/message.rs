@@ -44,6 +44,17 @@ impl Message {
         }
     }
 
+    /// Its type, as on the wire.
+    pub const fn kind(&self) -> u8 {
+        match self {
+            Self::Open(_) => kind::OPEN,
+            Self::Update(_) => kind::UPDATE,
+            Self::Notification(_) => kind::NOTIFICATION,
+            Self::Keepalive => kind::KEEPALIVE,
+            Self::RouteRefresh(_) => kind::ROUTE_REFRESH,
+        }
+    }
+
     /// Appends the message, header included. An UPDATE too long for one message, or with routes of
     /// several families, is written as several.
     pub fn encode(&self, negotiated: &Negotiated, out: &mut Vec<u8>) {

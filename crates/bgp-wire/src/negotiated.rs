@@ -1,9 +1,11 @@
 //! What two speakers agreed on in their OPEN messages, as far as reading and writing depend on it.
 
 use crate::afi_safi::{Afi, AfiSafi};
+use crate::nlri::Reading;
 
 /// All that the octets of a message depend on beside the message itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each was agreed on, or not, by itself")]
 pub struct Negotiated {
     /// Same AS on both sides: RFC 7606 reacts differently to LOCAL_PREF, ORIGINATOR_ID, CLUSTER_LIST.
     pub internal: bool,
@@ -19,6 +21,11 @@ pub struct Negotiated {
     pub add_path_send: Vec<AfiSafi>,
     /// Families in which both sides take next hops of this other address family (RFC 8950).
     pub extended_next_hop: Vec<(AfiSafi, Afi)>,
+    /// Families in which both sides may send stacks of labels, and how many the peer takes at most (RFC
+    /// 8277 §2.1).
+    pub labels: Vec<(AfiSafi, u8)>,
+    /// What has an `AS_SET` or an `AS_CONFED_SET` in its path is treated as withdrawn (RFC 9774 §3).
+    pub refuse_as_sets: bool,
 }
 
 impl Negotiated {
@@ -32,6 +39,8 @@ impl Negotiated {
             add_path_receive: Vec::new(),
             add_path_send: Vec::new(),
             extended_next_hop: Vec::new(),
+            labels: Vec::new(),
+            refuse_as_sets: false,
         }
     }
 
@@ -45,7 +54,22 @@ impl Negotiated {
             add_path_receive: Vec::new(),
             add_path_send: Vec::new(),
             extended_next_hop: Vec::new(),
+            labels: Vec::new(),
+            refuse_as_sets: false,
         }
+    }
+
+    /// What the peer's lists of routes of a family depend on.
+    pub(crate) fn reading(&self, family: AfiSafi) -> Reading {
+        Reading {
+            add_path: self.add_path_receive.contains(&family),
+            stacked: self.most_labels(family) > 1,
+        }
+    }
+
+    /// How many labels the peer takes in a route of the family.
+    pub(crate) fn most_labels(&self, family: AfiSafi) -> u8 {
+        self.labels.iter().find(|(with, _)| *with == family).map_or(1, |(_, most)| *most)
     }
 
     /// Largest message that may be sent or received, in octets, header included.

@@ -90,6 +90,12 @@ impl Notification {
         Self::new(Self::FSM_ERROR, subcode)
     }
 
+    /// A message of the type `kind` in a state that does not expect it, which the data name (RFC 6608 §4);
+    /// `subcode` of [`fsm_error`].
+    pub fn unexpected(subcode: u8, kind: u8) -> Self {
+        Self { data: Bytes::copy_from_slice(&[kind]), ..Self::fsm_error(subcode) }
+    }
+
     /// `subcode` of [`open_error`].
     pub const fn open_error(subcode: u8) -> Self {
         Self::new(Self::OPEN_ERROR, subcode)

@@ -90,14 +90,13 @@ fn read_open(body: &[u8]) -> Parsed<'_, Open> {
     let (at_router_id, hold_time) = be_u16(at_hold_time)?;
     let (rest, router_id) = array::<4>(at_router_id)?;
     let (rest, capabilities) = parameters(rest)?;
-    let asn = capabilities
-        .iter()
-        .find_map(|capability| match capability {
-            Capability::FourOctetAs(asn) => Some(*asn),
-            _ => None,
-        })
-        .unwrap_or(u32::from(short_asn));
-    if asn == 0 {
+    let four_octets = capabilities.iter().find_map(|capability| match capability {
+        Capability::FourOctetAs(asn) => Some(*asn),
+        _ => None,
+    });
+    let asn = four_octets.unwrap_or(u32::from(short_asn));
+    // RFC 7607 §2: 0 is no AS number, not even where another one takes its place.
+    if asn == 0 || short_asn == 0 {
         return Err(fault(at_asn, FaultKind::AsZero));
     }
     if matches!(hold_time, 1 | 2) {

@@ -29,7 +29,11 @@ use strategies::Arbitrary;
 
 /// Four-octet AS numbers, no path identifiers or path identifiers in every family.
 fn negotiated(add_path: bool) -> Negotiated {
-    let base = Negotiated { extended_messages: false, ..Negotiated::everything() };
+    let base = Negotiated {
+        extended_messages: false,
+        labels: strategies::label_families(),
+        ..Negotiated::everything()
+    };
     let families = if add_path { base.families.clone() } else { Vec::new() };
     Negotiated { add_path_receive: families.clone(), add_path_send: families, ..base }
 }
@@ -381,13 +385,13 @@ impl Known for Ipv6Labeled {
 
 impl Known for VpnV4 {
     fn is_known(key: &Self::Key, label: &Self::Data) -> bool {
-        has_type(key.rd) && unicast4(key.net) && label.is_bottom_of_stack()
+        has_type(key.rd) && unicast4(key.net) && label.depth() == 1
     }
 }
 
 impl Known for VpnV6 {
     fn is_known(key: &Self::Key, label: &Self::Data) -> bool {
-        has_type(key.rd) && unicast6(key.net) && label.is_bottom_of_stack()
+        has_type(key.rd) && unicast6(key.net) && label.depth() == 1
     }
 }
 
@@ -414,9 +418,10 @@ fn one_address(next_hop: NextHop) -> NextHop {
     }
 }
 
-/// Without numbers that they read as what those stand for.
+/// Without numbers that they read as what those stand for, and bits that they do not keep.
 fn known_attributes(mut attributes: PathAttributes) -> PathAttributes {
     attributes.extended_communities.retain(|community| community.as_route_target().is_some());
+    attributes.partial = bgp_wire::attrs::Partial::default();
     attributes
 }
 

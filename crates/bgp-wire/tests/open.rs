@@ -144,6 +144,13 @@ fn faults_are_told_with_the_subcode_of_rfc_4271() {
     let cases: &[(&str, Vec<u8>, usize, FaultKind, u8)] = &[
         ("version 3", with(0, &[3]), 19, FaultKind::Version(3), 1),
         ("AS 0", with(1, &[0, 0]), 20, FaultKind::AsZero, 2),
+        (
+            "RFC 7607 §2, AS 0 before a right one of four octets",
+            [&[4, 0, 0, 0, 90, 192, 0, 2, 1][..], &[8, 2, 6, 65, 4, 0, 0, 0xfc, 0]].concat(),
+            20,
+            FaultKind::AsZero,
+            2,
+        ),
         ("four-octet AS 0", body(&[8, 2, 6, 65, 4, 0, 0, 0, 0]), 20, FaultKind::AsZero, 2),
         ("RFC 6286 §2.2 identifier 0", with(5, &[0; 4]), 24, FaultKind::RouterId, 3),
         ("authentication", body(&[3, 1, 1, 0]), 29, FaultKind::OptionalParameter(1), 4),

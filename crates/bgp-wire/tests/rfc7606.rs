@@ -544,6 +544,31 @@ fn a_membership_needs_no_next_hop() {
     assert_eq!(outcome(&octets, INTERNAL), Taken);
 }
 
+/// RFC 4271 §5: the bit stays set, whatever we know of the attribute.
+#[test]
+fn a_partial_attribute_stays_partial() {
+    let attributes: [&[u8]; 4] = [
+        &[0xe0, 7, 8, 0, 0, 0xfc, 0, 192, 0, 2, 1],
+        &[0xe0, 8, 4, 0xfc, 0, 0, 1],
+        &[0xe0, 16, 8, 0, 2, 0xfc, 0, 0, 0, 0, 1],
+        &[0xe0, 32, 12, 0, 0, 0xfc, 0, 0, 0, 0, 1, 0, 0, 0, 2],
+    ];
+    let list = [&[ORIGIN, AS_PATH, NEXT_HOP][..], &attributes].concat();
+    let octets = update(&[], &list, NLRI);
+    let Ok(Message::Update(read)) = decode(&octets, INTERNAL).map(Message::Update) else {
+        panic!("taken")
+    };
+    let mut written = Vec::new();
+    bgp_wire::update::write_attributes(
+        &read.attributes,
+        read.announced[0].0,
+        AfiSafi::IPV4_UNICAST,
+        true,
+        &mut written,
+    );
+    assert_eq!(written, list.concat());
+}
+
 #[test]
 fn the_notification_holds_the_attribute() {
     let bad = &[0x40, 99, 1, 7][..];
@@ -552,9 +577,13 @@ fn the_notification_holds_the_attribute() {
     assert_eq!(&error.notification_for(&octets).data[..], bad);
     let mut reach = MP_REACH.to_vec();
     reach[20] = 0xff;
-    let octets = update(&[], &[ORIGIN, &reach, AS_PATH], &[]);
-    let error = decode(&octets, INTERNAL).expect_err("a reset");
-    assert_eq!(&error.notification_for(&octets).data[..], reach);
+    // What is missing would stand where the next attribute begins.
+    let short = &[0x80, 15, 2, 0, 1][..];
+    for bad in [&reach[..], &[0x80, 14, 3, 0, 1, 128], &[0x80, 14, 6, 0, 1, 1, 0, 0, 24], short] {
+        let octets = update(&[], &[ORIGIN, bad, AS_PATH], &[]);
+        let error = decode(&octets, INTERNAL).expect_err("a reset");
+        assert_eq!(&error.notification_for(&octets).data[..], bad);
+    }
 }
 
 #[test]

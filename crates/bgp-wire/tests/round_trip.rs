@@ -24,6 +24,7 @@ fn negotiated() -> impl Strategy<Value = Negotiated> {
             extended_messages: extended,
             add_path_receive: families.clone(),
             add_path_send: families,
+            labels: strategies::label_families(),
             ..all
         }
     })

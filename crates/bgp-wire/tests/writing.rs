@@ -10,11 +10,12 @@ use bgp_wire::community::{Community, LargeCommunity};
 use bgp_wire::update::{Form, write_attributes, write_end_of_rib, write_reach, write_unreach};
 use bgp_wire::{
     AfiSafi, Ipv4Unicast, Label, Message, Negotiated, NextHop, PathId, RouteTarget, Update, VpnKey,
-    VpnV4,
+    VpnLabels, VpnV4,
 };
 use ipnet::Ipv4Net;
 
-const FORM: Form = Form { four_octet_as: true, extended_messages: false, add_path: false };
+const FORM: Form =
+    Form { four_octet_as: true, extended_messages: false, add_path: false, labels: 1 };
 const HOP: NextHop = NextHop::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 fn vpn_keys(count: u32) -> Vec<VpnKey<Ipv4Net>> {
@@ -69,7 +70,7 @@ fn mp_reach_is_first_and_the_others_ascend() {
     let mut attributes = Vec::new();
     write_attributes(&full_attributes(), HOP, AfiSafi::VPNV4, true, &mut attributes);
     let keys = vpn_keys(1);
-    let label = Label::mpls(16).expect("20 bits");
+    let label = VpnLabels::one(Label::mpls(16).expect("20 bits"));
     let routes = keys.iter().map(|key| (PathId::default(), key, &label));
     let mut octets = Vec::new();
     assert_eq!(write_reach::<VpnV4>(FORM, &attributes, HOP, routes, &mut octets), 1);
@@ -133,7 +134,7 @@ fn path_identifiers_stand_before_each_route() {
 
 #[test]
 fn a_message_is_filled_to_the_last_route_that_fits() {
-    let label = Label::mpls(16).expect("20 bits");
+    let label = VpnLabels::one(Label::mpls(16).expect("20 bits"));
     let keys = vpn_keys(10_000);
     for extended_messages in [false, true] {
         let form = Form { extended_messages, ..FORM };
@@ -191,7 +192,7 @@ fn attributes_that_leave_no_room_withdraw_the_routes() {
         write_attributes(&large, HOP, family, true, &mut attributes);
         let mut octets = Vec::new();
         let taken = if family == AfiSafi::VPNV4 {
-            let (keys, label) = (vpn_keys(3), Label::WITHDRAWN);
+            let (keys, label) = (vpn_keys(3), VpnLabels::one(Label::WITHDRAWN));
             let routes = keys.iter().map(|key| (PathId::default(), key, &label));
             write_reach::<VpnV4>(FORM, &attributes, HOP, routes, &mut octets)
         } else {
@@ -229,7 +230,7 @@ fn an_update_of_several_lists_becomes_several_messages() {
                     .map(|key| bgp_wire::Route {
                         path_id: PathId::default(),
                         key,
-                        data: Label::mpls(7).expect("20 bits"),
+                        data: Label::mpls(7).expect("20 bits").into(),
                     })
                     .collect(),
             ),
@@ -248,4 +249,42 @@ fn an_update_of_several_lists_becomes_several_messages() {
         messages += 1;
     }
     assert_eq!((messages, routes), (5, 1_000));
+}
+
+/// RFC 8277 §2.1: a peer is told no more labels than it takes; what has more is withdrawn there.
+#[test]
+fn routes_with_more_labels_than_the_peer_takes_are_withdrawn() {
+    let label = |value| Label::mpls(value).expect("20 bits");
+    let one = VpnLabels::one(label(16));
+    let stack = [Label::from_octets([0, 1, 0]), label(17)];
+    let two = VpnLabels::stack(&stack).expect("two labels");
+    let keys = vpn_keys(5);
+    let data = [one, two, two, one, two];
+    let mut attributes = Vec::new();
+    write_attributes(&full_attributes(), HOP, AfiSafi::VPNV4, true, &mut attributes);
+    for (labels, steps) in [(1, &[1, 2, 1, 1][..]), (2, &[5])] {
+        let form = Form { labels, ..FORM };
+        let (mut octets, mut taken, mut done) = (Vec::new(), Vec::new(), 0);
+        while done < keys.len() {
+            let routes = keys.iter().zip(&data).map(|(key, data)| (PathId::default(), key, data));
+            let took = write_reach::<VpnV4>(form, &attributes, HOP, routes.skip(done), &mut octets);
+            taken.push(took);
+            done += took;
+        }
+        assert_eq!(taken, steps, "{labels}");
+        let negotiated =
+            Negotiated { labels: vec![(AfiSafi::VPNV4, labels)], ..Negotiated::everything() };
+        let (mut announced, mut withdrawn) = (0, 0);
+        let mut rest = &octets[..];
+        while let Some(length) = bgp_wire::frame::length(rest, 4096).expect("our own header") {
+            let (message, more) = rest.split_at(length);
+            let Ok(Message::Update(read)) = Message::decode(message, &negotiated) else {
+                panic!("our own octets")
+            };
+            announced += read.announced.iter().map(|(_, routes)| routes.len()).sum::<usize>();
+            withdrawn += read.withdrawn.iter().map(bgp_wire::Withdrawals::len).sum::<usize>();
+            rest = more;
+        }
+        assert_eq!((announced, withdrawn), if labels == 1 { (2, 3) } else { (5, 0) });
+    }
 }

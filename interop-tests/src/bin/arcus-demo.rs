@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use interop_tests::by_hand::Relay;
 use interop_tests::proofs::{self, Encapsulation};
 use interop_tests::report::Report;
 use interop_tests::{Federation, scene};
@@ -50,12 +51,16 @@ enum Command {
     /// Programs that run inside the namespaces
     #[command(subcommand, hide = true)]
     App(App),
+    /// A BGP session whose messages are in files
+    #[command(hide = true)]
+    Relay(Relay),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::App(app) => app.run().await,
+        Command::Relay(relay) => relay.run().await,
         Command::Down { run_dir } => down(run_dir),
         Command::Run { encap, keep_failed } => interruptible(run(encap, keep_failed)).await,
         Command::Up { encap } => interruptible(up(encap)).await,

@@ -23,7 +23,7 @@ pub struct Bird {
 
 impl Bird {
     fn configuration(member: &Member, said: &[Route]) -> Result<String> {
-        let Member { role, address, asn, life, .. } = member;
+        let Member { role, address, asn, life, client, .. } = member;
         let mut text = format!("log stderr all;\nrouter id {address};\nprotocol device {{}}\n");
         // Next hops resolve over the underlay alone.
         text += "protocol direct { ipv4; ipv6; }\n";
@@ -38,23 +38,29 @@ impl Bird {
             }
             text += "}\n";
         }
-        writeln!(text, "protocol bgp arcus {{\n local {address} as {asn};")?;
-        writeln!(text, " neighbor {CONTROL_NODE} as {ASN};")?;
-        writeln!(text, " connect retry time 1; error wait time 1, 2;")?;
-        // Else a next hop on the same wire would be left out for our own address, and the label with it.
-        writeln!(text, " direct;")?;
-        let restart = if *life == Life::Graceful { "on" } else { "aware" };
-        writeln!(text, " graceful restart {restart};")?;
-        for kind in Kind::UNICAST_AND_VPN.into_iter().filter(|kind| kind.is_for(*role)) {
-            let mpls = if kind.is_unicast() { "" } else { " mpls" };
-            writeln!(text, " {}{mpls} {{ table {}; import all;", family(kind), table(kind))?;
-            // A MED that was not set here does not leave the AS.
-            writeln!(
-                text,
-                "  export filter {{ if source != RTS_STATIC then reject; bgp_med = {MED}; accept; }}; }};"
-            )?;
+        let peers =
+            [Some(("arcus", CONTROL_NODE, "")), client.map(|at| ("behind", at, " rr client;\n"))];
+        for (name, peer, more) in peers.into_iter().flatten() {
+            writeln!(text, "protocol bgp {name} {{\n local {address} as {asn};\n{more}")?;
+            writeln!(text, " neighbor {peer} as {ASN};")?;
+            writeln!(text, " connect retry time 1; error wait time 1, 2;")?;
+            // Else a next hop on the same wire would be left out for our own address, and the label with it.
+            writeln!(text, " direct;")?;
+            let restart = if *life == Life::Graceful { "on" } else { "aware" };
+            writeln!(text, " graceful restart {restart};")?;
+            for kind in Kind::UNICAST_AND_VPN.into_iter().filter(|kind| kind.is_for(*role)) {
+                let mpls = if kind.is_unicast() { "" } else { " mpls" };
+                writeln!(text, " {}{mpls} {{ table {}; import all;", family(kind), table(kind))?;
+                let what = if client.is_some() {
+                    "if source = RTS_BGP then accept; reject;".to_owned()
+                } else {
+                    // A MED that was not set here does not leave the AS.
+                    format!("if source != RTS_STATIC then reject; bgp_med = {MED}; accept;")
+                };
+                writeln!(text, "  export filter {{ {what} }}; }};")?;
+            }
+            text += "}\n";
         }
-        text += "}\n";
         Ok(text)
     }
 
@@ -63,6 +69,28 @@ impl Bird {
         let said = self.birdc("configure").await?;
         ensure!(said.contains("econfigur"), "{said}");
         Ok(())
+    }
+
+    async fn start_with(
+        bed: &Bed,
+        namespace: &Namespace,
+        member: &Member,
+        more: &[&str],
+    ) -> Result<Self> {
+        let file = bed.run_dir().join("bird.conf");
+        let socket = bed.run_dir().join("bird.ctl").display().to_string();
+        fs::write(&file, Self::configuration(member, &[])?)?;
+        let path = file.display().to_string();
+        let args = ["-f", "-c", &path, "-s", &socket];
+        let args = args.iter().chain(more);
+        let mut process = bed.start(namespace, member.name, "bird", args)?;
+        bed.wait_for("BIRD answers", Duration::from_secs(20), async || {
+            ensure!(process.is_running(), GiveUp("it ended".to_owned()));
+            birdc(namespace, &socket, "show status").await.map(drop)
+        })
+        .await?;
+        let (namespace, member) = (namespace.clone(), *member);
+        Ok(Self { namespace, process, member, file, socket, said: Vec::new() })
     }
 
     async fn birdc(&self, command: &str) -> Result<String> {
@@ -74,23 +102,16 @@ impl Speaker for Bird {
     const NAME: &'static str = "BIRD 2.0.12";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
-    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
+    const REFLECTS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
+    const RESTARTS: &'static [Role] = &Role::ALL;
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
-        let file = bed.run_dir().join("bird.conf");
-        let socket = bed.run_dir().join("bird.ctl").display().to_string();
-        fs::write(&file, Self::configuration(member, &[])?)?;
-        let path = file.display().to_string();
-        let args = ["-f", "-c", &path, "-s", &socket];
-        let mut process = bed.start(namespace, member.name, "bird", args)?;
-        bed.wait_for("BIRD answers", Duration::from_secs(20), async || {
-            ensure!(process.is_running(), GiveUp("it ended".to_owned()));
-            birdc(namespace, &socket, "show status").await.map(drop)
-        })
-        .await?;
-        let (namespace, member) = (namespace.clone(), *member);
-        Ok(Self { namespace, process, member, file, socket, said: Vec::new() })
+        Self::start_with(bed, namespace, member, &[]).await
+    }
+
+    async fn start_again(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
+        Self::start_with(bed, namespace, member, &["-R"]).await
     }
 
     async fn tell(&mut self, route: &Route) -> Result<()> {
@@ -118,7 +139,12 @@ impl Speaker for Bird {
             return Ok(None);
         }
         ensure!(text.matches("BGP.next_hop").count() == 1, "several paths: {text}");
-        attributes(route.kind, &text).map(Some)
+        let mut all = attributes(route.kind, &text)?;
+        // It gives routes of another AS one of its own.
+        if self.member.role.is_external() {
+            all.0.remove(&Field::LocalPref);
+        }
+        Ok(Some(all))
     }
 
     async fn reset(&mut self) -> Result<()> {
@@ -191,6 +217,7 @@ fn attributes(kind: Kind, text: &str) -> Result<Attributes> {
     all.set(Field::AsPath, line("as_path"));
     all.set(Field::Origin, line("origin").to_lowercase());
     all.set(Field::Med, line("med"));
+    all.set(Field::LocalPref, line("local_pref"));
     all.set_all(Field::Communities, lists("community"));
     all.set_all(Field::LargeCommunities, lists("large_community"));
     let extended = lists("ext_community");

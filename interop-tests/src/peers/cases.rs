@@ -1,6 +1,6 @@
 //! What every daemon is tried with. A case is a row.
 
-use super::Kind;
+use super::{Kind, Role};
 
 /// Targets that the lab's network has.
 const FIRST: &str = "64512:100";
@@ -17,6 +17,7 @@ pub struct Case {
     pub life: Life,
     pub ways: &'static [Way],
     pub needs: Needs,
+    pub roles: &'static [Role],
     pub steps: &'static [Step],
 }
 
@@ -49,6 +50,15 @@ pub enum Life {
 pub enum Way {
     Sends,
     Hears,
+}
+
+impl Way {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sends => "sends",
+            Self::Hears => "hears",
+        }
+    }
 }
 
 /// How a session of the daemon under test ends.
@@ -98,6 +108,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: BOTH,
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[Up, Tell(100, FIRST), Heard],
     },
     Case {
@@ -106,6 +117,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: BOTH,
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[Tell(100, FIRST), Heard, Withdraw, Gone, Tell(101, FIRST), Heard, Withdraw, Gone],
     },
     Case {
@@ -114,6 +126,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: BOTH,
         needs: Needs::Overlay,
+        roles: &Role::ALL,
         steps: &[
             Tell(100, FIRST),
             Heard,
@@ -131,6 +144,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: BOTH,
         needs: Needs::Overlay,
+        roles: &Role::ALL,
         steps: &[
             Tell(100, FIRST),
             Heard,
@@ -143,11 +157,31 @@ pub const CASES: &[Case] = &[
         ],
     },
     Case {
+        name: "route target of an old route",
+        what: "likewise, of a route that is older than the session",
+        life: Life::Plain,
+        ways: BOTH,
+        needs: Needs::Overlay,
+        roles: &Role::ALL,
+        steps: &[
+            Tell(100, FIRST),
+            Heard,
+            Lose(Loss::Notification),
+            Up,
+            Heard,
+            Tell(100, SECOND),
+            Heard,
+            Tell(100, FOREIGN),
+            Unwanted,
+        ],
+    },
+    Case {
         name: "NOTIFICATION",
         what: "it closes the session, and comes back",
         life: Life::Plain,
         ways: BOTH,
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[Tell(100, FIRST), Heard, Lose(Loss::Notification), Up, Heard],
     },
     Case {
@@ -156,6 +190,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: BOTH,
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[Tell(100, FIRST), Heard, Lose(Loss::TcpCut), Up, Heard],
     },
     Case {
@@ -164,6 +199,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: &[Way::Sends],
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[
             Tell(100, FIRST),
             Heard,
@@ -181,6 +217,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: &[Way::Hears],
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[Tell(100, FIRST), Heard, Lose(Loss::Killed), Start, Up, Heard],
     },
     Case {
@@ -189,6 +226,7 @@ pub const CASES: &[Case] = &[
         life: Life::Plain,
         ways: BOTH,
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[Tell(100, FIRST), Heard, KillOurs, StartOurs, Up, Heard],
     },
     Case {
@@ -197,6 +235,7 @@ pub const CASES: &[Case] = &[
         life: Life::Graceful,
         ways: &[Way::Sends],
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[
             Up,
             Tell(100, FIRST),
@@ -217,6 +256,7 @@ pub const CASES: &[Case] = &[
         life: Life::Graceful,
         ways: &[Way::Sends],
         needs: Needs::Anything,
+        roles: &Role::ENDS,
         steps: &[Tell(100, FIRST), Heard, Lose(Loss::Killed), Stale, Heard, Start, Up, Gone, Fresh],
     },
     Case {
@@ -225,6 +265,7 @@ pub const CASES: &[Case] = &[
         life: Life::Graceful,
         ways: BOTH,
         needs: Needs::Anything,
+        roles: &Role::ALL,
         steps: &[Tell(100, FIRST), Heard, KillOurs, StartOurs, Up, Heard],
     },
 ];

@@ -35,7 +35,7 @@ impl ExaBgp {
             program.display()
         );
         writeln!(text, " local-address {address}; local-as {asn}; peer-as {ASN};")?;
-        let unicast = if *role == Role::Gateway { "ipv4 unicast; ipv6 unicast; " } else { "" };
+        let unicast = if role.has_unicast() { "ipv4 unicast; ipv6 unicast; " } else { "" };
         writeln!(text, " family {{ {unicast}ipv4 mpls-vpn; ipv6 mpls-vpn; l2vpn evpn; }}")?;
         let restart = if *life == Life::Graceful { "graceful-restart 60; " } else { "" };
         writeln!(text, " capability {{ {restart}route-refresh; }}")?;
@@ -53,7 +53,8 @@ impl Speaker for ExaBgp {
     const NAME: &'static str = "ExaBGP 4.2";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::ALL;
-    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
+    const REFLECTS: &'static [Kind] = &[];
+    const RESTARTS: &'static [Role] = &Role::ENDS;
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {

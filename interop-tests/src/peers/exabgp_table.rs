@@ -76,6 +76,8 @@ fn attributes(kind: Kind, hop: &str, nlri: &Value, attribute: &Value) -> Attribu
     all.set(Field::AsPath, list(&attribute["as-path"], " "));
     all.set(Field::Origin, plain(&attribute["origin"]));
     all.set(Field::Med, attribute["med"].as_u64().map_or(String::new(), |med| med.to_string()));
+    let preference = attribute["local-preference"].as_u64();
+    all.set(Field::LocalPref, preference.map_or(String::new(), |value| value.to_string()));
     let lists = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().map(|one| list(one, ":")).collect()
     };

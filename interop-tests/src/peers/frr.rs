@@ -10,7 +10,9 @@ use serde_json::Value;
 use testbed::{Bed, GiveUp, Namespace, Process};
 
 use super::route::{COMMUNITY, LARGE_COMMUNITY, MED, RD};
-use super::{ASN, Attributes, CONTROL_NODE, Field, Kind, Life, Member, Role, Route, Speaker};
+use super::{
+    ASN, Attributes, CONTROL_NODE, Field, Kind, Life, Member, Role, Route, Speaker, own_route,
+};
 
 /// Where Debian and Ubuntu have it, then Fedora.
 const PROGRAMS: [&str; 2] = ["/usr/lib/frr/bgpd", "/usr/libexec/frr/bgpd"];
@@ -27,26 +29,38 @@ pub struct Frr {
 
 impl Frr {
     fn configuration(member: &Member) -> Result<String> {
-        let Member { name, role, address, asn, life } = member;
+        let Member { name, role, address, asn, life, client, .. } = member;
         let mut text = format!(
             "hostname {name}\nlog stdout informational\nrouter bgp {asn}\n bgp router-id {address}\n \
-             no bgp ebgp-requires-policy\n no bgp default ipv4-unicast\n no bgp network import-check\n"
+             no bgp ebgp-requires-policy\n no bgp suppress-duplicates\n no bgp default ipv4-unicast\n no bgp network import-check\n"
         );
         if *life == Life::Graceful {
             // It forwards nothing here, and says that it would.
             text += " bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n";
         }
-        writeln!(text, " neighbor {CONTROL_NODE} remote-as {ASN}")?;
-        writeln!(text, " neighbor {CONTROL_NODE} timers connect 1")?;
-        if *role == Role::Gateway {
+        let peers = || [Some(CONTROL_NODE), *client].into_iter().flatten();
+        for peer in peers() {
+            writeln!(text, " neighbor {peer} remote-as {ASN}")?;
+            writeln!(text, " neighbor {peer} timers connect 1")?;
+        }
+        if role.is_external() {
             writeln!(text, " neighbor {CONTROL_NODE} ebgp-multihop 255")?;
         }
         for kind in [Kind::Ipv4, Kind::Ipv6, Kind::Vpnv4, Kind::Vpnv6, Kind::EvpnPrefix] {
             if kind.is_for(*role) {
                 writeln!(text, " address-family {}", family(kind))?;
-                writeln!(text, "  neighbor {CONTROL_NODE} activate")?;
-                // Its own next hops too, which come from route maps.
-                writeln!(text, "  neighbor {CONTROL_NODE} attribute-unchanged next-hop")?;
+                for peer in peers() {
+                    writeln!(text, "  neighbor {peer} activate")?;
+                    // Its own next hops too, which come from route maps.
+                    writeln!(text, "  neighbor {peer} attribute-unchanged next-hop")?;
+                }
+                if let Some(client) = client {
+                    writeln!(text, "  neighbor {client} route-reflector-client")?;
+                }
+                let own = if kind == Kind::Ipv4 { member.own_routes } else { 0 };
+                for number in 0..own {
+                    writeln!(text, "  network {}", own_route(number))?;
+                }
                 writeln!(text, " exit-address-family")?;
             }
         }
@@ -75,7 +89,8 @@ impl Speaker for Frr {
     const NAME: &'static str = "FRR 8.4";
     const SENDS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     const HEARS: &'static [Kind] = &Kind::ALL;
-    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Node];
+    const REFLECTS: &'static [Kind] = &Kind::ALL;
+    const RESTARTS: &'static [Role] = &Role::ALL;
     const SPEAKS_RTC: bool = false;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
@@ -90,7 +105,8 @@ impl Speaker for Frr {
         let socket = text(&directory);
         let args = ["-Z", "-S", "-f", &file, "-i", &pid, "--vty_socket", &socket, "-P", "0"];
         let mut process = bed.start(namespace, member.name, program, args)?;
-        bed.wait_for("FRR answers", Duration::from_secs(20), async || {
+        // 100,000 routes of its own take it half a minute where others need the machine, too.
+        bed.wait_for("FRR answers", Duration::from_mins(2), async || {
             ensure!(process.is_running(), GiveUp("it ended".to_owned()));
             vtysh(namespace, &directory, &["show version".to_owned()]).await.map(drop)
         })
@@ -222,6 +238,7 @@ fn attributes(kind: Kind, path: &Value) -> Result<Attributes> {
     all.set(Field::AsPath, text(&path["aspath"]["string"]).replace("Local", ""));
     all.set(Field::Origin, text(&path["origin"]).to_lowercase());
     all.set(Field::Med, number(&path["metric"]));
+    all.set(Field::LocalPref, number(&path["locPrf"]));
     let words = |value: &Value| -> Vec<String> {
         text(&value["string"]).split_whitespace().map(str::to_owned).collect()
     };
@@ -232,7 +249,7 @@ fn attributes(kind: Kind, path: &Value) -> Result<Attributes> {
     all.set_all(Field::Targets, targets);
     all.set(Field::Originator, text(&path["originatorId"]));
     let clusters = path["clusterList"]["list"].as_array().into_iter().flatten();
-    all.set_all(Field::ClusterList, clusters.map(text));
+    all.set(Field::ClusterList, clusters.map(text).collect::<Vec<_>>().join(" "));
     all.set(
         Field::Label,
         match kind {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,30 +10,47 @@ use serde_json::Value;
 use testbed::{Bed, GiveUp, Namespace, Process};
 
 use super::route::{COMMUNITY, LARGE_COMMUNITY, MED, RD};
-use super::{ASN, Attributes, CONTROL_NODE, Field, Kind, Life, Member, Role, Route, Speaker};
+use super::{ASN, Attributes, Field, Kind, Life, Member, Role, Route, Speaker};
 
 #[derive(Debug)]
 pub struct GoBgp {
     namespace: Namespace,
     process: Process,
+    upstream: String,
 }
 
-/// GoBGP 3 tells a peer that speaks RTC no route without a target, unicast included: as a gateway,
-/// which has unicast, it goes without RTC.
-const GATEWAY_FAMILIES: [&str; 5] =
+/// GoBGP 3 tells a peer that speaks RTC no route without a target, unicast included: with unicast it goes
+/// without RTC.
+const UNICAST_TOO: [&str; 5] =
     ["ipv4-unicast", "ipv6-unicast", "l3vpn-ipv4-unicast", "l3vpn-ipv6-unicast", "l2vpn-evpn"];
-const NODE_FAMILIES: [&str; 4] = ["l3vpn-ipv4-unicast", "l3vpn-ipv6-unicast", "l2vpn-evpn", "rtc"];
+const OVERLAY_FAMILIES: [&str; 4] =
+    ["l3vpn-ipv4-unicast", "l3vpn-ipv6-unicast", "l2vpn-evpn", "rtc"];
 
 impl GoBgp {
     fn configuration(member: &Member) -> Result<String> {
         let mut text = String::new();
-        let Member { asn, address, .. } = member;
+        let Member { asn, address, upstream, client, .. } = member;
         writeln!(text, "[global.config]\nas = {asn}\nrouter-id = \"{address}\"")?;
+        Self::neighbor(member, *upstream, &mut text)?;
+        if let Some(client) = client {
+            // It adds itself to what it tells clients, and only there: the control node is one, too.
+            let reflects = format!(
+                "[neighbors.route-reflector.config]\nroute-reflector-client = true\n\
+                 route-reflector-cluster-id = \"{address}\"\n"
+            );
+            text += &reflects;
+            Self::neighbor(member, *client, &mut text)?;
+            text += &reflects;
+        }
+        Ok(text)
+    }
+
+    fn neighbor(member: &Member, peer: Ipv4Addr, text: &mut String) -> Result<()> {
         writeln!(text, "[[neighbors]]\n[neighbors.config]")?;
-        writeln!(text, "neighbor-address = \"{CONTROL_NODE}\"\npeer-as = {ASN}")?;
+        writeln!(text, "neighbor-address = \"{peer}\"\npeer-as = {ASN}")?;
         writeln!(text, "[neighbors.timers.config]\nconnect-retry = 1")?;
         writeln!(text, "idle-hold-time-after-reset = 1")?;
-        if member.role == Role::Gateway {
+        if member.role.is_external() {
             writeln!(text, "[neighbors.ebgp-multihop.config]")?;
             writeln!(text, "enabled = true\nmultihop-ttl = 255")?;
         }
@@ -41,10 +59,8 @@ impl GoBgp {
             writeln!(text, "[neighbors.graceful-restart.config]")?;
             writeln!(text, "enabled = true\nrestart-time = 60")?;
         }
-        let families: &[&str] = match member.role {
-            Role::Gateway => &GATEWAY_FAMILIES,
-            Role::Node => &NODE_FAMILIES,
-        };
+        let families: &[&str] =
+            if member.role.has_unicast() { &UNICAST_TOO } else { &OVERLAY_FAMILIES };
         for family in families {
             writeln!(text, "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]")?;
             writeln!(text, "afi-safi-name = \"{family}\"")?;
@@ -52,7 +68,35 @@ impl GoBgp {
                 writeln!(text, "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true")?;
             }
         }
-        Ok(text)
+        Ok(())
+    }
+
+    async fn start_with(
+        bed: &Bed,
+        namespace: &Namespace,
+        member: &Member,
+        more: &[&str],
+    ) -> Result<Self> {
+        let file = bed.run_dir().join(format!("{}.toml", member.name));
+        fs::write(&file, Self::configuration(member)?)?;
+        let file = file.display().to_string();
+        let args = ["-f", &file, "--api-hosts", "127.0.0.1:50051"];
+        let args = args.iter().chain(more);
+        let mut process = bed.start(namespace, member.name, "gobgpd", args)?;
+        bed.wait_for("gobgpd answers", Duration::from_secs(20), async || {
+            ensure!(process.is_running(), GiveUp("it ended".to_owned()));
+            gobgp(namespace, &["global"]).await.map(drop)
+        })
+        .await?;
+        let upstream = member.upstream.to_string();
+        let speaker = Self { namespace: namespace.clone(), process, upstream };
+        if !member.role.has_unicast() {
+            // Its memberships come from its VRFs.
+            let rd = format!("{}:1", member.address);
+            let vrf = ["vrf", "add", "blue", "rd", &rd, "rt", "both"];
+            speaker.gobgp(&[&vrf[..], &["64512:100", "64512:101"]].concat()).await?;
+        }
+        Ok(speaker)
     }
 
     async fn gobgp(&self, words: &[&str]) -> Result<String> {
@@ -72,28 +116,16 @@ impl Speaker for GoBgp {
     const SENDS: &'static [Kind] = &Kind::ALL;
     const HEARS: &'static [Kind] = &Kind::ALL;
     /// GoBGP 3.10 with RTC and graceful restart ends in a nil pointer (`propagateUpdate`) when its peer restarts.
-    const RESTARTS: &'static [Role] = &[Role::Gateway];
+    const REFLECTS: &'static [Kind] = &Kind::ALL;
+    const RESTARTS: &'static [Role] = &[Role::Gateway, Role::Reflector];
     const SPEAKS_RTC: bool = true;
 
     async fn start(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
-        let file = bed.run_dir().join(format!("{}.toml", member.name));
-        fs::write(&file, Self::configuration(member)?)?;
-        let file = file.display().to_string();
-        let args = ["-f", &file, "--api-hosts", "127.0.0.1:50051"];
-        let mut process = bed.start(namespace, member.name, "gobgpd", args)?;
-        bed.wait_for("gobgpd answers", Duration::from_secs(20), async || {
-            ensure!(process.is_running(), GiveUp("it ended".to_owned()));
-            gobgp(namespace, &["global"]).await.map(drop)
-        })
-        .await?;
-        let speaker = Self { namespace: namespace.clone(), process };
-        if member.role == Role::Node {
-            // Its memberships come from its VRFs.
-            let rd = format!("{}:1", member.address);
-            let vrf = ["vrf", "add", "blue", "rd", &rd, "rt", "both"];
-            speaker.gobgp(&[&vrf[..], &["64512:100", "64512:101"]].concat()).await?;
-        }
-        Ok(speaker)
+        Self::start_with(bed, namespace, member, &[]).await
+    }
+
+    async fn start_again(bed: &Bed, namespace: &Namespace, member: &Member) -> Result<Self> {
+        Self::start_with(bed, namespace, member, &["-r"]).await
     }
 
     async fn tell(&mut self, route: &Route) -> Result<()> {
@@ -108,15 +140,14 @@ impl Speaker for GoBgp {
         let text = self.gobgp(&["global", "rib", "-a", family(route.kind), "-j"]).await?;
         let table: Value = serde_json::from_str(&text).with_context(|| text.clone())?;
         let Some(paths) = table.get(key(route)).and_then(Value::as_array) else { return Ok(None) };
-        let control_node = CONTROL_NODE.to_string();
-        let mut heard = paths.iter().filter(|path| path["neighbor-ip"] == control_node.as_str());
+        let mut heard = paths.iter().filter(|path| path["neighbor-ip"] == self.upstream.as_str());
         let path = heard.next();
         ensure!(heard.next().is_none(), "several paths: {text}");
         path.map(|path| attributes(route.kind, path)).transpose()
     }
 
     async fn reset(&mut self) -> Result<()> {
-        self.gobgp(&["neighbor", &CONTROL_NODE.to_string(), "reset"]).await.map(drop)
+        self.gobgp(&["neighbor", &self.upstream, "reset"]).await.map(drop)
     }
 
     fn process(&mut self) -> &mut Process {
@@ -178,10 +209,11 @@ fn key(route: &Route) -> String {
 }
 
 /// It shows everything: what an answer does not have, the route does not have.
-const ABSENT: [Field; 8] = [
+const ABSENT: [Field; 9] = [
     Field::Label,
     Field::AsPath,
     Field::Med,
+    Field::LocalPref,
     Field::Targets,
     Field::Communities,
     Field::LargeCommunities,
@@ -220,6 +252,7 @@ fn attributes(kind: Kind, path: &Value) -> Result<Attributes> {
             }
             Some(3 | 14) => all.set(Field::NextHop, plain(&attribute["nexthop"])),
             Some(4) => all.set(Field::Med, &attribute["metric"]),
+            Some(5) => all.set(Field::LocalPref, &attribute["value"]),
             Some(8) => {
                 let numbers = attribute["communities"].as_array().into_iter().flatten();
                 let numbers = numbers.filter_map(Value::as_u64);

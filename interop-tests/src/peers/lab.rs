@@ -1,86 +1,31 @@
-//! One control node, the daemon under test, and GoBGP on the far side.
+//! One control node, the daemon under test, and GoBGP at both ends.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use arcus_api::v1::{GracefulRestartState, Neighbor, SessionState};
-use testbed::{Bed, Fabric, GiveUp, Namespace, Process, UPLINK};
+use anyhow::Result;
+use testbed::{Bed, Fabric, Namespace, UPLINK};
 
+use super::control_node::NAME;
 use super::route::next_hop;
-use super::{ASN, CONTROL_NODE, GoBgp, Kind, Life, Speaker};
+use super::{ASN, CONTROL_NODE, ControlNode, GoBgp, Kind, Life, Member, Role, Speaker};
 use crate::Binaries;
 
-/// How long a session may take. GoBGP lets ten seconds pass before it connects, and OpenBGPD two minutes
-/// after a connection that was refused.
-const CEILING: Duration = Duration::from_secs(150);
-
-/// Who a daemon is to the control node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// eBGP, limited to the targets of one network.
-    Gateway,
-    /// iBGP, a client of the reflector.
-    Node,
-}
-
-impl Role {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateway",
-            Self::Node => "node",
-        }
-    }
-}
-
-/// A daemon other than the control node.
-#[derive(Debug, Clone, Copy)]
-pub struct Member {
-    pub name: &'static str,
-    pub role: Role,
-    pub address: Ipv4Addr,
-    pub asn: u32,
-    pub life: Life,
-}
-
-impl Member {
-    /// The daemon under test.
-    pub const fn under_test(role: Role, life: Life) -> Self {
-        match role {
-            Role::Gateway => Self::gateway("gateway", 1, 65101, life),
-            Role::Node => Self::node("node", 1, life),
-        }
-    }
-
-    const fn gateway(name: &'static str, last: u8, asn: u32, life: Life) -> Self {
-        let address = Ipv4Addr::new(10, 0, 2, last);
-        Self { name, role: Role::Gateway, address, asn, life }
-    }
-
-    const fn node(name: &'static str, last: u8, life: Life) -> Self {
-        let address = Ipv4Addr::new(10, 0, 1, last);
-        Self { name, role: Role::Node, address, asn: ASN, life }
-    }
-}
-
-const FAR_GATEWAY: Member = Member::gateway("far-gateway", 9, 65109, Life::Plain);
-const FAR_NODE: Member = Member::node("far-node", 9, Life::Plain);
+const FAR_GATEWAY: Member = Member::new("far-gateway", Role::Gateway, [2, 9], 65109, Life::Plain);
+const FAR_NODE: Member = Member::new("far-node", Role::Node, [1, 9], ASN, Life::Plain);
 
 /// All of it, in namespaces of its own.
 #[derive(Debug)]
 pub struct Lab {
     bed: Bed,
-    binaries: Binaries,
-    namespace: Namespace,
     under_test: Namespace,
-    ours: Process,
+    pub ours: ControlNode,
     far_gateway: GoBgp,
     far_node: GoBgp,
+    /// The client of the daemon under test, where that is a reflector.
+    behind: Option<(GoBgp, Member)>,
 }
-
-const NAME: &str = "ctl-1";
 
 impl Lab {
     /// Raises everything but the daemon under test, which will be `member`.
@@ -91,16 +36,17 @@ impl Lab {
         let fabric = bed.fabric().await?;
         let namespace = machine(&bed, &fabric, NAME, CONTROL_NODE).await?;
         let under_test = machine(&bed, &fabric, member.name, member.address).await?;
-        let ours = start_ours(&bed, &binaries, &namespace)?;
-        let gateway = machine(&bed, &fabric, FAR_GATEWAY.name, FAR_GATEWAY.address).await?;
-        let far_gateway = GoBgp::start(&bed, &gateway, &FAR_GATEWAY).await?;
-        let node = machine(&bed, &fabric, FAR_NODE.name, FAR_NODE.address).await?;
-        let far_node = GoBgp::start(&bed, &node, &FAR_NODE).await?;
-        let mut lab = Self { bed, binaries, namespace, under_test, ours, far_gateway, far_node };
-        lab.wait_until_ours_answers().await?;
-        for far in [FAR_GATEWAY, FAR_NODE] {
-            lab.wait_until_up(&far, 0).await?;
-        }
+        let ours = ControlNode::start(&bed, &binaries, &namespace)?;
+        let far_gateway = gobgp(&bed, &fabric, &FAR_GATEWAY).await?;
+        let far_node = gobgp(&bed, &fabric, &FAR_NODE).await?;
+        let behind = if member.client.is_some() {
+            let behind = Member::behind(member);
+            Some((gobgp(&bed, &fabric, &behind).await?, behind))
+        } else {
+            None
+        };
+        let mut lab = Self { bed, under_test, ours, far_gateway, far_node, behind };
+        lab.wait_until_ours_is_up().await?;
         Ok(lab)
     }
 
@@ -122,85 +68,37 @@ impl Lab {
         }
     }
 
-    pub async fn kill_ours(&mut self) -> Result<()> {
-        self.ours.kill().await
+    /// The client of a reflector.
+    pub fn behind(&mut self) -> Option<(&mut GoBgp, Member)> {
+        self.behind.as_mut().map(|(speaker, member)| (speaker, *member))
     }
 
     pub async fn start_ours(&mut self) -> Result<()> {
-        self.ours = start_ours(&self.bed, &self.binaries, &self.namespace)?;
-        self.wait_until_ours_answers().await?;
+        self.ours.start_again(&self.bed).await?;
+        self.wait_until_ours_is_up().await
+    }
+
+    async fn wait_until_ours_is_up(&mut self) -> Result<()> {
+        self.ours.wait_until_it_answers(&self.bed).await?;
         for far in [FAR_GATEWAY, FAR_NODE] {
-            self.wait_until_up(&far, 0).await?;
+            self.ours.wait_until_up(&self.bed, &far, 0).await?;
         }
         Ok(())
     }
-
-    async fn wait_until_ours_answers(&mut self) -> Result<()> {
-        let (bed, ours) = (&self.bed, &mut self.ours);
-        let (binaries, namespace) = (&self.binaries, &self.namespace);
-        bed.wait_for("arcus-bgpd answers", CEILING, async || {
-            ensure!(ours.is_running(), GiveUp(format!("it ended:\n{}", ours.output())));
-            neighbors(bed, binaries, namespace).await.map(drop)
-        })
-        .await
-    }
-
-    /// How often the session of `member` has ended.
-    pub async fn flaps(&self, member: &Member) -> Result<u64> {
-        Ok(self.neighbor(member).await.map_or(0, |neighbor| neighbor.flaps))
-    }
-
-    /// Waits for a session that has ended so often at least.
-    pub async fn wait_until_up(&self, member: &Member, flaps: u64) -> Result<Neighbor> {
-        let what = format!("the session of {} is established", member.name);
-        self.bed
-            .wait_for(&what, CEILING, async || {
-                let neighbor = self.neighbor(member).await?;
-                let state = neighbor.state;
-                ensure!(state == SessionState::Established, "{state:?}");
-                ensure!(neighbor.flaps >= flaps, "it has not ended yet");
-                Ok(neighbor)
-            })
-            .await
-    }
-
-    /// Waits until routes of `member` are kept for it and marked stale, or until none is.
-    pub async fn wait_until_stale(&self, member: &Member, want: bool) -> Result<()> {
-        let what = format!("routes of {} are stale: {want}", member.name);
-        self.bed
-            .wait_for(&what, CEILING, async || {
-                let restart = self.neighbor(member).await?.graceful_restart;
-                let is_helping = restart.state == GracefulRestartState::Helping;
-                ensure!(is_helping == want && (restart.stale > 0) == want, "{restart:?}");
-                Ok(())
-            })
-            .await
-    }
-
-    async fn neighbor(&self, member: &Member) -> Result<Neighbor> {
-        let all = neighbors(&self.bed, &self.binaries, &self.namespace).await?;
-        let found = all.into_iter().find(|neighbor| neighbor.address == member.address);
-        found.with_context(|| format!("{} is not known yet", member.address))
-    }
 }
 
-async fn neighbors(bed: &Bed, binaries: &Binaries, at: &Namespace) -> Result<Vec<Neighbor>> {
-    let socket = arcus_api::socket::path(bed.run_dir(), NAME);
-    ensure!(socket.exists(), "it has no socket yet");
-    let (arcus, socket) = (binaries.arcus.display().to_string(), socket.display().to_string());
-    let text = at.run(&[&arcus, "--socket", &socket, "neighbors", "-o", "json"]).await?;
-    serde_json::from_str(&text).context(text)
-}
-
-fn start_ours(bed: &Bed, binaries: &Binaries, namespace: &Namespace) -> Result<Process> {
-    let run_dir = bed.run_dir().display().to_string();
-    let topology = bed.run_dir().join("topology.toml").display().to_string();
-    let args = ["--topology", &topology, "--node", NAME, "--run-dir", &run_dir];
-    bed.start(namespace, NAME, &binaries.bgpd, args)
+async fn gobgp(bed: &Bed, fabric: &Fabric, member: &Member) -> Result<GoBgp> {
+    let namespace = machine(bed, fabric, member.name, member.address).await?;
+    GoBgp::start(bed, &namespace, member).await
 }
 
 /// A namespace on the underlay with an address of each version.
-async fn machine(bed: &Bed, fabric: &Fabric, name: &str, address: Ipv4Addr) -> Result<Namespace> {
+pub(super) async fn machine(
+    bed: &Bed,
+    fabric: &Fabric,
+    name: &str,
+    address: Ipv4Addr,
+) -> Result<Namespace> {
     let namespace = fabric.node(bed, name, address).await?;
     // Next hops of IPv6 have to resolve; the testbed has it off.
     let key = format!("net.ipv6.conf.{UPLINK}.disable_ipv6=0");
@@ -210,7 +108,9 @@ async fn machine(bed: &Bed, fabric: &Fabric, name: &str, address: Ipv4Addr) -> R
     Ok(namespace)
 }
 
-fn topology(member: &Member) -> Result<String> {
+/// What our daemon knows of itself and of everybody else.
+pub(super) fn topology(member: &Member) -> Result<String> {
+    const UNICAST_TOO: &str = "families = [\"ipv4\", \"ipv6\", \"vpnv4\", \"vpnv6\", \"evpn\"]";
     let mut text = format!(
         "[federation]\nname = \"interop\"\n\n\
          [cloud.lab]\nasn = {ASN}\nhold-time = 9\n\n\
@@ -219,11 +119,25 @@ fn topology(member: &Member) -> Result<String> {
          [network.blue]\nclouds = [\"lab\"]\nsubnets = [\"10.100.0.0/16\"]\n\
          route-targets = [\"64512:100\", \"64512:101\"]\n"
     );
-    let gateways = [*member, FAR_GATEWAY].into_iter().filter(|m| m.role == Role::Gateway);
-    for Member { name, address, asn, .. } in gateways {
-        writeln!(text, "\n[gateway.{name}]\nclouds = [\"lab\"]\naddress = \"{address}\"")?;
-        writeln!(text, "asn = {asn}\nnetworks = [\"blue\"]\nhold-time = 9")?;
-        writeln!(text, "families = [\"ipv4\", \"ipv6\", \"vpnv4\", \"vpnv6\", \"evpn\"]")?;
+    for Member { name, role, address, asn, .. } in [*member, FAR_GATEWAY] {
+        match role {
+            Role::Node => {}
+            Role::Gateway => {
+                writeln!(text, "\n[gateway.{name}]\nclouds = [\"lab\"]\naddress = \"{address}\"")?;
+                writeln!(text, "asn = {asn}\nnetworks = [\"blue\"]\nhold-time = 9\n{UNICAST_TOO}")?;
+            }
+            Role::ControlNode => {
+                writeln!(text, "\n[cloud.lab.control-node.{name}]\naddress = \"{address}\"")?;
+            }
+            Role::FarControlNode => {
+                writeln!(text, "\n[cloud.far]\nasn = {asn}")?;
+                writeln!(text, "[cloud.far.control-node.{name}]\naddress = \"{address}\"")?;
+            }
+            Role::Reflector => {
+                writeln!(text, "\n[neighbor.{name}]\nclouds = [\"lab\"]\naddress = \"{address}\"")?;
+                writeln!(text, "asn = {asn}\nhold-time = 9\n{UNICAST_TOO}")?;
+            }
+        }
     }
     Ok(text)
 }

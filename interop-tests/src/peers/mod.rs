@@ -4,14 +4,17 @@
 //! GoBGP on the far side, so that every route goes through `arcus-bgpd`. [`CASES`] is what is tried,
 //! [`Outcomes`] what came of it, and from that `docs/interop.md` is made.
 
+mod at_scale;
 mod bird;
 mod cases;
+mod control_node;
 mod exabgp;
 mod exabgp_table;
 mod frr;
 mod gobgp;
 mod known;
 mod lab;
+mod member;
 mod openbgpd;
 mod outcomes;
 mod route;
@@ -22,12 +25,15 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 use testbed::{Bed, Namespace, Process};
 
+pub use at_scale::{ROUTES, Restarts, Source, own_route, restart_at_scale};
 pub use bird::Bird;
 pub use cases::{CASES, Case, Life, Loss, Step, Way};
+pub use control_node::ControlNode;
 pub use exabgp::ExaBgp;
 pub use frr::Frr;
 pub use gobgp::GoBgp;
-pub use lab::{Lab, Member, Role};
+pub use lab::Lab;
+pub use member::{Member, Role};
 pub use openbgpd::OpenBgpd;
 pub use outcomes::Outcomes;
 pub use route::{Attributes, Field, Kind, Route};
@@ -52,6 +58,9 @@ pub trait Speaker: Sized {
     /// What it takes.
     const HEARS: &'static [Kind];
 
+    /// What it can be a reflector of.
+    const REFLECTS: &'static [Kind];
+
     /// As what its graceful restart can be tried.
     const RESTARTS: &'static [Role];
 
@@ -64,6 +73,15 @@ pub trait Speaker: Sized {
         namespace: &Namespace,
         member: &Member,
     ) -> impl Future<Output = Result<Self>>;
+
+    /// As [`Self::start`], after it was killed: where it has to be told so, for its graceful restart.
+    fn start_again(
+        bed: &Bed,
+        namespace: &Namespace,
+        member: &Member,
+    ) -> impl Future<Output = Result<Self>> {
+        Self::start(bed, namespace, member)
+    }
 
     /// Announces a route, or announces it anew with other attributes.
     fn tell(&mut self, route: &Route) -> impl Future<Output = Result<()>>;

@@ -28,20 +28,30 @@ pub struct OpenBgpd {
 
 impl OpenBgpd {
     fn configuration(member: &Member, socket: &str, said: &[Route]) -> Result<String> {
-        let Member { role, address, asn, .. } = member;
+        let Member { role, address, asn, client, .. } = member;
         let mut text = format!(
             "AS {asn}\nrouter-id {address}\nfib-update no\nsocket \"{socket}\"\nlisten on {address}\n"
         );
         for route in said {
             writeln!(text, "network {} set {{ nexthop {} }}", route.prefix(), route.next_hop)?;
         }
-        writeln!(text, "neighbor {CONTROL_NODE} {{\n remote-as {ASN}\n local-address {address}")?;
-        if *role == Role::Gateway {
-            text += " multihop 255\n announce IPv4 unicast\n announce IPv6 unicast\n";
-        } else {
-            text += " announce IPv4 none\n announce IPv6 none\n";
+        for peer in [Some(CONTROL_NODE), *client].into_iter().flatten() {
+            writeln!(text, "neighbor {peer} {{\n remote-as {ASN}\n local-address {address}")?;
+            if role.is_external() {
+                text += " multihop 255\n";
+            }
+            if Some(peer) == *client {
+                text += " route-reflector\n";
+            }
+            let unicast = if role.has_unicast() { "unicast" } else { "none" };
+            writeln!(text, " announce IPv4 {unicast}\n announce IPv6 {unicast}")?;
+            text += " announce IPv4 vpn\n announce IPv6 vpn\n}\n";
         }
-        text += " announce IPv4 vpn\n announce IPv6 vpn\n}\nallow from any\n";
+        text += "allow from any\n";
+        if client.is_some() {
+            text += "allow to any\n";
+            return Ok(text);
+        }
         let attributes =
             format!("metric {MED} community {COMMUNITY} large-community {LARGE_COMMUNITY}");
         writeln!(text, "allow to any set {{ {attributes} }}")?;
@@ -63,6 +73,7 @@ impl Speaker for OpenBgpd {
     /// Over a session of IPv4 it gives IPv6 routes the next hop `::1`, whatever it is told.
     const SENDS: &'static [Kind] = &[Kind::Ipv4];
     const HEARS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
+    const REFLECTS: &'static [Kind] = &Kind::UNICAST_AND_VPN;
     /// It keeps routes of others and offers nothing for its own.
     const RESTARTS: &'static [Role] = &[];
     const SPEAKS_RTC: bool = false;
@@ -108,7 +119,7 @@ impl Speaker for OpenBgpd {
         let found: Vec<_> = table["rib"].as_array().into_iter().flatten().filter(is_it).collect();
         match found[..] {
             [] => Ok(None),
-            [entry] => Ok(Some(attributes(entry))),
+            [entry] => Ok(Some(attributes(self.member.role, entry))),
             _ => bail!("several paths: {text}"),
         }
     }
@@ -136,7 +147,7 @@ async fn bgpctl(namespace: &Namespace, socket: &str, words: &[&str]) -> Result<S
 }
 
 /// It shows no labels.
-fn attributes(entry: &Value) -> Attributes {
+fn attributes(role: Role, entry: &Value) -> Attributes {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().map(text).collect()
@@ -148,6 +159,10 @@ fn attributes(entry: &Value) -> Attributes {
     // Absent and 0 look the same.
     let med = entry["metric"].as_u64().filter(|med| *med != 0);
     all.set(Field::Med, med.map_or(String::new(), |med| med.to_string()));
+    if !role.is_external() {
+        let preference = entry["localpref"].as_u64();
+        all.set(Field::LocalPref, preference.map_or(String::new(), |value| value.to_string()));
+    }
     all.set_all(Field::Communities, list(&entry["communities"]));
     all.set_all(Field::LargeCommunities, list(&entry["large_communities"]));
     let extended = list(&entry["extended_communities"]);

@@ -68,24 +68,50 @@ impl Outcomes {
         }
         text += KNOWN_HEADING;
         for known in KNOWN {
-            let kinds: Vec<&str> = known.kinds.iter().map(|kind| kind.name()).collect();
-            let Known { peer, case, way, why, .. } = known;
-            let way = if *way == Way::Sends { "sends" } else { "hears" };
-            let kinds = kinds.join(", ");
-            let _ok = writeln!(text, "| {peer} | {case} | {way} | {kinds} | {why} |");
+            let Known { peer, roles, cases, ways, kinds, why } = known;
+            let roles = if *roles == Role::ALL {
+                "any".to_owned()
+            } else {
+                names(roles.iter().map(|role| role.name()))
+            };
+            let ways = names(ways.iter().map(|way| way.name()));
+            let kinds = names(kinds.iter().map(|kind| kind.name()));
+            let cases = names(cases.iter().copied());
+            let _ok = writeln!(text, "| {peer} | {roles} | {cases} | {ways} | {kinds} | {why} |");
         }
-        let peers: BTreeSet<_> = self.passed.keys().map(|(peer, role, _)| (*peer, *role)).collect();
-        for (peer, role) in peers {
-            self.table(&mut text, peer, role);
+        text += AT_SCALE;
+        let peers: BTreeSet<_> = self.passed.keys().map(|(peer, ..)| *peer).collect();
+        for peer in peers {
+            let _ok = writeln!(text, "\n## {peer}");
+            // Roles in which the same came of it share a table.
+            let mut tables: Vec<(String, Vec<&str>)> = Vec::new();
+            for role in Role::ALL.into_iter().filter(|role| self.has(peer, *role)) {
+                let table = self.table(peer, role);
+                match tables.iter_mut().find(|(known, _)| *known == table) {
+                    Some((_, roles)) => roles.push(role.name()),
+                    None => tables.push((table, vec![role.name()])),
+                }
+            }
+            for (table, roles) in tables {
+                let _ok =
+                    writeln!(text, "\nAs {}:\n\n{table}", names(roles.into_iter()).trim_end());
+            }
+            while text.ends_with("\n\n") {
+                text.pop();
+            }
         }
         text
     }
 
-    fn table(&self, text: &mut String, peer: &'static str, role: Role) {
+    fn has(&self, peer: &'static str, role: Role) -> bool {
+        self.passed.keys().any(|row| (row.0, row.1) == (peer, role))
+    }
+
+    fn table(&self, peer: &'static str, role: Role) -> String {
         let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.is_for(role)).collect();
-        // Writing to a string does not fail.
-        let _ok = writeln!(text, "\n## {peer} as {}\n", role.name());
+        let mut text = String::new();
         let mut line = |first: &str, cells: Vec<&str>| {
+            // Writing to a string does not fail.
             let _ok = writeln!(text, "| {first} | {} |", cells.join(" | "));
         };
         line("case", kinds.iter().map(|kind| kind.name()).collect());
@@ -102,14 +128,35 @@ impl Outcomes {
                 });
             line(case.name, cells.collect());
         }
+        text
     }
+}
+
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    all.collect::<Vec<_>>().join(", ")
 }
 
 const KNOWN_HEADING: &str = "
 ## What is not tried, because the other daemon has it otherwise
 
-| daemon | case | way | routes | why |
-| --- | --- | --- | --- | --- |
+| daemon | as | cases | way | routes | why |
+| --- | --- | --- | --- | --- | --- |
+";
+
+const AT_SCALE: &str = "
+## Graceful restart with 100,000 routes each way
+
+The daemon is a reflector between a client of its own and us, and both ends count every route that they are told. *It
+restarts*: killed and started; our node on the far side notices nothing: no route is withdrawn or missing. *We restart*:
+`arcus-bgpd` is killed and started; its End-of-RIB comes behind the last route, and the client behind the daemon notices
+nothing until a route really goes.
+
+| daemon | routes | it restarts | we restart |
+| --- | --- | --- | --- |
+| BIRD 2.0.12 | vpnv4 | yes | yes |
+| FRR 8.4 | ipv4 | yes, with routes of its own: of those that it has learnt again, FRR says End-of-RIB behind the first 10,000 | yes |
+| FRR 8.4 | vpnv4 | | yes |
+| GoBGP 3.10 | vpnv4 | yes | yes |
 ";
 
 const INTRODUCTION: &str = "\
@@ -117,11 +164,24 @@ const INTRODUCTION: &str = "\
 
 Made by `make test-interop UPDATE=1`; `make test-interop` fails when it is not what this page says.
 
-Each daemon is tried as a gateway (eBGP, limited to the targets of one network) and as a node (iBGP, a client of the
-reflector), with `arcus-bgpd` between it and GoBGP. *Sends*: it announces, and GoBGP is asked what arrived. *Hears*:
+`arcus-bgpd` stands between the daemon and GoBGP. *Sends*: the daemon announces, and GoBGP is asked what arrived. *Hears*:
 GoBGP announces, and the daemon is asked, through its own output. Compared by value, as far as that output shows them:
-next hop, label or VNI, AS path, origin, MED, route targets, communities, large communities, originator, cluster list.
-An empty cell is not a failure: the daemon has no such routes, or cannot be made to originate them.
+next hop, label or VNI, AS path, origin, MED, LOCAL_PREF, route targets, communities, large communities, originator, cluster
+list. The versions are those of Debian 12. What the daemon is to us:
+
+| as | session |
+| --- | --- |
+| gateway | `[gateway]`: eBGP, limited to the targets of one network |
+| node | one of `[cloud.NAME.nodes]`: iBGP, a client of the reflector |
+| control node | a second control node of the cloud: iBGP, no client |
+| control node of another cloud | eBGP, next hops unchanged, preference as MED |
+| reflector | `[neighbor]`: iBGP, no client; behind it is a GoBGP that is its client: that one announces and is asked |
+
+An empty cell is not a failure: the daemon has no such routes, or cannot be made to originate them. Of those here only GoBGP
+originates EVPN routes without a data plane and speaks RTC; OpenBGPD originates no VPN routes on Linux and restarts
+gracefully as helper only; ExaBGP is no reflector. FRR runs with `no bgp suppress-duplicates`: else it keeps a new label of
+an old route to itself, as sender and as reflector. GoBGP 3.10 with RTC and graceful restart ends itself when its peer
+restarts.
 
 | case | what has to come of it |
 | --- | --- |

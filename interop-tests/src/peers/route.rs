@@ -69,12 +69,8 @@ impl Kind {
         matches!(self, Self::Ipv6 | Self::Vpnv6)
     }
 
-    /// Nodes speak of the overlay only.
     pub const fn is_for(self, role: Role) -> bool {
-        match role {
-            Role::Gateway => true,
-            Role::Node => !self.is_unicast(),
-        }
+        role.has_unicast() || !self.is_unicast()
     }
 }
 
@@ -127,6 +123,7 @@ pub enum Field {
     /// `igp`, `egp`, `incomplete`.
     Origin,
     Med,
+    LocalPref,
     Targets,
     Communities,
     LargeCommunities,
@@ -142,6 +139,7 @@ impl Field {
             Self::AsPath => "AS path",
             Self::Origin => "origin",
             Self::Med => "MED",
+            Self::LocalPref => "LOCAL_PREF",
             Self::Targets => "route targets",
             Self::Communities => "communities",
             Self::LargeCommunities => "large communities",
@@ -170,27 +168,29 @@ impl Attributes {
 
     /// What the control node makes of `route` on its way between two of its peers.
     pub fn expected(route: &Route, from: &Member, to: &Member) -> Self {
-        let (outside, reflected) = (to.role == Role::Gateway, from.role == Role::Node);
+        let (inside, outside) = (!from.role.is_external(), to.role.is_external());
         let mut path = Vec::new();
         if outside {
             path.push(ASN.to_string());
         }
-        if !reflected {
+        if !inside {
             path.push(from.asn.to_string());
         }
-        let is_reflection = reflected && !outside;
         let mut all = Self::default();
         all.set(Field::NextHop, route.next_hop);
         all.set(Field::AsPath, path.join(" "));
         all.set(Field::Origin, "igp");
-        let med = match (outside, reflected) {
+        let (med, preference) = match (inside, outside) {
             // RFC 4271 section 5.1.4: the MED of one AS does not go on to another.
-            (true, false) => String::new(),
-            // To a gateway, a preference of 100 travels as that.
-            (true, true) => "200".to_owned(),
-            (false, _) => MED.to_string(),
+            (false, true) => (String::new(), String::new()),
+            // To another AS, a preference of 100 travels as a MED of 200.
+            (true, true) => ("200".to_owned(), String::new()),
+            (true, false) => (MED.to_string(), "100".to_owned()),
+            // And any other MED is what is missing of the highest preference.
+            (false, false) => (MED.to_string(), (u32::MAX - MED).to_string()),
         };
         all.set(Field::Med, med);
+        all.set(Field::LocalPref, preference);
         all.set(Field::Communities, COMMUNITY);
         all.set(Field::LargeCommunities, LARGE_COMMUNITY);
         let (label, target) = if route.kind.is_unicast() {
@@ -200,11 +200,10 @@ impl Attributes {
         };
         all.set(Field::Label, label);
         all.set(Field::Targets, target);
-        let only_reflected = |value: Ipv4Addr| {
-            is_reflection.then_some(value).map_or(String::new(), |v| v.to_string())
-        };
-        all.set(Field::Originator, only_reflected(from.address));
-        all.set(Field::ClusterList, only_reflected(CONTROL_NODE));
+        let (originator, clusters) = reflections(from, to);
+        all.set(Field::Originator, originator.map_or(String::new(), |id| id.to_string()));
+        let clusters: Vec<_> = clusters.iter().map(Ipv4Addr::to_string).collect();
+        all.set(Field::ClusterList, clusters.join(" "));
         all
     }
 
@@ -216,6 +215,29 @@ impl Attributes {
         });
         differs.collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Originator and cluster list of what `to` hears of `from` (RFC 4456): each reflector on the way adds
+/// itself in front, and at the border of the AS both are taken off.
+fn reflections(from: &Member, to: &Member) -> (Option<Ipv4Addr>, Vec<Ipv4Addr>) {
+    let (mut originator, mut clusters) = (None, Vec::new());
+    let mut reflect = |by: Ipv4Addr, of: Ipv4Addr| {
+        originator.get_or_insert(of);
+        clusters.insert(0, by);
+    };
+    if from.upstream != CONTROL_NODE {
+        reflect(from.upstream, from.address);
+    }
+    if to.role.is_external() {
+        return (None, Vec::new());
+    }
+    if !from.role.is_external() {
+        reflect(CONTROL_NODE, from.address);
+    }
+    if to.upstream != CONTROL_NODE {
+        reflect(to.upstream, CONTROL_NODE);
+    }
+    (originator, clusters)
 }
 
 #[cfg(test)]

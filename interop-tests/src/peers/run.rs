@@ -18,16 +18,29 @@ use super::{
 /// no End-of-RIB: for 30 seconds it is waited for (RFC 4684 section 6).
 const ROUTE_CEILING: Duration = Duration::from_secs(45);
 
-/// Tries everything with one daemon, as gateway and as node at the same time: most of it is waiting. What
-/// fails is among the outcomes.
+/// Tries everything with one daemon, in all roles at the same time: most of it is waiting. What fails is
+/// among the outcomes.
 pub async fn try_all<S: Speaker>() -> Outcomes {
-    let (mut all, node) = tokio::join!(try_role::<S>(Role::Gateway), try_role::<S>(Role::Node));
-    all.extend(node);
+    let [a, b, c, d, e] = Role::ALL;
+    let (a, b, c, d, e) = tokio::join!(
+        try_role::<S>(a),
+        try_role::<S>(b),
+        try_role::<S>(c),
+        try_role::<S>(d),
+        try_role::<S>(e)
+    );
+    let mut all = Outcomes::default();
+    for some in [a, b, c, d, e] {
+        all.extend(some);
+    }
     all
 }
 
 async fn try_role<S: Speaker>(role: Role) -> Outcomes {
     let mut outcomes = Outcomes::default();
+    if role == Role::Reflector && S::REFLECTS.is_empty() {
+        return outcomes;
+    }
     for life in [Life::Plain, Life::Graceful] {
         if life == Life::Graceful && !S::RESTARTS.contains(&role) {
             continue;
@@ -44,7 +57,8 @@ async fn try_life<S: Speaker>(role: Role, life: Life, outcomes: &mut Outcomes) -
     let lab = Lab::raise(&member).await?;
     let speaker = S::start(lab.bed(), lab.under_test(), &member).await?;
     let mut trial = Trial { lab, speaker: Some(speaker), member, number: 0, flaps: 0 };
-    for case in CASES.iter().filter(|case| case.life == life) {
+    let cases = CASES.iter().filter(|case| case.life == life && case.roles.contains(&role));
+    for case in cases {
         for way in case.ways {
             trial.try_case(case, *way, outcomes).await?;
         }
@@ -67,20 +81,22 @@ impl<S: Speaker> Trial<S> {
     /// Takes the steps for all kinds at once. A kind that fails takes no further one.
     async fn try_case(&mut self, case: &Case, way: Way, outcomes: &mut Outcomes) -> Result<()> {
         self.number += 1;
+        let role = self.member.role;
         let kinds = match way {
+            _ if role == Role::Reflector => S::REFLECTS,
             Way::Sends => S::SENDS,
             Way::Hears => S::HEARS,
         };
-        let role = self.member.role;
         let mut kinds: BTreeSet<Kind> = kinds
             .iter()
             .copied()
             .filter(|kind| kind.is_for(role) && case.needs.takes(*kind))
-            .filter(|kind| Known::find(S::NAME, case.name, way, *kind).is_none())
+            .filter(|kind| Known::find(S::NAME, role, case.name, way, *kind).is_none())
             .collect();
         let tried = |kind| Tried { peer: S::NAME, role, case: case.name, way, kind };
         let mut told: BTreeMap<Kind, Route> = BTreeMap::new();
-        self.flaps = self.lab.flaps(&self.member).await?;
+        let before = self.lab.ours.neighbor(self.lab.bed(), &self.member).await;
+        self.flaps = before.map_or(0, |neighbor| neighbor.flaps);
         for (at, step) in case.steps.iter().enumerate() {
             if kinds.is_empty() {
                 break;
@@ -103,10 +119,8 @@ impl<S: Speaker> Trial<S> {
         }
         // What is left of it shall not disturb the next one.
         for route in told.values() {
-            match (way, &mut self.speaker) {
-                (Way::Sends, Some(speaker)) => speaker.withdraw(route).await?,
-                (Way::Sends, None) => {}
-                (Way::Hears, _) => self.lab.far(route.kind).0.withdraw(route).await?,
+            if way == Way::Hears || self.speaker.is_some() {
+                self.withdraw(way, route).await?;
             }
         }
         Ok(())
@@ -120,10 +134,17 @@ impl<S: Speaker> Trial<S> {
                 let started = S::start(self.lab.bed(), self.lab.under_test(), &self.member).await;
                 started.map(|speaker| self.speaker = Some(speaker))
             }
-            Step::Up => self.lab.wait_until_up(&self.member, self.flaps).await.map(drop),
-            Step::Stale => self.lab.wait_until_stale(&self.member, true).await,
-            Step::Fresh => self.lab.wait_until_stale(&self.member, false).await,
-            Step::KillOurs => self.lab.kill_ours().await,
+            Step::Up => {
+                let (bed, ours) = (self.lab.bed(), &self.lab.ours);
+                ours.wait_until_up(bed, &self.member, self.flaps).await.map(drop)
+            }
+            Step::Stale => {
+                self.lab.ours.wait_until_stale(self.lab.bed(), &self.member).await.map(drop)
+            }
+            Step::Fresh => {
+                self.lab.ours.wait_until_fresh(self.lab.bed(), &self.member).await.map(drop)
+            }
+            Step::KillOurs => self.lab.ours.kill().await,
             Step::StartOurs => {
                 self.flaps = 0;
                 self.lab.start_ours().await
@@ -161,8 +182,8 @@ impl<S: Speaker> Trial<S> {
         way: Way,
         told: &mut BTreeMap<Kind, Route>,
     ) -> Result<()> {
-        let (_, far) = self.lab.far(kind);
-        let from = if way == Way::Sends { self.member } else { far };
+        let (near, (_, far)) = (self.near(), self.lab.far(kind));
+        let from = if way == Way::Sends { near } else { far };
         match step {
             Step::Tell(label, target) => {
                 let next_hop = next_hop(kind, from.address);
@@ -192,34 +213,51 @@ impl<S: Speaker> Trial<S> {
 
     /// Whether the daemon under test is told routes of any target.
     fn hears_all(&self, kind: Kind) -> bool {
-        kind.is_unicast() || self.member.role == Role::Node && !S::SPEAKS_RTC
+        match self.member.role {
+            Role::Gateway => kind.is_unicast(),
+            Role::Reflector => true,
+            Role::Node | Role::ControlNode | Role::FarControlNode => !S::SPEAKS_RTC,
+        }
+    }
+
+    /// Who originates and listens on this side: the daemon under test, or the client of a reflector.
+    fn near(&mut self) -> Member {
+        self.lab.behind().map_or(self.member, |(_, member)| member)
     }
 
     async fn tell(&mut self, way: Way, route: &Route) -> Result<()> {
-        match way {
-            Way::Sends => self.speaker.as_mut().context("it is dead")?.tell(route).await,
-            Way::Hears => self.lab.far(route.kind).0.tell(route).await,
+        match (way, self.lab.behind()) {
+            (Way::Sends, Some((behind, _))) => behind.tell(route).await,
+            (Way::Sends, None) => self.speaker.as_mut().context("it is dead")?.tell(route).await,
+            (Way::Hears, _) => self.lab.far(route.kind).0.tell(route).await,
         }
     }
 
     async fn withdraw(&mut self, way: Way, route: &Route) -> Result<()> {
-        match way {
-            Way::Sends => self.speaker.as_mut().context("it is dead")?.withdraw(route).await,
-            Way::Hears => self.lab.far(route.kind).0.withdraw(route).await,
+        match (way, self.lab.behind()) {
+            (Way::Sends, Some((behind, _))) => behind.withdraw(route).await,
+            (Way::Sends, None) => {
+                self.speaker.as_mut().context("it is dead")?.withdraw(route).await
+            }
+            (Way::Hears, _) => self.lab.far(route.kind).0.withdraw(route).await,
         }
     }
 
     /// Waits until the other side has the route as it should be, or has not.
     async fn wait(&mut self, way: Way, route: &Route, want: bool, far: Member) -> Result<()> {
+        let near = self.near();
         let (from, to) = match way {
-            Way::Sends => (self.member, far),
-            Way::Hears => (far, self.member),
+            Way::Sends => (near, far),
+            Way::Hears => (far, near),
         };
         let expected = Attributes::expected(route, &from, &to);
         testbed::wait_for("the other side has it as it should", ROUTE_CEILING, async || {
             let heard = match way {
                 Way::Sends => self.lab.far(route.kind).0.hears(route).await?,
-                Way::Hears => self.speaker.as_mut().context("it is dead")?.hears(route).await?,
+                Way::Hears => match self.lab.behind() {
+                    Some((behind, _)) => behind.hears(route).await?,
+                    None => self.speaker.as_mut().context("it is dead")?.hears(route).await?,
+                },
             };
             match (heard, want) {
                 (Some(heard), true) => {

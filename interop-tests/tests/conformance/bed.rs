@@ -279,6 +279,18 @@ impl Bed {
         Ok(serde_json::from_str(body)?)
     }
 
+    /// A metric of a neighbor.
+    pub(crate) fn metric(&self, name: &str, neighbor: Ipv4Addr) -> Result<u64> {
+        let mut socket = UnixStream::connect(self.dir.path().join("dut.sock"))?;
+        socket.set_read_timeout(Some(CEILING))?;
+        write!(socket, "GET /metrics HTTP/1.1\r\nHost: dut\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let start = format!("arcus_bgpd_neighbor_{name}{{neighbor=\"{neighbor}\"}} ");
+        let value = answer.lines().find_map(|line| line.strip_prefix(&start));
+        Ok(value.with_context(|| format!("no {start}"))?.trim().parse()?)
+    }
+
     /// The neighbor at an address, as `/v1` shows it.
     pub(crate) fn neighbor(&self, address: Ipv4Addr) -> Result<Value> {
         self.ask(&format!("/v1/neighbors/{address}"))

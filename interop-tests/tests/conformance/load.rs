@@ -57,8 +57,12 @@ fn asks_for(bed: &Bed, target: [u8; 8], hold: u16) -> Result<Speaker> {
 
 /// Waits until exactly these routes are there.
 fn all_there(peer: &mut Speaker, base: u32, many: u32) -> Result<()> {
+    // Memberships are looked for only when there is enough: that takes long, and this is asked often.
+    let many_or_more = |heard: &Heard| heard.routes.len() >= many as usize;
     let count = |heard: &Heard| heard.routes.len() - heard.count(RTC);
-    peer.until("all routes are there", |heard| count(heard) == many as usize)?;
+    peer.until("all routes are there", |heard| {
+        many_or_more(heard) && count(heard) == many as usize
+    })?;
     for number in 0..many {
         let nlri = route(base, number);
         let told = peer.heard.get(&key(VPNV4, &nlri)).context("one is missing")?;

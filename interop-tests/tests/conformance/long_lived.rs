@@ -1,6 +1,6 @@
 //! RFC 9494: routes of a peer that stays away longer, kept as the last choice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -151,6 +151,21 @@ fn a_peer_that_stays_away_is_the_last_choice() {
             let mut back = bed.up_with(seat, &lives_long(seat, 60, 60))?;
             back.end(VPNV4)?;
             listener.gone(&key)
+        }),
+        case("who goes again before End-of-RIB has the rest of the long time", |bed| {
+            // §4.2: what is stale already is not deleted, and its time does not begin anew.
+            let mut listener = listener(bed)?;
+            let (seat, key, ..) = gone(bed, 1, 6, &[])?;
+            listener.until("it is marked", |heard| is_stale(heard, &key))?;
+            let marked = Instant::now();
+            let back = bed.up_with(seat, &lives_long(seat, 1, 60))?;
+            bed.is_up(seat)?;
+            back.close();
+            listener.listen(Duration::from_secs(3))?;
+            ensure!(is_stale(&listener.heard, &key), "it is gone");
+            listener.gone(&key)?;
+            ensure!(marked.elapsed() < Duration::from_secs(9), "after {:?}", marked.elapsed());
+            Ok(())
         }),
         case("who comes back without it has lost it", |bed| {
             let mut listener = listener(bed)?;

@@ -6,22 +6,27 @@
 #![allow(clippy::too_many_lines, reason = "a table of cases is as long as it is")]
 #![allow(clippy::doc_markdown, reason = "MP_REACH_NLRI and OpenConfirm are words of the protocol")]
 
+use interop_tests::by_hand::{heard, octets};
+
 mod add_path;
 mod attributes;
 mod bed;
+mod borders;
 mod cases;
-mod heard;
+mod liveness;
 mod load;
 mod long_lived;
 mod memberships;
 mod neighbors;
-mod octets;
+mod options;
+mod protection;
 mod reflection;
 mod refresh;
 mod restart;
 mod roles;
 mod routes;
 mod speaker;
+mod steady;
 mod watcher;
 
 mod decision;

@@ -64,6 +64,11 @@ fn accepted() -> Vec<Try> {
             "AS_TRANS before four octets that are right",
             changed(|open| Open { asn: 23_456, ..open }),
         ),
+        // RFC 6793 §4.1: the capability counts in lieu of the two octets.
+        up(
+            "another AS before four octets that are right",
+            changed(|open| Open { asn: 64_513, ..open }),
+        ),
         up("two-octet AS numbers only", changed(|open| open.without(65))),
         up("no route refresh", changed(|open| open.without(2))),
         up(
@@ -127,6 +132,13 @@ fn refused() -> Vec<Try> {
             &[],
         ),
         refusal("AS 0", changed(|open| Open { asn: 0, ..open }.without(65)), 2, &[]),
+        // RFC 7607 §2.
+        refusal(
+            "AS 0 before four octets that are right",
+            changed(|open| Open { asn: 0, ..open }),
+            2,
+            &[],
+        ),
         refusal(
             "AS_TRANS without four octets",
             changed(|open| Open { asn: 23_456, ..open }.without(65)),

@@ -226,6 +226,28 @@ fn loops<'a>() -> Vec<Case<'a>> {
         .collect()
 }
 
+/// RFC 4271 §6.3: a next hop that is the receiver itself is none.
+fn own_next_hops<'a>() -> Vec<Case<'a>> {
+    [Sort::Client, Sort::Sibling, Sort::Far]
+        .into_iter()
+        .map(|sort| {
+            case(
+                format!("a route of {sort:?} with our address as next hop is not taken"),
+                move |bed| {
+                    let mut sent = send(bed, sort, FAMILIES[0], &[])?;
+                    bed.watcher(Sort::Client)?.route(&sent.key)?;
+                    let nlri = vpn(label(30), rd_of(&sent.key), &[10, 4, 4, 0], 24);
+                    let mut attributes = with_it(sort, &[target(64_512, bed.number())]);
+                    attributes.push(octets::reach(VPNV4, &octets::vpn_next_hop(bed.id()), &nlri));
+                    sent.speaker.send(&octets::update(&[], &attributes, &[]))?;
+                    bed.gone(Sort::Client, &sent.key)?;
+                    bed.is_up(crate::bed::Seat { sort, address: sent.id })
+                },
+            )
+        })
+        .collect()
+}
+
 /// Attributes that a route may carry through us without a change.
 fn carried() -> Vec<(String, Vec<u8>)> {
     let mut all = vec![
@@ -271,6 +293,17 @@ fn carried() -> Vec<(String, Vec<u8>)> {
     ] {
         let octets = attribute(TRANSITIVE, code, &value);
         all.push((format!("transitive attribute {code} of {} octets", value.len()), octets));
+    }
+    // RFC 4271 §5: the partial bit is not taken off, also where we know the attribute.
+    let partial = TRANSITIVE | PARTIAL;
+    for (code, value) in [
+        (7, vec![0, 1, 0xfc, 0, 192, 0, 2, 1]),
+        (8, vec![0xfc, 0, 0, 1]),
+        (16, vec![0, 2, 0xfc, 0, 0, 0, 0, 9]),
+        (25, vec![1; 20]),
+        (32, vec![1; 12]),
+    ] {
+        all.push((format!("partial attribute {code}"), attribute(partial, code, &value)));
     }
     // Extended communities of every kind, in their order: RFC 4360, 7153, Contrail's own.
     let kinds: [[u8; 8]; 16] = [
@@ -394,6 +427,15 @@ fn across<'a>() -> Vec<Case<'a>> {
             vec![attribute(WELL_KNOWN, 2, &octets::segments(&[(2, &[7; 255])]))],
             |told| told.value(2) == Some(&octets::segments(&[(2, &[HOME]), (2, &[7; 255])])),
         ),
+        out(
+            "no segments of a confederation",
+            vec![attribute(
+                WELL_KNOWN,
+                2,
+                &octets::segments(&[(3, &[65_500, 65_501]), (2, &[7]), (4, &[65_502])]),
+            )],
+            |told| told.value(2) == Some(&octets::segments(&[(2, &[HOME, 7])])),
+        ),
         out("no LOCAL_PREF", vec![octets::local_pref(300)], |told| told.value(5).is_none()),
         out("communities and targets", vec![octets::communities(&[5, 6])], |told| {
             told.value(8) == Some(&[0, 0, 0, 5, 0, 0, 0, 6]) && told.value(16).is_some()
@@ -471,6 +513,7 @@ fn routes_are_reflected_by_the_rules_and_otherwise_unchanged() {
     let mut cases = matrix();
     cases.extend(reflected());
     cases.extend(loops());
+    cases.extend(own_next_hops());
     cases.extend(unchanged());
     cases.extend(across());
     cases.extend(well_known());

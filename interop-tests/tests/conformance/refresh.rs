@@ -175,6 +175,14 @@ fn enhanced<'a>() -> Vec<Case<'a>> {
             ensure!(told.keys.iter().all(|key| told.peer.heard.get(key).is_some()));
             Ok(())
         }),
+        case("a mark of the wrong length is nothing to who has not agreed on marks", |bed| {
+            // RFC 7313 §5.
+            let mut told = told(bed, &[])?;
+            told.source.send(&octets::message(5, &[0, 1, 1, 128, 9]))?;
+            told.source.listen(A_WHILE)?;
+            ensure!(told.keys.iter().all(|key| told.peer.heard.get(key).is_some()));
+            Ok(())
+        }),
         case("enhanced: a mark of the wrong length is refused whole", |bed| {
             let mut told = told_by_enhanced(bed)?;
             let wrong = octets::message(5, &[0, 1, 1, 128, 9]);

@@ -18,7 +18,7 @@ const KEPT: [Family; 3] = [VPNV4, VPNV6, EVPN];
 
 /// How a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Fin,
     Rst,
     Notification(u8, u8),
@@ -27,15 +27,15 @@ enum End {
 }
 
 /// A peer with one route in each family, one of which stands for all that follows.
-struct Peer {
-    seat: Seat,
-    speaker: Speaker,
+pub(crate) struct Peer {
+    pub(crate) seat: Seat,
+    pub(crate) speaker: Speaker,
     routes: Vec<(Family, Vec<u8>)>,
     target: [u8; 8],
 }
 
 impl Peer {
-    fn new(bed: &Bed, sort: Sort, open: impl Fn(Open) -> Open) -> Result<Self> {
+    pub(crate) fn new(bed: &Bed, sort: Sort, open: impl Fn(Open) -> Open) -> Result<Self> {
         let seat = bed.seat(sort)?;
         let speaker = bed.up_with(seat, &open(seat.open(&OVERLAY)))?;
         let target = target(64_512, bed.number());
@@ -53,11 +53,11 @@ impl Peer {
         Ok(peer)
     }
 
-    fn keys(&self) -> Vec<Key> {
+    pub(crate) fn keys(&self) -> Vec<Key> {
         self.routes.iter().map(|(family, nlri)| key(*family, nlri)).collect()
     }
 
-    fn announce_all(&mut self) -> Result<()> {
+    pub(crate) fn announce_all(&mut self) -> Result<()> {
         (0..self.routes.len()).try_for_each(|at| self.announce(at))
     }
 
@@ -74,7 +74,7 @@ impl Peer {
     }
 
     /// Ends the session; comes back when the control node has seen it.
-    fn end(self, bed: &Bed, end: End) -> Result<Gone> {
+    pub(crate) fn end(self, bed: &Bed, end: End) -> Result<Gone> {
         let Self { seat, mut speaker, routes, target } = self;
         match end {
             End::Fin => speaker.close(),
@@ -95,7 +95,7 @@ impl Peer {
 }
 
 /// A peer that is away.
-struct Gone {
+pub(crate) struct Gone {
     seat: Seat,
     routes: Vec<(Family, Vec<u8>)>,
     target: [u8; 8],
@@ -103,11 +103,11 @@ struct Gone {
 }
 
 impl Gone {
-    fn keys(&self) -> Vec<Key> {
+    pub(crate) fn keys(&self) -> Vec<Key> {
         self.routes.iter().map(|(family, nlri)| key(*family, nlri)).collect()
     }
 
-    fn is_kept(&self, bed: &Bed) -> Result<()> {
+    pub(crate) fn is_kept(&self, bed: &Bed) -> Result<()> {
         let watcher = bed.watcher(Sort::Client)?;
         std::thread::sleep(Duration::from_millis(200));
         for key in self.keys() {
@@ -116,11 +116,11 @@ impl Gone {
         Ok(())
     }
 
-    fn is_gone(&self, bed: &Bed) -> Result<()> {
+    pub(crate) fn is_gone(&self, bed: &Bed) -> Result<()> {
         self.keys().iter().try_for_each(|key| bed.gone(Sort::Client, key))
     }
 
-    fn back(self, bed: &Bed, open: impl Fn(Open) -> Open) -> Result<Peer> {
+    pub(crate) fn back(self, bed: &Bed, open: impl Fn(Open) -> Open) -> Result<Peer> {
         let Self { seat, routes, target, .. } = self;
         let speaker = bed.up_with(seat, &open(seat.open(&OVERLAY)))?;
         Ok(Peer { seat, speaker, routes, target })
@@ -128,12 +128,12 @@ impl Gone {
 }
 
 /// Keeps state in every family for so many seconds.
-fn keeps(seconds: u16) -> impl Fn(Open) -> Open + Copy {
+pub(crate) fn keeps(seconds: u16) -> impl Fn(Open) -> Open + Copy {
     move |open| open.and(64, &restart(0, seconds, &KEPT))
 }
 
 /// Likewise, after a restart.
-fn restarted(seconds: u16) -> impl Fn(Open) -> Open + Copy {
+pub(crate) fn restarted(seconds: u16) -> impl Fn(Open) -> Open + Copy {
     move |open| open.and(64, &restart(8, seconds, &KEPT))
 }
 

@@ -13,6 +13,9 @@ use crate::octets::{self, Family, KEEPALIVE, NOTIFICATION, OPEN};
 /// No case waits longer for anything it does not say a time for.
 pub(crate) const CEILING: Duration = Duration::from_secs(30);
 
+/// How long a SYN may be without an answer; all is on one machine.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// What came out of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Got {
@@ -36,10 +39,22 @@ pub(crate) struct Speaker {
 impl Speaker {
     /// A TCP connection from `local`, nothing more.
     pub(crate) fn connect(local: Ipv4Addr, daemon: SocketAddr) -> Result<Self> {
+        Self::connect_with(local, daemon, |_| Ok(()))
+    }
+
+    /// As [`Self::connect`], over a socket that was prepared. A daemon that does not answer is waited for
+    /// shortly.
+    pub(crate) fn connect_with(
+        local: Ipv4Addr,
+        daemon: SocketAddr,
+        prepare: impl FnOnce(&Socket) -> Result<()>,
+    ) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.bind(&SocketAddr::from((local, 0)).into())?;
-        socket.connect(&daemon.into()).with_context(|| format!("{local} to {daemon}"))?;
+        prepare(&socket)?;
+        let connected = socket.connect_timeout(&daemon.into(), ANSWER);
+        connected.with_context(|| format!("{local} to {daemon}"))?;
         Self::over(socket.into(), local)
     }
 

@@ -16,27 +16,30 @@ const A_WHILE: Duration = Duration::from_millis(400);
 #[test]
 fn a_message_at_the_wrong_time_is_an_error_of_the_state() {
     let bed = Bed::start().expect("a control node");
-    let wrong: [(&str, Vec<u8>, [bool; 3]); 6] = [
+    let wrong: [(&str, Vec<u8>, [bool; 3]); 7] = [
         ("KEEPALIVE", octets::keepalive(), [true, false, false]),
         ("UPDATE", octets::end_of_rib(VPNV4), [true, true, false]),
         ("an empty UPDATE", octets::update(&[], &[], &[]), [true, true, false]),
         ("ROUTE-REFRESH", octets::refresh(VPNV4, 0), [true, true, false]),
         ("an UPDATE that is malformed", octets::message(2, &[0, 9, 0, 9]), [true, true, false]),
         ("OPEN", vec![], [false, true, true]),
+        // RFC 4271 §8.2.2, event 22: what is wrong with it does not matter any more.
+        ("an OPEN of version 3", octets::message(1, &[3; 10]), [false, false, true]),
     ];
     let mut cases: Vec<Case<'_>> = Vec::new();
     for sort in [Sort::Client, Sort::Far] {
         for (name, octets, in_stages) in &wrong {
             for (stage, _) in STAGES.iter().zip(in_stages).filter(|(_, wrong)| **wrong) {
-                // The subcodes of RFC 6608.
+                // The subcodes of RFC 6608, and the type of the message as its data.
                 let subcode = *stage as u8 + 1;
                 cases.push(case(format!("{name} of {sort:?} in {stage:?}"), move |bed| {
                     let mut speaker = stage.reach(bed, sort)?;
                     let seat = crate::bed::Seat { sort, address: speaker.local };
                     let open = seat.open(&OVERLAY).octets();
                     speaker.send(if octets.is_empty() { &open } else { octets })?;
-                    let (code, found, _) = speaker.refusal(CEILING)?;
-                    ensure!((code, found) == (5, subcode), "{code}/{found}, not 5/{subcode}");
+                    let kind = if octets.is_empty() { octets::OPEN } else { octets[18] };
+                    let refusal = speaker.refusal(CEILING)?;
+                    ensure!(refusal == (5, subcode, vec![kind]), "{refusal:?}, not 5/{subcode}");
                     Ok(())
                 }));
             }

@@ -308,6 +308,7 @@ impl Core {
                 received: counts.all as u64,
                 accepted: counts.imported as u64,
                 advertised: if up { advertised as u64 } else { 0 },
+                disabled: false,
                 end_of_rib: peer.has_finished(of),
                 prefix_limit: 0,
             }

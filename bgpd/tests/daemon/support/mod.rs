@@ -340,7 +340,7 @@ impl Fake {
                 self.writer = None;
                 self.downs.push(down);
             }
-            PeerEvent::Refresh(_) | PeerEvent::Drained => {}
+            PeerEvent::Refresh(_) | PeerEvent::Drained | PeerEvent::Disabled(_) => {}
         }
     }
 
@@ -365,7 +365,7 @@ impl Fake {
                 bgp_wire::Routes::VpnV4(list) => {
                     for route in list {
                         let after_end = self.ended.contains(&AfiSafi::VPNV4);
-                        let (attributes, label) = (attributes.clone(), route.data);
+                        let (attributes, label) = (attributes.clone(), route.data.outermost());
                         let told = Told { next_hop, attributes, label, after_end };
                         self.told.insert(route.key.to_string(), told);
                     }
@@ -391,7 +391,7 @@ impl Fake {
     /// Announces a `vpnv4` route with these targets; its next hop is the peer's address.
     pub(crate) async fn says(&self, key: &str, label: u32, targets: &[u32]) {
         let key = key.parse().unwrap();
-        let route = Route { path_id: PathId(0), key, data: Label::mpls(label).unwrap() };
+        let route = Route { path_id: PathId(0), key, data: Label::mpls(label).unwrap().into() };
         self.announce::<VpnV4>(vec![route], targets).await;
     }
 

@@ -78,6 +78,9 @@ pub struct Faults {
     pub attribute_discard: u64,
     /// The routes were taken as withdrawn.
     pub treat_as_withdraw: u64,
+    /// A family was given up, and the session went on.
+    #[serde(default)]
+    pub afi_safi_disable: u64,
     /// The session was ended.
     pub session_reset: u64,
 }
@@ -120,6 +123,10 @@ pub struct NeighborFamily {
     pub advertised: u64,
     /// Whether its End-of-RIB has come since the session is up (RFC 4724).
     pub end_of_rib: bool,
+    /// Whether what it sent here could not be read: nothing is taken until the next session (RFC 7606
+    /// §2, "AFI/SAFI disable").
+    #[serde(default)]
+    pub disabled: bool,
     /// The highest number of routes it may send; 0 is no limit.
     #[serde(default)]
     pub prefix_limit: u64,

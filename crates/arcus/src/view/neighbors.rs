@@ -52,7 +52,8 @@ pub(crate) fn neighbors(neighbors: &[Neighbor], width: Width, paint: Paint) -> S
             if neighbor.client { "client" } else { "-" }.into(),
             or_dash(neighbor.hold_time).into(),
             match &neighbor.bfd {
-                None => "-".into(),
+                // It does not send back packets, and need not.
+                None | Some(Bfd { echo: true, ups: 0, .. }) => "-".into(),
                 Some(Bfd { state: BfdState::Up, .. }) => Cell::good("up"),
                 Some(bfd) => Cell::bad(bfd_state(bfd.state)),
             },
@@ -115,7 +116,11 @@ pub(crate) fn neighbor(neighbor: &Neighbor, width: Width, paint: Paint) -> Strin
             family.accepted.into(),
             family.advertised.into(),
             or_dash((family.prefix_limit > 0).then_some(family.prefix_limit)).into(),
-            if family.end_of_rib { "received" } else { "-" }.into(),
+            match family {
+                NeighborFamily { disabled: true, .. } => Cell::bad("disabled"),
+                NeighborFamily { end_of_rib: true, .. } => "received".into(),
+                _ => "-".into(),
+            },
         ]);
     }
     let families = table.render(paint, "no families");
@@ -132,10 +137,11 @@ fn rejected(rejected: &[Rejected]) -> String {
 }
 
 fn faults(faults: Faults) -> String {
-    let Faults { attribute_discard, treat_as_withdraw, session_reset } = faults;
+    let Faults { attribute_discard, treat_as_withdraw, afi_safi_disable, session_reset } = faults;
     let kinds = [
         (attribute_discard, "attribute-discard"),
         (treat_as_withdraw, "treat-as-withdraw"),
+        (afi_safi_disable, "afi-safi-disable"),
         (session_reset, "session-reset"),
     ];
     let seen = kinds.into_iter().filter(|(count, _)| *count > 0);
@@ -187,6 +193,7 @@ fn bfd_state(state: BfdState) -> &'static str {
 fn path(bfd: &Bfd, paint: Paint) -> String {
     let state = match bfd.state {
         BfdState::Up => "up".to_owned(),
+        state if bfd.echo && bfd.ups == 0 => format!("{}, never up", bfd_state(state)),
         state => paint.bad(bfd_state(state)),
     };
     let because = |why: Option<&String>| why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -202,7 +209,10 @@ fn path(bfd: &Bfd, paint: Paint) -> String {
         Some(format!("sends each {} ms", bfd.transmit_interval_milliseconds)),
         bfd.detection_milliseconds.map(|time| format!("{time} ms of silence end it")),
         bfd.multihop.then(|| "multihop".to_owned()),
+        bfd.echo.then(|| "by echoes".to_owned()),
         (bfd.failures > 0).then(|| format!("failed {} times", bfd.failures)),
+        (bfd.packets_refused > 0)
+            .then(|| format!("{} packets were not signed right", bfd.packets_refused)),
     ];
     joined(parts.into_iter().flatten(), ", ")
 }
@@ -234,6 +244,7 @@ mod tests {
             accepted: received,
             advertised: 40,
             end_of_rib: true,
+            disabled: false,
             prefix_limit: 0,
         };
         Neighbor {
@@ -307,9 +318,12 @@ Neighbor   Name  Kind        AS  State        Since     Received  Accepted  Told
             multihop: true,
             transmit_interval_milliseconds: 300,
             detection_milliseconds: Some(900),
+            echo: false,
+            ups: 1,
             failures: 0,
             packets_received: 7,
             packets_sent: 8,
+            packets_refused: 0,
             fault: None,
         };
         assert_eq!(
@@ -325,12 +339,28 @@ Neighbor   Name  Kind        AS  State        Since     Received  Accepted  Told
             transmit_interval_milliseconds: 1000,
             detection_milliseconds: None,
             failures: 2,
-            ..up
+            packets_refused: 5,
+            ..up.clone()
         };
         assert_eq!(
             path(&down, Paint::Off),
             "down for 00:01:01 (neighbor signaled down), the other side is admin-down \
-             (administratively down), sends each 1000 ms, failed 2 times"
+             (administratively down), sends each 1000 ms, failed 2 times, \
+             5 packets were not signed right"
+        );
+        let silent = Bfd {
+            state: BfdState::Down,
+            remote_state: None,
+            multihop: false,
+            echo: true,
+            ups: 0,
+            transmit_interval_milliseconds: 1000,
+            detection_milliseconds: None,
+            ..up
+        };
+        assert_eq!(
+            path(&silent, Paint::Off),
+            "down, never up for 00:01:01, sends each 1000 ms, by echoes"
         );
     }
 

@@ -1,26 +1,40 @@
 //! Which path a session watches.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::{Role, Timing};
+use crate::{AuthKey, Role, Timing};
 
-/// How far away the peer is. The two kinds have ports of their own and never meet.
+/// How the peer is watched. Each has a port of its own, so they never meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Hops {
+pub enum Mode {
     /// On the same link: port 3784, and a packet that a router has forwarded is not its peer's
     /// (RFC 5881 §5).
     #[default]
-    Single,
+    SingleHop,
     /// Behind routers: port 4784 (RFC 5883 §5).
-    Multi,
+    MultiHop,
+    /// The peer sends back what comes to port 3785, from there (RFC 5881 §4, RFC 9747). It needs no BFD
+    /// for that, and no control plane.
+    Echo,
 }
 
-impl Hops {
-    /// Where control packets are sent to.
+impl Mode {
+    /// In a word, for logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SingleHop => "single-hop",
+            Self::MultiHop => "multi-hop",
+            Self::Echo => "echo",
+        }
+    }
+
+    /// Where packets are sent to.
     pub const fn port(self) -> u16 {
         match self {
-            Self::Single => 3784,
-            Self::Multi => 4784,
+            Self::SingleHop => 3784,
+            Self::MultiHop => 4784,
+            Self::Echo => 3785,
         }
     }
 }
@@ -31,11 +45,14 @@ pub struct PathConfig {
     /// Where we receive, and what we send from: an address of this system, not 0.0.0.0.
     pub local: IpAddr,
     pub remote: IpAddr,
-    pub hops: Hops,
+    pub mode: Mode,
     /// Send and receive on this interface only; needed for link-local addresses.
     pub interface: Option<String>,
     pub timing: Timing,
+    /// Of no meaning for echoes.
     pub role: Role,
+    /// Signs the packets of both sides; of no meaning for echoes.
+    pub auth: Option<Arc<AuthKey>>,
 }
 
 impl PathConfig {
@@ -44,15 +61,16 @@ impl PathConfig {
         Self {
             local,
             remote,
-            hops: Hops::Single,
+            mode: Mode::SingleHop,
             interface: None,
             timing: Timing::DEFAULT,
             role: Role::Active,
+            auth: None,
         }
     }
 
     pub(super) fn door(&self) -> Door {
-        Door { local: self.local, hops: self.hops, interface: self.interface.clone() }
+        Door { local: self.local, mode: self.mode, interface: self.interface.clone() }
     }
 }
 
@@ -60,6 +78,6 @@ impl PathConfig {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Door {
     pub(super) local: IpAddr,
-    pub(super) hops: Hops,
+    pub(super) mode: Mode,
     pub(super) interface: Option<String>,
 }

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::config::Door;
+use super::config::{Door, Mode};
+use super::engine::Engine;
 use super::os::{Datagram, Receiver, Transmitter, is_near_enough};
 use super::speaker::{Number, Wanted, WantedSet};
 use super::status::Drops;
 use super::table::{Path, Running, Table};
-use crate::{Action, ControlPacket, Input, Session, SessionConfig, State};
+use crate::{Action, Authenticator, ControlPacket, Input, State};
 
 /// How long until a socket that could not be had is asked for again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -124,19 +125,26 @@ impl Driver {
             }
             self.table.remove(other);
         }
-        if let Entry::Vacant(vacant) = self.receivers.entry(path.door) {
-            let receiver = Receiver::bind(vacant.key())?;
-            vacant.insert(receiver);
-        }
+        let receiver = match self.receivers.entry(path.door) {
+            Entry::Occupied(occupied) => occupied.into_mut(),
+            Entry::Vacant(vacant) => {
+                let receiver = Receiver::bind(vacant.key())?;
+                vacant.insert(receiver)
+            }
+        };
         let (discriminator, seed) = self.table.draw();
-        let transmitter = Transmitter::bind(config, seed)?;
-        let session =
-            SessionConfig { discriminator, role: config.role, timing: config.timing, seed };
-        let session = Session::new(now(), session);
+        let transmitter = match config.mode {
+            Mode::SingleHop | Mode::MultiHop => Transmitter::bind(config, seed)?,
+            Mode::Echo => receiver.transmitter(config)?,
+        };
+        let session = Engine::new(now(), config, discriminator, seed);
+        let [_, _, _, _, a, b, c, d] = seed.to_be_bytes();
+        let signs = Authenticator::new(config.auth.clone(), u32::from_be_bytes([a, b, c, d]));
         wanted.publish.send_if_modified(|status| status.follow(&session));
         let wanted = wanted.clone();
         let is_held_down = wanted.is_held_down;
-        self.table.insert(number, Running { session, transmitter, wanted, leaves_at: None });
+        let running = Running { session, signs, transmitter, wanted, leaves_at: None };
+        self.table.insert(number, running);
         if is_held_down {
             self.step(number, Input::Disable);
         }
@@ -211,11 +219,12 @@ impl Driver {
 
     fn datagram(&mut self, door: &Door, datagram: Datagram, room: &[u8]) {
         let Datagram { from, length, ttl } = datagram;
-        if !is_near_enough(door.hops, ttl) {
+        if !is_near_enough(door.mode, ttl) {
             tracing::debug!(peer = %from, ttl, "bfd packet from beyond the link");
             return self.drops.count_far();
         }
-        let packet = match ControlPacket::decode(room.get(..length).unwrap_or(room)) {
+        let octets = room.get(..length).unwrap_or(room);
+        let packet = match ControlPacket::read(octets) {
             Ok(packet) => packet,
             Err(error) => {
                 tracing::debug!(peer = %from, %error, "bfd packet dropped");
@@ -223,14 +232,37 @@ impl Driver {
             }
         };
         let path = Path { door: door.clone(), remote: from };
-        let Some(number) = self.table.find(packet.your_discriminator, &path) else {
+        let ours = match door.mode {
+            Mode::SingleHop | Mode::MultiHop => packet.your_discriminator,
+            Mode::Echo => packet.my_discriminator,
+        };
+        let number = self.table.find(ours, &path);
+        let Some(number) = number.filter(|number| self.is_awaited(*number, &packet)) else {
             tracing::debug!(peer = %from, "bfd packet of no session");
             return self.drops.count_unknown();
         };
-        if let Some(running) = self.table.get(number) {
-            running.wanted.counters.count_received();
+        let checked = self.table.with(number, |running| {
+            let interval = running.wanted.config.timing.interval();
+            let checked = running.signs.check(now(), octets, &packet, interval);
+            match checked {
+                Ok(()) => running.wanted.counters.count_received(),
+                Err(_) => running.wanted.counters.count_refused(),
+            }
+            checked
+        });
+        match checked {
+            Some(Err(error)) => tracing::debug!(peer = %from, %error, "bfd packet not believed"),
+            _ => self.step(number, Input::Packet(packet)),
         }
-        self.step(number, Input::Packet(packet));
+    }
+
+    /// Whether it may be what it looks like: an echo has been sent, and has not come back yet.
+    fn is_awaited(&self, number: Number, packet: &ControlPacket) -> bool {
+        match self.table.get(number).map(|running| &running.session) {
+            Some(Engine::Echo(session)) => session.awaits(packet),
+            Some(Engine::Control(_)) => true,
+            None => false,
+        }
     }
 
     /// Gives a session an input and does what it says.
@@ -264,8 +296,8 @@ enum End {
 }
 
 impl Running {
-    fn send(&self, packet: &ControlPacket) {
-        let sent = self.transmitter.send(&packet.encode());
+    fn send(&mut self, packet: &ControlPacket) {
+        let sent = self.transmitter.send(&self.signs.sign(packet));
         if let Err(error) = &sent {
             tracing::debug!(peer = %self.remote(), %error, "bfd packet not sent");
         }
@@ -274,15 +306,17 @@ impl Running {
 
     /// The session was in another state before.
     fn left(&self, before: State) -> End {
-        let (session, peer) = (&self.session, self.remote());
+        let (session, peer, mode) = (&self.session, self.remote(), self.wanted.config.mode);
         if session.state() == State::Up {
-            tracing::info!(%peer, detection_time = ?session.detection_time(), "bfd session up");
+            let detection_time = session.detection_time();
+            tracing::info!(%peer, mode = mode.label(), ?detection_time, "bfd session up");
         }
         if before != State::Up {
             return End::No;
         }
         tracing::info!(
             %peer,
+            mode = mode.label(),
             state = %session.state(),
             diag = %session.diag(),
             remote_diag = session.remote().map(|remote| remote.diag.to_string()),

@@ -3,17 +3,18 @@
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-use super::config::{Door, Hops, PathConfig};
+use super::config::{Door, Mode, PathConfig};
 
 /// What every packet is sent with, and what one from the same link arrives with (RFC 5881 §5).
 pub(super) const TTL: u8 = 255;
@@ -38,7 +39,7 @@ pub(super) struct Datagram {
 /// Receives the packets of all sessions behind one door.
 #[derive(Debug)]
 pub(super) struct Receiver {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     control: Vec<u8>,
 }
 
@@ -50,9 +51,19 @@ impl Receiver {
         } else {
             setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
         }
-        socket.bind(&address(door, door.local, door.hops.port())?.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
+        if door.mode == Mode::Echo {
+            set_out(&socket, door)?;
+        }
+        socket.bind(&address(door, door.local, door.mode.port())?.into())?;
+        let socket = Arc::new(UdpSocket::from_std(socket.into())?);
         Ok(Self { socket, control: nix::cmsg_space!(i32) })
+    }
+
+    /// Sends the packets of one session by the same socket: what is sent back comes to where it was
+    /// sent from.
+    pub(super) fn transmitter(&self, config: &PathConfig) -> io::Result<Transmitter> {
+        let to = address(&config.door(), config.remote, config.mode.port())?;
+        Ok(Transmitter { socket: Sending::Shared(Arc::clone(&self.socket)), to })
     }
 
     pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -93,8 +104,14 @@ fn receive(fd: RawFd, room: &mut [u8], control: &mut [u8]) -> io::Result<Datagra
 /// Sends the packets of one session.
 #[derive(Debug)]
 pub(super) struct Transmitter {
-    socket: Socket,
+    socket: Sending,
     to: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Sending {
+    Own(Socket),
+    Shared(Arc<UdpSocket>),
 }
 
 impl Transmitter {
@@ -102,13 +119,7 @@ impl Transmitter {
     pub(super) fn bind(config: &PathConfig, seed: u64) -> io::Result<Self> {
         let door = config.door();
         let socket = open(&door)?;
-        if door.local.is_ipv6() {
-            socket.set_unicast_hops_v6(TTL.into())?;
-            socket.set_tclass_v6(TRAFFIC_CLASS)?;
-        } else {
-            socket.set_ttl_v4(TTL.into())?;
-            socket.set_tos_v4(TRAFFIC_CLASS)?;
-        }
+        set_out(&socket, &door)?;
         // Nobody is expected to send to it.
         socket.set_recv_buffer_size(1)?;
         let first = u16::try_from(seed % 0x4000).unwrap_or_default();
@@ -116,8 +127,8 @@ impl Transmitter {
             let port = SOURCE_PORTS.start() + (first + offset) % 0x4000;
             match socket.bind(&address(&door, door.local, port)?.into()) {
                 Ok(()) => {
-                    let to = address(&door, config.remote, config.hops.port())?;
-                    return Ok(Self { socket, to });
+                    let to = address(&door, config.remote, config.mode.port())?;
+                    return Ok(Self { socket: Sending::Own(socket), to });
                 }
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
                 Err(error) => return Err(error),
@@ -127,7 +138,23 @@ impl Transmitter {
     }
 
     pub(super) fn send(&self, octets: &[u8]) -> io::Result<()> {
-        self.socket.send_to(octets, &self.to.into()).map(drop)
+        let to = self.to.into();
+        let sent = match &self.socket {
+            Sending::Own(socket) => socket.send_to(octets, &to),
+            Sending::Shared(socket) => SockRef::from(&**socket).send_to(octets, &to),
+        };
+        sent.map(drop)
+    }
+}
+
+/// How packets of ours go out.
+fn set_out(socket: &Socket, door: &Door) -> io::Result<()> {
+    if door.local.is_ipv6() {
+        socket.set_unicast_hops_v6(TTL.into())?;
+        socket.set_tclass_v6(TRAFFIC_CLASS)
+    } else {
+        socket.set_ttl_v4(TTL.into())?;
+        socket.set_tos_v4(TRAFFIC_CLASS)
     }
 }
 
@@ -164,9 +191,10 @@ fn ip(from: &SockaddrStorage) -> Option<IpAddr> {
 }
 
 /// Whether a packet with this time to live can be a peer's.
-pub(super) const fn is_near_enough(hops: Hops, ttl: u8) -> bool {
-    match hops {
-        Hops::Single => ttl == TTL,
-        Hops::Multi => true,
+pub(super) const fn is_near_enough(mode: Mode, ttl: u8) -> bool {
+    match mode {
+        Mode::SingleHop => ttl == TTL,
+        // An echo has come as far as it went.
+        Mode::MultiHop | Mode::Echo => true,
     }
 }

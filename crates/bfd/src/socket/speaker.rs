@@ -54,7 +54,7 @@ impl Speaker {
 
     /// Asks for a session. Whatever keeps it from running is in [`Status::fault`] and tried again.
     ///
-    /// Of two sessions on one path (the same addresses, hops and interface) only the first one runs.
+    /// Of two sessions on one path (the same addresses, mode and interface) only the first one runs.
     pub fn start(&self, config: PathConfig) -> Handle {
         let number = self.next.fetch_add(1, Relaxed);
         let (publish, status) = watch::channel(Status::new());

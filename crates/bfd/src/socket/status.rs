@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
-use crate::{Diag, Session, State};
+use super::engine::Engine;
+use crate::{Diag, State};
 
 /// A snapshot of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Status {
     }
 
     /// Takes over how the session is now; says whether that is news.
-    pub(super) fn follow(&mut self, session: &Session) -> bool {
+    pub(super) fn follow(&mut self, session: &Engine) -> bool {
         let remote =
             session.remote().map(|remote| RemoteStatus { state: remote.state, diag: remote.diag });
         let new = (session.state(), session.diag(), remote);
@@ -70,8 +71,8 @@ impl Status {
             self.ups += u64::from(session.state() == State::Up);
         }
         (self.state, self.diag, self.remote) = new;
-        if let Some(remote) = session.remote() {
-            self.peer_is_independent = remote.independent;
+        if let Some(is_independent) = session.is_independent() {
+            self.peer_is_independent = is_independent;
         }
         (self.transmit_interval, self.detection_time) = timing;
         self.fault = None;
@@ -85,6 +86,7 @@ pub struct Counters {
     received: AtomicU64,
     sent: AtomicU64,
     not_sent: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Counters {
@@ -101,8 +103,17 @@ impl Counters {
         self.not_sent.load(Relaxed)
     }
 
+    /// Packets that were not signed as they should be (RFC 5880 §6.7).
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
     pub(super) fn count_received(&self) {
         self.received.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_sent(&self, was_sent: bool) {

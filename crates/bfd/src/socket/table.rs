@@ -8,14 +8,16 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use super::config::{Door, PathConfig};
+use super::engine::Engine;
 use super::os::Transmitter;
 use super::speaker::{Number, Wanted};
-use crate::Session;
+use crate::Authenticator;
 
 /// A session that runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) session: Session,
+    pub(super) session: Engine,
+    pub(super) signs: Authenticator,
     pub(super) transmitter: Transmitter,
     pub(super) wanted: Wanted,
     /// Nobody wants it any more: it says so to its peer until then.

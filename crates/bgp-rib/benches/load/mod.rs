@@ -133,7 +133,7 @@ fn update(owner: u16, set: u32) -> Update {
             Route::<VpnV4> {
                 path_id: PathId(0),
                 key: VpnKey { rd, net: ipnet::Ipv4Net::from(host) },
-                data: Label::mpls(16 + n + set % 100_000).expect("below 2^20"),
+                data: Label::mpls(16 + n + set % 100_000).expect("below 2^20").into(),
             }
         })
         .collect();

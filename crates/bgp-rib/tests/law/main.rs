@@ -230,11 +230,11 @@ impl Bench {
                 });
             }
             AfiSafi::VPNV4 => {
-                let make = |n, l| (script::vpn4(n), script::label(l));
+                let make = |n, l| (script::vpn4(n), script::label(l).into());
                 self.announce::<VpnV4>(from, says, v4, routes, make);
             }
             AfiSafi::VPNV6 => {
-                let make = |n, l| (script::vpn6(n), script::label(l));
+                let make = |n, l| (script::vpn6(n), script::label(l).into());
                 self.announce::<VpnV6>(from, says, v6, routes, make);
             }
             AfiSafi::IPV4_LABELED => {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bgp_rib::{
     DecisionOptions, InterestMode, MembershipsOut, PeerKind, PeerView, RemovePrivate,
@@ -47,7 +48,11 @@ struct Peer {
     /// How many paths it is told where it is told several. Whether it is, is settled when it comes up.
     several: BTreeMap<AfiSafi, u8>,
     heard: BTreeMap<(Dest, u32), Heard>,
+    /// Targets of memberships as they were rewritten when it came up: those we tell, those it tells.
+    rewrites: [Targets; 2],
 }
+
+type Targets = Arc<BTreeMap<RouteTarget, RouteTarget>>;
 
 /// What is the same for all peers.
 #[derive(Debug, Clone, Copy)]
@@ -119,7 +124,9 @@ impl Oracle {
         }
         let attached = !waits(&view);
         let several = several(&view);
-        self.peers.insert(peer, Peer { view, up: true, attached, several, heard });
+        let policy = &view.policy;
+        let rewrites = [&policy.import_rewrite, &policy.export_rewrite].map(Arc::clone);
+        self.peers.insert(peer, Peer { view, up: true, attached, several, heard, rewrites });
         self.import(peer);
     }
 
@@ -149,7 +156,8 @@ impl Oracle {
     pub(crate) fn down(&mut self, peer: u16, retained: &[AfiSafi]) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.heard.retain(|((family, _), _), heard| {
-            retained.contains(family) && !(known.up && heard.stale)
+            let goes = known.up && heard.stale && !has(heard, Community::LLGR_STALE);
+            retained.contains(family) && !goes
         });
         if known.up {
             known.heard.values_mut().for_each(|heard| heard.stale = true);
@@ -228,15 +236,22 @@ impl Oracle {
         }
         if taken && imports(&known.view, dest.0, &attributes) {
             take_off_foreign_targets(&known.view, dest.0, &mut attributes);
-            known.heard.insert((dest, path_id), Heard { attributes, next_hop, data, stale: false });
+            let heard = Heard { attributes, next_hop, data, stale: false };
+            for dest in on_the_other_side(&known.rewrites[1], dest) {
+                known.heard.insert((dest, path_id), heard.clone());
+            }
         } else {
-            known.heard.remove(&(dest, path_id));
+            for dest in on_the_other_side(&known.rewrites[1], dest) {
+                known.heard.remove(&(dest, path_id));
+            }
         }
     }
 
     pub(crate) fn withdraw(&mut self, peer: u16, dest: Dest, path_id: u32) {
         if let Some(known) = self.peers.get_mut(&peer).filter(|known| known.up) {
-            known.heard.remove(&(dest, path_id));
+            for dest in on_the_other_side(&known.rewrites[1], dest) {
+                known.heard.remove(&(dest, path_id));
+            }
         }
     }
 
@@ -259,6 +274,10 @@ impl Oracle {
                 (dest, told)
             })
             .filter(|(_, told)| !told.is_empty())
+            .flat_map(|(dest, told)| {
+                let dests = on_the_other_side(&to.rewrites[0], dest);
+                dests.into_iter().map(move |dest| (dest, told.clone()))
+            })
             .collect()
     }
 
@@ -300,12 +319,29 @@ impl Oracle {
                 && may_go(self.rules, family, &known.view, heard, &to.view)
                 && (!family.has_targets() || wants(to, &heard.attributes));
             if due {
-                told.push(transform(known, heard, &to.view, family));
+                let way = self.rules.decision.track_next_hops.then(|| self.way(family, heard));
+                told.push(transform(known, heard, &to.view, family, way.flatten()));
             }
         }
         told.truncate(to.several.get(&family).copied().unwrap_or(1).into());
         told
     }
+}
+
+/// RFC 4684 at a border that rewrites: a membership stands for those targets that become its own.
+fn on_the_other_side(rewrite: &Targets, dest: Dest) -> Vec<Dest> {
+    let (family, text) = &dest;
+    let key: Option<RtMembership> = (*family == AfiSafi::RTC).then(|| text.parse().unwrap());
+    let Some((asn, target)) = key.and_then(|k| Some((k.origin_as(), k.exact_target()?))) else {
+        return vec![dest];
+    };
+    let mut all: BTreeSet<RouteTarget> =
+        rewrite.iter().filter(|(_, to)| **to == target).map(|(from, _)| *from).collect();
+    if !rewrite.contains_key(&target) {
+        all.insert(target);
+    }
+    let text = |target: RouteTarget| RtMembership::exact(asn, target).to_string();
+    all.into_iter().map(|target| (AfiSafi::RTC, text(target))).collect()
 }
 
 fn several(view: &PeerView) -> BTreeMap<AfiSafi, u8> {
@@ -505,7 +541,9 @@ fn best<'a>(
     if options.aigp {
         // RFC 7311 section 4.1. The metric of the script is the last octet.
         let metric = |p: &Entry<'_>| {
-            p.3.attributes.others.iter().find(|other| other.code == 26).map(|other| other.value[14])
+            let all = &p.3.attributes.others;
+            let told = all.iter().find(|other| other.code == 26).map(|other| other.value[14]);
+            told.map(|told| u64::from(told) + u64::from(cost(p.3).unwrap_or_default()))
         };
         if paths.iter().any(|p| metric(p).is_some()) {
             paths.retain(|p| metric(p).is_some());
@@ -574,7 +612,7 @@ fn own_membership(to: &PeerView) -> Told {
     Told { attributes, next_hop: to.local_address.into(), data: "()".to_owned() }
 }
 
-fn transform(from: &Peer, heard: &Heard, to: &PeerView, family: AfiSafi) -> Told {
+fn transform(from: &Peer, heard: &Heard, to: &PeerView, family: AfiSafi, way: Option<u32>) -> Told {
     let mut attributes = heard.attributes.clone();
     let inside = !matches!(from.view.kind, PeerKind::External { .. });
     let mut next_hop = heard.next_hop;
@@ -618,6 +656,11 @@ fn transform(from: &Peer, heard: &Heard, to: &PeerView, family: AfiSafi) -> Told
         || asn(to).is_some() && to.unicast_next_hop == UnicastNextHop::OurselvesToExternal;
     if family == AfiSafi::RTC || family == AfiSafi::IPV4_UNICAST && ours {
         next_hop = to.local_address.into();
+    }
+    if family == AfiSafi::IPV4_UNICAST && ours {
+        // RFC 7311 section 3.4.3.
+        let metric = attributes.aigp();
+        attributes.set_aigp(metric.and_then(|metric| Some(metric + u64::from(way?))));
     }
     if family.has_targets() {
         rewrite(&mut attributes, &to.policy.export_rewrite);

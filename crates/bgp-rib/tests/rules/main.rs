@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use bgp_rib::policy::Reject;
 use bgp_rib::query::{RouteFilter, RoutesQuery};
-use bgp_rib::{Answer, Input, InterestMode, Limit, Mark, Output, Pace, PeerKind, PeerView, Query};
+use bgp_rib::{
+    Answer, Input, InterestMode, Limit, Mark, Output, Pace, PeerKind, PeerView, Query, Shard,
+    ShardConfig,
+};
 use bgp_wire::as_path::Segment;
 use bgp_wire::{AfiSafi, AsPath, Ipv4Unicast, NextHop, PathAttributes, RtMembership, Rtc, VpnV4};
 use support::*;
@@ -138,12 +141,15 @@ fn loops_are_refused_counted_and_count_as_withdrawals() {
     ] {
         announce::<Ipv4Unicast>(&mut shard, peer, attributes, net, ());
     }
+    let own = NextHop::from(view(AGENT, PeerKind::Client).local_address);
+    announce_by::<Ipv4Unicast>(&mut shard, AGENT, own, path(&[1]), net, ());
     let rejected = |peer| match shard.query(&Query::Peer(peer)) {
         Answer::Peer(Some(info)) => info.rejected,
         other => unreachable!("{other:?}"),
     };
     assert_eq!(rejected(OTHER), [(Reject::AsLoop, 1), (Reject::FirstAs, 1)]);
-    assert_eq!(rejected(AGENT), [(Reject::Originator, 1), (Reject::ClusterLoop, 1)]);
+    let all = [(Reject::Originator, 1), (Reject::ClusterLoop, 1), (Reject::OwnNextHop, 1)];
+    assert_eq!(rejected(AGENT), all);
 }
 
 #[test]
@@ -238,6 +244,76 @@ fn a_peer_that_comes_near_its_limit_is_reported_each_time_it_does() {
         announce::<VpnV4>(&mut shard, OTHER, with_target(1), vpn(number), label(16));
     }
     assert_eq!(shard.take_outputs(), near(3), "again, after there were fewer");
+}
+
+#[test]
+fn a_limit_counts_the_routes_of_all_shards_together() {
+    let numbered = |number| {
+        let config = ShardConfig { shard: number, shards: 2, ..shard().config().clone() };
+        Shard::new(config)
+    };
+    let mut shards = [numbered(0), numbered(1)];
+    let family = AfiSafi::VPNV4;
+    let limits = vec![Limit { family, routes: 4, warning: Some(3) }];
+    // Both have the same totals.
+    let peer = PeerView { limits, ..view(OTHER, PeerKind::Client) };
+    for shard in &mut shards {
+        up(shard, OTHER, peer.clone());
+    }
+    let outputs = |shards: &mut [Shard; 2]| -> Vec<Output> {
+        shards.iter_mut().flat_map(Shard::take_outputs).collect()
+    };
+    for number in 0..2 {
+        announce::<VpnV4>(&mut shards[0], OTHER, with_target(1), vpn(number), label(16));
+    }
+    announce::<VpnV4>(&mut shards[1], OTHER, with_target(1), vpn(2), label(16));
+    let near = Output::LimitNear { peer: OTHER, family, routes: 3, limit: 4 };
+    assert_eq!(outputs(&mut shards), std::slice::from_ref(&near), "once, by the one that saw it");
+    // What is told again is not one more, and what is gone is one less.
+    announce::<VpnV4>(&mut shards[0], OTHER, with_target(1), vpn(0), label(17));
+    withdraw::<VpnV4>(&mut shards[0], OTHER, vpn(1));
+    for number in 3..5 {
+        announce::<VpnV4>(&mut shards[1], OTHER, with_target(1), vpn(number), label(16));
+    }
+    assert_eq!(outputs(&mut shards), [near], "there were fewer meanwhile, and never five");
+    announce::<VpnV4>(&mut shards[0], OTHER, with_target(1), vpn(1), label(16));
+    let suspected = [Output::LimitSuspected { peer: OTHER, family }];
+    assert_eq!(outputs(&mut shards), suspected);
+    // Withdrawn before the other one was announced, and seen after it.
+    withdraw::<VpnV4>(&mut shards[1], OTHER, vpn(3));
+    let check = Input::CheckLimit { peer: OTHER, family };
+    for shard in &mut shards {
+        shard.handle(check.clone());
+    }
+    assert_eq!(outputs(&mut shards), [], "they were never too many");
+    announce::<VpnV4>(&mut shards[1], OTHER, with_target(1), vpn(5), label(16));
+    assert_eq!(outputs(&mut shards), suspected);
+    for shard in &mut shards {
+        shard.handle(check.clone());
+    }
+    let exceeded = Output::LimitExceeded { peer: OTHER, family, limit: 4 };
+    assert_eq!(outputs(&mut shards), [exceeded]);
+    announce::<VpnV4>(&mut shards[0], OTHER, with_target(1), vpn(6), label(16));
+    assert_eq!(outputs(&mut shards), [], "and once in all shards");
+}
+
+#[test]
+fn routes_kept_over_a_restart_count_in_the_next_session() {
+    let mut shard = shard();
+    let family = AfiSafi::VPNV4;
+    let limits = vec![Limit { family, routes: 2, warning: None }];
+    let peer = || PeerView { limits: limits.clone(), ..view(OTHER, PeerKind::Client) };
+    up(&mut shard, OTHER, peer());
+    for number in 0..2 {
+        announce::<VpnV4>(&mut shard, OTHER, with_target(1), vpn(number), label(16));
+    }
+    shard.handle(Input::PeerDown { peer: OTHER, retained: vec![family] });
+    up(&mut shard, OTHER, peer());
+    announce::<VpnV4>(&mut shard, OTHER, with_target(1), vpn(0), label(16));
+    assert_eq!(shard.take_outputs(), []);
+    announce::<VpnV4>(&mut shard, OTHER, with_target(1), vpn(7), label(16));
+    let exceeded = Output::LimitExceeded { peer: OTHER, family, limit: 2 };
+    assert_eq!(shard.take_outputs(), [exceeded]);
 }
 
 #[test]

@@ -30,7 +30,9 @@ fn hears(shard: &mut Shard) -> Vec<(u32, Option<u32>)> {
         }
         for (_, list) in update.announced {
             let list = VpnV4::from_routes(list).into_iter().flatten();
-            said.extend(list.map(|route| (route.path_id.0, Some(route.data.mpls_value()))));
+            said.extend(
+                list.map(|route| (route.path_id.0, Some(route.data.outermost().mpls_value()))),
+            );
         }
     }
     said.sort_unstable();

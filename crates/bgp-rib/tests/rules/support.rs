@@ -10,7 +10,7 @@ use bgp_rib::{
 };
 use bgp_wire::{
     AfiSafi, Family, Label, Message, Negotiated, NextHop, PathAttributes, PathId, Route,
-    RouteTarget, RtMembership, Rtc, Update, VpnKey, Withdrawal, frame,
+    RouteTarget, RtMembership, Rtc, Update, VpnKey, VpnLabels, Withdrawal, frame,
 };
 
 pub(crate) const AGENT: PeerIx = PeerIx(0);
@@ -136,8 +136,18 @@ pub(crate) fn announce<F: Family>(
     key: F::Key,
     data: F::Data,
 ) {
+    announce_by::<F>(shard, peer, NextHop::V4([192, 0, 2, 1].into()), attributes, key, data);
+}
+
+pub(crate) fn announce_by<F: Family>(
+    shard: &mut Shard,
+    peer: PeerIx,
+    next_hop: NextHop,
+    attributes: PathAttributes,
+    key: F::Key,
+    data: F::Data,
+) {
     let route = Route { path_id: PathId(0), key, data };
-    let next_hop = NextHop::V4([192, 0, 2, 1].into());
     let updates = vec![Update {
         announced: vec![(next_hop, F::into_routes(vec![route]))],
         attributes: Arc::new(attributes),
@@ -156,8 +166,8 @@ pub(crate) fn vpn(number: u8) -> VpnKey<ipnet::Ipv4Net> {
     VpnKey { rd: "64512:1".parse().unwrap(), net: format!("10.0.{number}.0/24").parse().unwrap() }
 }
 
-pub(crate) fn label(value: u32) -> Label {
-    Label::mpls(value).unwrap()
+pub(crate) fn label(value: u32) -> VpnLabels {
+    Label::mpls(value).unwrap().into()
 }
 
 pub(crate) fn target(number: u32) -> RouteTarget {

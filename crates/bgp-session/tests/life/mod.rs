@@ -78,7 +78,7 @@ impl Life {
         match script.octet() % 16 {
             0 => self.input(Input::Connected),
             1 => self.input(Input::Closed),
-            2 => self.input(Input::Premature),
+            2 => self.input(Input::Untimely(2)),
             3 => self.input(Input::Restart),
             4 => self.input(Input::Replaced),
             5 => self.input(Input::PathDown),
@@ -144,9 +144,10 @@ impl Life {
             let input = match frame::length(&self.carried, negotiated.max_message()) {
                 Ok(Some(length)) if self.carried.len() >= length => {
                     let message: Vec<_> = self.carried.drain(..length).collect();
-                    let is_early = self.session.state() != State::Established;
-                    if is_early && matches!(message[frame::HEADER - 1], 2 | 5) {
-                        Input::Premature
+                    let is_up = self.session.state() == State::Established;
+                    let kind = message[frame::HEADER - 1];
+                    if (is_up && kind == 1) || (!is_up && matches!(kind, 2 | 5)) {
+                        Input::Untimely(kind)
                     } else {
                         match Message::decode(&message, negotiated) {
                             Ok(message) => Input::Message(message),

@@ -51,6 +51,25 @@ pub struct RawAttribute {
     pub value: Bytes,
 }
 
+/// Codes of attributes that have the partial bit: once set, it stays (RFC 4271 §5). Only optional
+/// transitive ones have it, and of those only the ones with a field in [`PathAttributes`] are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Partial(u64);
+
+impl Partial {
+    /// Codes from 64 on have no place in it.
+    pub const fn contains(self, code: u8) -> bool {
+        code < 64 && self.0 >> code & 1 == 1
+    }
+
+    /// Likewise.
+    pub const fn insert(&mut self, code: u8) {
+        if code < 64 {
+            self.0 |= 1 << code;
+        }
+    }
+}
+
 /// The attributes of a route, without next hop and NLRI (these stand in [`crate::Update`]).
 ///
 /// Lists are in wire order, since order is the sender's. Equal values encode to equal octets.
@@ -69,6 +88,8 @@ pub struct PathAttributes {
     pub cluster_list: Vec<Ipv4Addr>,
     pub extended_communities: Vec<ExtendedCommunity>,
     pub large_communities: Vec<LargeCommunity>,
+    /// Which of those above some AS before us did not know.
+    pub partial: Partial,
     /// All others, ascending by code: PMSI tunnel (22), tunnel encapsulation (23), unknown ones.
     pub others: Vec<RawAttribute>,
 }
@@ -116,8 +137,9 @@ fn entry(input: &[u8]) -> Result<(&[u8], Entry<'_>), EntryFault> {
     Ok((rest, Entry { flags, code, value }))
 }
 
-/// The attribute of an UPDATE that holds the octet at `offset`, as it stands there.
-pub(crate) fn attribute_around(message: &[u8], offset: usize) -> Option<&[u8]> {
+/// The attribute `code` of an UPDATE in which the octet at `offset` is, or is missing at the end, as it
+/// stands there.
+pub(crate) fn attribute_around(message: &[u8], code: u8, offset: usize) -> Option<&[u8]> {
     let lists = || -> Parsed<'_, &[u8]> {
         let (rest, withdrawn) = be_u16(message.get(HEADER..).unwrap_or_default())?;
         let (rest, _) = take(rest, usize::from(withdrawn))?;
@@ -127,12 +149,12 @@ pub(crate) fn attribute_around(message: &[u8], offset: usize) -> Option<&[u8]> {
     let (_, mut list) = lists().ok()?;
     while !list.is_empty() {
         let start = list.as_ptr().addr() - message.as_ptr().addr();
-        let Ok((rest, _)) = entry(list) else {
+        let Ok((rest, found)) = entry(list) else {
             // What runs over the end is all that is left of the list.
             return Some(list);
         };
         let length = list.len() - rest.len();
-        if (start..start + length).contains(&offset) {
+        if found.code == code && (start..=start + length).contains(&offset) {
             return list.get(..length);
         }
         list = rest;

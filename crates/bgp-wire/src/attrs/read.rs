@@ -146,7 +146,7 @@ impl<'m> Reader<'m, '_> {
                 self.report(part, fault(FaultKind::Flags(flags)));
             }
             _ => match self.known(code, value) {
-                Ok(true) => {}
+                Ok(true) => self.partial(flags, code),
                 Err(fault) => self.report(part, fault),
                 Ok(false) if sent & flag::OPTIONAL == 0 => {
                     return Err(fault(FaultKind::UnknownWellKnown).locate(self.message, part));
@@ -167,6 +167,7 @@ impl<'m> Reader<'m, '_> {
                 if !self.negotiated.internal {
                     refuse_confederations(&attributes.as_path, value)?;
                 }
+                self.negotiated.refuse_sets(&attributes.as_path, value)?;
             }
             code::NEXT_HOP => {
                 let next_hop = Ipv4Addr::from(number(value)?);
@@ -205,7 +206,10 @@ impl<'m> Reader<'m, '_> {
             }
             // RFC 6793 §4.1, §6: between speakers of four octets they mean nothing.
             code::AS4_PATH | code::AS4_AGGREGATOR if self.width == AsWidth::Four => {}
-            code::AS4_PATH => self.as4_path = Some(AsPath::read(value, AsWidth::Four)?),
+            code::AS4_PATH => {
+                let path = self.as4_path.insert(AsPath::read(value, AsWidth::Four)?);
+                self.negotiated.refuse_sets(path, value)?;
+            }
             code::AS4_AGGREGATOR => {
                 self.as4_aggregator = Some(aggregator(value, AsWidth::Four)?);
             }
@@ -234,6 +238,21 @@ impl<'m> Reader<'m, '_> {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Notes that somebody on the way has not known an attribute that has a field.
+    const fn partial(&mut self, flags: u8, code: u8) {
+        if flags & flag::PARTIAL != 0
+            && matches!(
+                code,
+                code::AGGREGATOR
+                    | code::COMMUNITIES
+                    | code::EXTENDED_COMMUNITIES
+                    | code::LARGE_COMMUNITIES
+            )
+        {
+            self.found.attributes.partial.insert(code);
+        }
     }
 
     /// Tunnel encapsulation; what has to be taken out of it is gone (RFC 9012 §13).
@@ -268,6 +287,12 @@ impl<'m> Reader<'m, '_> {
     fn reach(&mut self, flags: Fault<'m>, sent: u8, value: &'m [u8]) -> Result<(), WireError> {
         let (rest, family) = self.family(code::MP_REACH_NLRI, value)?;
         let part = Part::MpReach(family);
+        if !self.negotiated.families.contains(&family) {
+            // Of a family that we do not know, its next hop may have any form.
+            self.found.has_reach = !rest.is_empty();
+            self.report(part, Fault { at: value, kind: FaultKind::NotNegotiated });
+            return Ok(());
+        }
         let locate = |message, fault: Fault<'m>| fault.locate(message, part);
         let next_hop_field = || {
             let (rest, length) = octet(rest)?;
@@ -283,10 +308,6 @@ impl<'m> Reader<'m, '_> {
         if sent != flag::OPTIONAL {
             self.report(part, flags);
         }
-        if !self.negotiated.families.contains(&family) {
-            self.report(part, Fault { at: value, kind: FaultKind::NotNegotiated });
-            return Ok(());
-        }
         let Some(hop) = NextHop::read(family, next_hop) else {
             let fault = Fault { at: rest, kind: FaultKind::NextHopLength(length) };
             return Err(locate(self.message, fault));
@@ -296,8 +317,7 @@ impl<'m> Reader<'m, '_> {
             self.report(part, Fault { at: next_hop, kind: FaultKind::NextHopAddress });
         }
         let mut left_out = Vec::new();
-        let add_path = self.negotiated.add_path_receive.contains(&family);
-        match read_routes(family, nlri, add_path, &mut left_out) {
+        match read_routes(family, nlri, self.negotiated.reading(family), &mut left_out) {
             Some(Ok(routes)) => self.found.reach = Some((hop, routes)),
             Some(Err(fault)) => return Err(locate(self.message, fault)),
             None => self.report(part, Fault { at: value, kind: FaultKind::NotNegotiated }),
@@ -312,16 +332,15 @@ impl<'m> Reader<'m, '_> {
     fn unreach(&mut self, flags: Fault<'m>, sent: u8, value: &'m [u8]) -> Result<(), WireError> {
         let (nlri, family) = self.family(code::MP_UNREACH_NLRI, value)?;
         let part = Part::MpUnreach(family);
-        if sent != flag::OPTIONAL {
-            self.report(part, flags);
-        }
         if !self.negotiated.families.contains(&family) {
             self.report(part, Fault { at: value, kind: FaultKind::NotNegotiated });
             return Ok(());
         }
+        if sent != flag::OPTIONAL {
+            self.report(part, flags);
+        }
         let mut left_out = Vec::new();
-        let add_path = self.negotiated.add_path_receive.contains(&family);
-        match read_withdrawals(family, nlri, add_path, &mut left_out) {
+        match read_withdrawals(family, nlri, self.negotiated.reading(family), &mut left_out) {
             Some(Ok(withdrawals)) => self.found.unreach = Some((family, withdrawals)),
             Some(Err(fault)) => return Err(fault.locate(self.message, part)),
             None => self.report(part, Fault { at: value, kind: FaultKind::NotNegotiated }),
@@ -359,6 +378,16 @@ impl<'m> Reader<'m, '_> {
             }
         }
         attributes.others.sort_by_key(|attribute| attribute.code);
+    }
+}
+
+impl Negotiated {
+    /// Sets are not to be used any more (RFC 9774 §3).
+    fn refuse_sets<'a>(&self, path: &AsPath, value: &'a [u8]) -> Result<(), Fault<'a>> {
+        if self.refuse_as_sets && path.has_sets() {
+            return Err(Fault { at: value, kind: FaultKind::AsSet });
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::code::{self, flag};
-use super::{Aggregator, Origin, PathAttributes};
+use super::{Aggregator, Origin, Partial, PathAttributes};
 use crate::as_path::{AsPath, AsWidth};
 use crate::open::AS_TRANS;
 
@@ -26,9 +26,10 @@ pub(crate) fn write_attributes(
         cluster_list,
         extended_communities,
         large_communities,
+        partial,
         others,
     } = attributes;
-    let mut writer = Writer { others: others.iter().peekable(), out };
+    let mut writer = Writer { partial: *partial, others: others.iter().peekable(), out };
 
     writer.attribute(code::ORIGIN, |out| {
         out.push(match origin {
@@ -91,6 +92,7 @@ fn write_aggregator(aggregator: Aggregator, width: AsWidth, out: &mut Vec<u8>) {
 }
 
 struct Writer<'a> {
+    partial: Partial,
     others: std::iter::Peekable<std::slice::Iter<'a, super::RawAttribute>>,
     out: &'a mut Vec<u8>,
 }
@@ -100,7 +102,8 @@ impl Writer<'_> {
     fn attribute(&mut self, code: u8, value: impl FnOnce(&mut Vec<u8>)) {
         self.others_before(Some(code));
         let flags = code::known_flags(code).unwrap_or(flag::OPTIONAL | flag::TRANSITIVE);
-        write_attribute(flags, code, value, self.out);
+        let partial = if self.partial.contains(code) { flag::PARTIAL } else { 0 };
+        write_attribute(flags | partial, code, value, self.out);
     }
 
     /// Appends a list of things of `N` octets; nothing if it is empty.

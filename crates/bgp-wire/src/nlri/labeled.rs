@@ -16,8 +16,8 @@ const LABEL_BITS: u8 = 24;
 
 /// The labels of a labeled unicast route, outermost first: one or more.
 ///
-/// We do not offer the capability for several (RFC 8277 §2.1), but speakers of RFC 3107 send stacks
-/// without it; they are passed on octet for octet.
+/// Speakers of RFC 3107 send stacks without having agreed on them (RFC 8277 §2.1); they are read all the
+/// same, and passed on octet for octet to those who take them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Labels {
     outermost: Label,
@@ -39,6 +39,11 @@ impl Labels {
 
     pub const fn outermost(&self) -> Label {
         self.outermost
+    }
+
+    /// How many there are.
+    pub fn depth(&self) -> u8 {
+        u8::try_from(self.inner.len() + 1).unwrap_or(u8::MAX)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Label> + '_ {
@@ -71,7 +76,16 @@ macro_rules! labeled {
             type Data = Labels;
 
             fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-                let (rest, (labels, bits)) = labels(input, $bits)?;
+                let (rest, (labels, bits)) = labels(input, $bits, 1)?;
+                let (rest, net) = $prefix(input, rest, bits)?;
+                Ok((rest, (net, labels)))
+            }
+
+            fn read_stacked(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
+                let (rest, (mut labels, bits)) = labels(input, $bits, 0)?;
+                if labels.inner.is_empty() {
+                    labels.outermost = labels.outermost.as_bottom();
+                }
                 let (rest, net) = $prefix(input, rest, bits)?;
                 Ok((rest, (net, labels)))
             }
@@ -86,8 +100,21 @@ macro_rules! labeled {
                 write::prefix(key.network().octets(), key.prefix_len(), out);
             }
 
+            fn write_stacked(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
+                write_labels(labels, key.prefix_len(), out);
+                // The last octet of the last label.
+                if let Some(last) = out.last_mut() {
+                    *last |= 1;
+                }
+                write::prefix(key.network().octets(), key.prefix_len(), out);
+            }
+
             fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
                 Self::write_reach(key, &Labels::one(Label::WITHDRAWN), out);
+            }
+
+            fn labels(data: &Self::Data) -> u8 {
+                data.depth()
             }
 
             fn route_distinguisher(_: &Self::Key) -> Option<RouteDistinguisher> {
@@ -101,13 +128,17 @@ macro_rules! labeled {
 labeled!(Ipv4Labeled: IPV4_LABELED, Ipv4Net, 32, ipv4::net);
 labeled!(Ipv6Labeled: IPV6_LABELED, Ipv6Net, 128, ipv6::net);
 
-/// How many octets of labels stand before a prefix: to the bottom of stack, if the length says that a
-/// prefix can follow there. Else there is one label, whose bit says nothing (RFC 8277 §2.2); `None`
-/// where the length does not allow that either.
-fn stack_depth(octets: &[u8], bits: u8, max_prefix: u8) -> Option<u8> {
+/// How many labels stand before a prefix: to the bottom of stack, if the length says that a prefix can
+/// follow there. Else there is one label, whose bit says nothing (RFC 8277 §2.2); `None` where the
+/// length does not allow that either.
+///
+/// Where stacks were not agreed on, a prefix without a bit is no prefix (`min_prefix` is 1): what looks
+/// like a stack then was one label and its prefix.
+fn stack_depth(octets: &[u8], bits: u8, min_prefix: u8, max_prefix: u8) -> Option<u8> {
     let possible = |depth: &u8| {
         let left = depth.checked_mul(LABEL_BITS).and_then(|labels| bits.checked_sub(labels));
-        left.is_some_and(|left| left <= max_prefix)
+        let min = if *depth == 1 { 0 } else { min_prefix };
+        left.is_some_and(|left| (min..=max_prefix).contains(&left))
     };
     let (fields, _) = octets.as_chunks::<3>();
     let bottom = fields.iter().position(|field| Label::from_octets(*field).is_bottom_of_stack());
@@ -116,11 +147,13 @@ fn stack_depth(octets: &[u8], bits: u8, max_prefix: u8) -> Option<u8> {
 }
 
 /// Length and labels of an announcement; returns them with the bits of the prefix that follows.
-fn labels(input: &[u8], max_prefix: u8) -> Parsed<'_, (Labels, u8)> {
+fn labels(input: &[u8], max_prefix: u8, min_prefix: u8) -> Parsed<'_, (Labels, u8)> {
     let (rest, bits) = octet(input)?;
     let (_, octets) = take(rest, usize::from(bits.div_ceil(8)))?;
     let impossible = fault(input, FaultKind::PrefixLength(bits));
-    let Some(depth) = stack_depth(octets, bits, max_prefix) else { return Err(impossible) };
+    let Some(depth) = stack_depth(octets, bits, min_prefix, max_prefix) else {
+        return Err(impossible);
+    };
     let (rest, stack) = take(rest, usize::from(depth) * 3)?;
     match stack.as_chunks::<3>().0 {
         [label] => Ok((rest, (Labels::one(Label::from_octets(*label)), bits - LABEL_BITS))),
@@ -141,7 +174,7 @@ fn skip_labels(input: &[u8], max_prefix: u8) -> Parsed<'_, u8> {
     let (_, octets) = take(rest, usize::from(bits.div_ceil(8)))?;
     // The withdrawal labels of RFC 8277 and RFC 3107 have no bottom of stack, and are alone.
     let alone = matches!(octets, [0 | 0x80, 0, 0, ..]);
-    let depth = if alone { None } else { stack_depth(octets, bits, max_prefix) };
+    let depth = if alone { None } else { stack_depth(octets, bits, 1, max_prefix) };
     let shallowest = bits.saturating_sub(max_prefix).div_ceil(LABEL_BITS).max(1);
     let depth = depth.unwrap_or(shallowest);
     match depth.checked_mul(LABEL_BITS).and_then(|labels| bits.checked_sub(labels)) {
@@ -194,6 +227,12 @@ mod tests {
             assert_eq!(again, *octets, "{source}");
             assert_eq!(Ipv4Labeled::read_unreach(octets), Ok((&[][..], got)), "{source}");
         }
+        // One label whose bit says nothing, or two and no prefix.
+        let octets = [48, 0, 1, 0, 192, 0, 3];
+        let (_, (got, labels)) = Ipv4Labeled::read_reach(&octets).expect("RFC 8277 §2.2");
+        assert_eq!((got.to_string().as_str(), labels.depth()), ("192.0.3.0/24", 1));
+        let (_, (got, labels)) = Ipv4Labeled::read_stacked(&octets).expect("RFC 8277 §2.3");
+        assert_eq!((got.to_string().as_str(), labels.depth()), ("0.0.0.0/0", 2));
         let octets = [24 + 32, 0, 1, 1, 0x20, 0x01, 0x0d, 0xb8];
         let (rest, (net, labels)) = Ipv6Labeled::read_reach(&octets).expect("RFC 8277 §2.2");
         assert_eq!((rest, net.to_string().as_str()), (&[][..], "2001:db8::/32"));

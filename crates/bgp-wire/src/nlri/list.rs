@@ -12,35 +12,50 @@ use crate::read::{Fault, Parsed, be_u32, fault_of};
 /// ones grows as it is read.
 const SHORTEST: usize = 4;
 
+/// What the octets of a list depend on beside its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Each route has its identifier in front (RFC 7911).
+    pub(crate) add_path: bool,
+    /// The bottom of stack bit ends a stack of labels (RFC 8277 §2.3).
+    pub(crate) stacked: bool,
+}
+
 /// Reads announced routes of `family`; `None` if we know no such family. Routes that could be stepped
 /// over are in `left_out`.
 pub(crate) fn read_routes<'a>(
     family: AfiSafi,
     octets: &'a [u8],
-    add_path: bool,
+    reading: Reading,
     left_out: &mut Vec<Fault<'a>>,
 ) -> Option<Result<Routes, Fault<'a>>> {
     fn of<'a, F: Family>(
         octets: &'a [u8],
-        add_path: bool,
+        Reading { add_path, stacked }: Reading,
         left_out: &mut Vec<Fault<'a>>,
     ) -> Result<Routes, Fault<'a>> {
         let reader = |input| {
             let (rest, path_id) = path_id(input, add_path)?;
-            let (rest, (key, data)) = F::read_reach(rest)?;
+            let (rest, (key, data)) =
+                if stacked { F::read_stacked(rest)? } else { F::read_reach(rest)? };
             Ok((rest, Route { path_id, key, data }))
         };
-        list::<F, _>(octets, add_path, left_out, reader).map(F::into_routes)
+        let routes = list::<F, Route<F>>(octets, add_path, left_out, reader)?;
+        let deepest = routes.iter().map(|route| F::labels(&route.data)).max().unwrap_or_default();
+        if deepest > F::MOST_LABELS {
+            left_out.push(Fault { at: octets, kind: FaultKind::Labels(deepest) });
+        }
+        Ok(F::into_routes(routes))
     }
     Some(match family {
-        AfiSafi::IPV4_UNICAST => of::<Ipv4Unicast>(octets, add_path, left_out),
-        AfiSafi::IPV6_UNICAST => of::<Ipv6Unicast>(octets, add_path, left_out),
-        AfiSafi::IPV4_LABELED => of::<Ipv4Labeled>(octets, add_path, left_out),
-        AfiSafi::IPV6_LABELED => of::<Ipv6Labeled>(octets, add_path, left_out),
-        AfiSafi::VPNV4 => of::<VpnV4>(octets, add_path, left_out),
-        AfiSafi::VPNV6 => of::<VpnV6>(octets, add_path, left_out),
-        AfiSafi::EVPN => of::<Evpn>(octets, add_path, left_out),
-        AfiSafi::RTC => of::<Rtc>(octets, add_path, left_out),
+        AfiSafi::IPV4_UNICAST => of::<Ipv4Unicast>(octets, reading, left_out),
+        AfiSafi::IPV6_UNICAST => of::<Ipv6Unicast>(octets, reading, left_out),
+        AfiSafi::IPV4_LABELED => of::<Ipv4Labeled>(octets, reading, left_out),
+        AfiSafi::IPV6_LABELED => of::<Ipv6Labeled>(octets, reading, left_out),
+        AfiSafi::VPNV4 => of::<VpnV4>(octets, reading, left_out),
+        AfiSafi::VPNV6 => of::<VpnV6>(octets, reading, left_out),
+        AfiSafi::EVPN => of::<Evpn>(octets, reading, left_out),
+        AfiSafi::RTC => of::<Rtc>(octets, reading, left_out),
         _ => return None,
     })
 }
@@ -49,12 +64,12 @@ pub(crate) fn read_routes<'a>(
 pub(crate) fn read_withdrawals<'a>(
     family: AfiSafi,
     octets: &'a [u8],
-    add_path: bool,
+    reading: Reading,
     left_out: &mut Vec<Fault<'a>>,
 ) -> Option<Result<Withdrawals, Fault<'a>>> {
     fn of<'a, F: Family>(
         octets: &'a [u8],
-        add_path: bool,
+        Reading { add_path, .. }: Reading,
         left_out: &mut Vec<Fault<'a>>,
     ) -> Result<Withdrawals, Fault<'a>> {
         let reader = |input| {
@@ -65,14 +80,14 @@ pub(crate) fn read_withdrawals<'a>(
         list::<F, _>(octets, add_path, left_out, reader).map(F::into_withdrawals)
     }
     Some(match family {
-        AfiSafi::IPV4_UNICAST => of::<Ipv4Unicast>(octets, add_path, left_out),
-        AfiSafi::IPV6_UNICAST => of::<Ipv6Unicast>(octets, add_path, left_out),
-        AfiSafi::IPV4_LABELED => of::<Ipv4Labeled>(octets, add_path, left_out),
-        AfiSafi::IPV6_LABELED => of::<Ipv6Labeled>(octets, add_path, left_out),
-        AfiSafi::VPNV4 => of::<VpnV4>(octets, add_path, left_out),
-        AfiSafi::VPNV6 => of::<VpnV6>(octets, add_path, left_out),
-        AfiSafi::EVPN => of::<Evpn>(octets, add_path, left_out),
-        AfiSafi::RTC => of::<Rtc>(octets, add_path, left_out),
+        AfiSafi::IPV4_UNICAST => of::<Ipv4Unicast>(octets, reading, left_out),
+        AfiSafi::IPV6_UNICAST => of::<Ipv6Unicast>(octets, reading, left_out),
+        AfiSafi::IPV4_LABELED => of::<Ipv4Labeled>(octets, reading, left_out),
+        AfiSafi::IPV6_LABELED => of::<Ipv6Labeled>(octets, reading, left_out),
+        AfiSafi::VPNV4 => of::<VpnV4>(octets, reading, left_out),
+        AfiSafi::VPNV6 => of::<VpnV6>(octets, reading, left_out),
+        AfiSafi::EVPN => of::<Evpn>(octets, reading, left_out),
+        AfiSafi::RTC => of::<Rtc>(octets, reading, left_out),
         _ => return None,
     })
 }

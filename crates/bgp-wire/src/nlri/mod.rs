@@ -10,6 +10,7 @@ mod ipv6;
 mod labeled;
 mod list;
 mod rtc;
+mod stack;
 mod vpn;
 
 use std::fmt::{Debug, Display};
@@ -20,8 +21,9 @@ pub use evpn::{Esi, Evpn, EvpnData, EvpnKey, MacAddress, ParseEvpnError};
 pub use ipv4::Ipv4Unicast;
 pub use ipv6::Ipv6Unicast;
 pub use labeled::{Ipv4Labeled, Ipv6Labeled, Labels};
-pub(crate) use list::{read_routes, read_withdrawals};
+pub(crate) use list::{Reading, read_routes, read_withdrawals};
 pub use rtc::Rtc;
+pub use stack::VpnLabels;
 pub use vpn::{ParseVpnKeyError, VpnKey, VpnV4, VpnV6};
 
 use crate::afi_safi::AfiSafi;
@@ -36,6 +38,9 @@ pub struct PathId(pub u32);
 pub trait Family: Copy + Eq + Debug + Send + Sync + 'static {
     const AFI_SAFI: AfiSafi;
 
+    /// As many labels as a route may have; one with more is treated as withdrawn (RFC 8277 §2.1).
+    const MOST_LABELS: u8 = u8::MAX;
+
     /// What a table is keyed by. Labels are not part of it (RFC 8277 §2.4). `Display` and `FromStr`
     /// are inverses.
     type Key: Clone + Eq + Ord + Hash + Debug + Display + FromStr + Send + Sync;
@@ -46,12 +51,29 @@ pub trait Family: Copy + Eq + Debug + Send + Sync + 'static {
     /// Reads one announced route (without its path identifier).
     fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)>;
 
+    /// As [`Family::read_reach`], from a peer with which stacks of labels were agreed on: the bottom of
+    /// stack bit ends one (RFC 8277 §2.3).
+    fn read_stacked(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
+        Self::read_reach(input)
+    }
+
     /// Reads one withdrawn route: where a label stands, any three octets do.
     fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key>;
 
     fn write_reach(key: &Self::Key, data: &Self::Data, out: &mut Vec<u8>);
 
+    /// As [`Family::write_reach`], to a peer with which stacks of labels were agreed on: the last label
+    /// says that it is (RFC 8277 §2.3).
+    fn write_stacked(key: &Self::Key, data: &Self::Data, out: &mut Vec<u8>) {
+        Self::write_reach(key, data, out);
+    }
+
     fn write_unreach(key: &Self::Key, out: &mut Vec<u8>);
+
+    /// How many labels stand beside the key, in families that have stacks of them.
+    fn labels(_: &Self::Data) -> u8 {
+        0
+    }
 
     /// Steps over a route that cannot be taken, if its end can be found all the same: such a route is
     /// left out and the others are taken (RFC 7606 §5.4, RFC 4271 §6.3). `None` where the routes

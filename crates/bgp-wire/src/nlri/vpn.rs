@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::stack::{self, Bottom, LABEL_BITS, RD_BITS, VpnLabels};
 use super::{Family, ipv4, ipv6, variant};
 use crate::afi_safi::AfiSafi;
 use crate::error::FaultKind;
@@ -13,9 +14,6 @@ use crate::read::{Parsed, array, fault, octet};
 use crate::route_distinguisher::RouteDistinguisher;
 use crate::text::serde_as_text;
 use crate::write;
-
-const LABEL_BITS: u8 = 24;
-const RD_BITS: u8 = 64;
 
 /// One VPN destination. The label is not part of it: it stands beside ([`Family::Data`]).
 ///
@@ -64,111 +62,85 @@ pub struct VpnV4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VpnV6;
 
-impl Family for VpnV4 {
-    const AFI_SAFI: AfiSafi = AfiSafi::VPNV4;
-    type Key = VpnKey<Ipv4Net>;
-    type Data = Label;
+/// Both differ in their addresses alone.
+macro_rules! vpn {
+    ($family:ident: $afi_safi:ident, $net:ty, $bits:literal, $prefix:path) => {
+        impl Family for $family {
+            const AFI_SAFI: AfiSafi = AfiSafi::$afi_safi;
+            const MOST_LABELS: u8 = VpnLabels::DEEPEST;
+            type Key = VpnKey<$net>;
+            type Data = VpnLabels;
 
-    fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-        let (rest, bits) = octet(input)?;
-        let (rest, label) = array(rest)?;
-        let (rest, rd) = array(rest)?;
-        let Some(bits) = bits.checked_sub(LABEL_BITS + RD_BITS) else {
-            return Err(fault(input, FaultKind::PrefixLength(bits)));
-        };
-        let (rest, net) = ipv4::net(input, rest, bits)?;
-        let key = VpnKey { rd: RouteDistinguisher::from_octets(rd), net };
-        Ok((rest, (key, Label::from_octets(label))))
-    }
+            fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
+                Self::read(input, Bottom::Ignored)
+            }
 
-    fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
-        let (rest, bits) = octet(input)?;
-        let (rest, bits) = skip_labels(input, rest, bits, 32)?;
-        let (rest, rd) = array(rest)?;
-        let (rest, net) = ipv4::net(input, rest, bits)?;
-        Ok((rest, VpnKey { rd: RouteDistinguisher::from_octets(rd), net }))
-    }
+            fn read_stacked(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
+                Self::read(input, Bottom::Counts)
+            }
 
-    fn write_reach(key: &Self::Key, label: &Self::Data, out: &mut Vec<u8>) {
-        out.push(LABEL_BITS + RD_BITS + key.net.prefix_len());
-        out.extend(label.octets());
-        out.extend(key.rd.octets());
-        write::prefix(key.net.network().octets(), key.net.prefix_len(), out);
-    }
+            fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
+                let (rest, bits) = octet(input)?;
+                let (rest, depth) = stack::skip(rest, bits, $bits)?;
+                Self::read_key(input, rest, bits, depth)
+            }
 
-    fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
-        Self::write_reach(key, &Label::WITHDRAWN, out);
-    }
+            fn write_reach(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
+                out.push(labels.depth() * LABEL_BITS + RD_BITS + key.net.prefix_len());
+                labels.iter().for_each(|label| out.extend(label.octets()));
+                out.extend(key.rd.octets());
+                write::prefix(key.net.network().octets(), key.net.prefix_len(), out);
+            }
 
-    fn route_distinguisher(key: &Self::Key) -> Option<RouteDistinguisher> {
-        Some(key.rd)
-    }
+            fn write_stacked(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
+                Self::write_reach(key, &labels.with_bottom(), out);
+            }
 
-    variant!(VpnV4);
-}
+            fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
+                Self::write_reach(key, &VpnLabels::one(Label::WITHDRAWN), out);
+            }
 
-impl Family for VpnV6 {
-    const AFI_SAFI: AfiSafi = AfiSafi::VPNV6;
-    type Key = VpnKey<Ipv6Net>;
-    type Data = Label;
+            fn labels(data: &Self::Data) -> u8 {
+                data.depth()
+            }
 
-    fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-        let (rest, bits) = octet(input)?;
-        let (rest, label) = array(rest)?;
-        let (rest, rd) = array(rest)?;
-        let Some(bits) = bits.checked_sub(LABEL_BITS + RD_BITS) else {
-            return Err(fault(input, FaultKind::PrefixLength(bits)));
-        };
-        let (rest, net) = ipv6::net(input, rest, bits)?;
-        let key = VpnKey { rd: RouteDistinguisher::from_octets(rd), net };
-        Ok((rest, (key, Label::from_octets(label))))
-    }
+            fn route_distinguisher(key: &Self::Key) -> Option<RouteDistinguisher> {
+                Some(key.rd)
+            }
 
-    fn read_unreach(input: &[u8]) -> Parsed<'_, Self::Key> {
-        let (rest, bits) = octet(input)?;
-        let (rest, bits) = skip_labels(input, rest, bits, 128)?;
-        let (rest, rd) = array(rest)?;
-        let (rest, net) = ipv6::net(input, rest, bits)?;
-        Ok((rest, VpnKey { rd: RouteDistinguisher::from_octets(rd), net }))
-    }
-
-    fn write_reach(key: &Self::Key, label: &Self::Data, out: &mut Vec<u8>) {
-        out.push(LABEL_BITS + RD_BITS + key.net.prefix_len());
-        out.extend(label.octets());
-        out.extend(key.rd.octets());
-        write::prefix(key.net.network().octets(), key.net.prefix_len(), out);
-    }
-
-    fn write_unreach(key: &Self::Key, out: &mut Vec<u8>) {
-        Self::write_reach(key, &Label::WITHDRAWN, out);
-    }
-
-    fn route_distinguisher(key: &Self::Key) -> Option<RouteDistinguisher> {
-        Some(key.rd)
-    }
-
-    variant!(VpnV6);
-}
-
-/// Steps over the label of a withdrawal and returns how many bits of prefix follow the
-/// distinguisher.
-///
-/// Three octets stand where the label was and mean nothing, bottom of stack included (RFC 8277
-/// §2.4). A sender that echoes a stack of labels is understood where the length leaves no other
-/// reading: when one label would make the prefix longer than `max_prefix`.
-fn skip_labels<'a>(at: &'a [u8], mut rest: &'a [u8], bits: u8, max_prefix: u8) -> Parsed<'a, u8> {
-    let mut left = bits;
-    loop {
-        (rest, _) = array::<{ LABEL_BITS as usize / 8 }>(rest)?;
-        left = left
-            .checked_sub(LABEL_BITS)
-            .filter(|left| *left >= RD_BITS)
-            .ok_or(fault(at, FaultKind::PrefixLength(bits)))?;
-        if left - RD_BITS <= max_prefix {
-            return Ok((rest, left - RD_BITS));
+            variant!($family);
         }
-    }
+
+        impl $family {
+            #[inline]
+            fn read(input: &[u8], bottom: Bottom) -> Parsed<'_, (VpnKey<$net>, VpnLabels)> {
+                let (rest, bits) = octet(input)?;
+                let (rest, labels) = stack::read(rest, bits, $bits, bottom)?;
+                let (rest, key) = Self::read_key(input, rest, bits, labels.depth())?;
+                Ok((rest, (key, labels)))
+            }
+
+            /// What stands behind `labels` labels in a route of `bits`.
+            #[inline]
+            fn read_key<'a>(
+                at: &'a [u8],
+                rest: &'a [u8],
+                bits: u8,
+                labels: u8,
+            ) -> Parsed<'a, VpnKey<$net>> {
+                let (rest, rd) = array(rest)?;
+                let prefix = labels.checked_mul(LABEL_BITS).and_then(|l| l.checked_add(RD_BITS));
+                let Some(prefix) = prefix.and_then(|before| bits.checked_sub(before)) else {
+                    return Err(fault(at, FaultKind::PrefixLength(bits)));
+                };
+                let (rest, net) = $prefix(at, rest, prefix)?;
+                Ok((rest, VpnKey { rd: RouteDistinguisher::from_octets(rd), net }))
+            }
+        }
+    };
 }
+vpn!(VpnV4: VPNV4, Ipv4Net, 32, ipv4::net);
+vpn!(VpnV6: VPNV6, Ipv6Net, 128, ipv6::net);
 
 #[cfg(test)]
 mod tests {
@@ -203,7 +175,8 @@ mod tests {
         ];
         for (source, octets, want, label) in cases {
             let (rest, (got, got_label)) = VpnV4::read_reach(octets).expect(source);
-            assert_eq!((rest, got, got_label.mpls_value()), (&[][..], *want, *label), "{source}");
+            let got_label = got_label.outermost().mpls_value();
+            assert_eq!((rest, got, got_label), (&[][..], *want, *label), "{source}");
         }
     }
 
@@ -213,7 +186,7 @@ mod tests {
             [0x78, 0x00, 0x01, 0x41, 0, 2, 0xfa, 0x56, 0xea, 0, 0, 7, 0x20, 0x01, 0x0d, 0xb8];
         let (rest, (got, label)) = VpnV6::read_reach(&octets).expect("by hand, RFC 4659 §3.2");
         assert_eq!((rest, got), (&[][..], key("4200000000:7", "2001:db8::/32")));
-        assert_eq!(label.mpls_value(), 20);
+        assert_eq!(label.outermost().mpls_value(), 20);
     }
 
     #[test]
@@ -223,6 +196,85 @@ mod tests {
         let mut again = Vec::new();
         VpnV4::write_reach(&key, &label, &mut again);
         assert_eq!(again, octets);
+    }
+
+    const RD: [u8; 8] = [0, 0, 0xfd, 0xe8, 0, 0, 0, 7];
+
+    #[test]
+    #[expect(clippy::type_complexity, reason = "a row of a table is as wide as it is")]
+    fn a_stack_is_read_to_its_bottom_and_passed_on_whole() {
+        // (who made the octets, labels, prefix, the prefix as text, the stack)
+        let cases: &[(&str, &[u8], &[u8], &str, &str)] = &[
+            (
+                "RFC 3107 §3, a host",
+                &[5, 0xdc, 0x50, 5, 0xdc, 0x61],
+                &[10, 0, 0, 1],
+                "10.0.0.1/32",
+                "24005/24006",
+            ),
+            (
+                "small labels, by the length",
+                &[0, 1, 0, 0, 2, 1],
+                &[10, 0, 1],
+                "10.0.1.0/24",
+                "16/32",
+            ),
+            (
+                "by the distinguisher",
+                &[5, 0xdc, 0x50, 5, 0xdc, 0x61],
+                &[10],
+                "10.0.0.0/8",
+                "24005/24006",
+            ),
+        ];
+        for (source, labels, prefix, net, stack) in cases {
+            let bits = u8::try_from(labels.len() * 8 + 64 + prefix.len() * 8).expect("short");
+            let octets = [&[bits][..], labels, &RD, prefix].concat();
+            for read in [VpnV4::read_reach, VpnV4::read_stacked] {
+                let (rest, (got, got_labels)) = read(&octets).expect(source);
+                assert_eq!((rest, got), (&[][..], key("65000:7", net)), "{source}");
+                assert_eq!((got_labels.to_string().as_str(), got_labels.depth()), (*stack, 2));
+                let mut again = Vec::new();
+                VpnV4::write_reach(&got, &got_labels, &mut again);
+                assert_eq!(again, octets, "{source}");
+            }
+            assert_eq!(
+                VpnV4::read_unreach(&octets),
+                Ok((&[][..], key("65000:7", net))),
+                "{source}"
+            );
+        }
+    }
+
+    /// RFC 8277 §2.2 and §2.3: what a first label without bottom of stack means depends on the
+    /// capability.
+    #[test]
+    fn the_bottom_of_stack_counts_where_that_was_agreed_on() {
+        // The second label looks like the beginning of a distinguisher of type 1.
+        let octets =
+            [&[176, 0, 1, 0, 0, 1, 0x11][..], &RD, &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0]].concat();
+        let (_, (got, labels)) = VpnV6::read_stacked(&octets).expect("§2.3");
+        assert_eq!((got, labels.depth()), (key("65000:7", "2001:db8::/64"), 2));
+        let (_, (got, labels)) = VpnV6::read_reach(&octets).expect("§2.2");
+        assert_eq!((got.net.prefix_len(), labels.depth()), (88, 1));
+    }
+
+    #[test]
+    fn the_last_label_of_a_stack_says_so_where_that_counts() {
+        let octets = [&[88, 0, 1, 0][..], &RD].concat();
+        let (_, (key, labels)) = VpnV4::read_reach(&octets).expect("one label");
+        let (mut plain, mut stacked) = (Vec::new(), Vec::new());
+        VpnV4::write_reach(&key, &labels, &mut plain);
+        VpnV4::write_stacked(&key, &labels, &mut stacked);
+        assert_eq!((plain, stacked), (octets, [&[88, 0, 1, 1][..], &RD].concat()));
+    }
+
+    #[test]
+    fn a_stack_deeper_than_we_take_keeps_its_key() {
+        let labels = [5, 0xdc, 0x50, 5, 0xdc, 0x60, 5, 0xdc, 0x71];
+        let octets = [&[9 * 8 + 64 + 24][..], &labels, &RD, &[10, 0, 1]].concat();
+        let (_, (got, labels)) = VpnV4::read_reach(&octets).expect("three labels");
+        assert_eq!((got, VpnV4::labels(&labels)), (key("65000:7", "10.0.1.0/24"), 3));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::error::{ErrorAction, FaultKind, Part, WireError};
 use crate::frame::HEADER;
 use crate::negotiated::Negotiated;
 use crate::next_hop::NextHop;
-use crate::nlri::{Routes, Withdrawals, read_routes, read_withdrawals};
+use crate::nlri::{Reading, Routes, Withdrawals, read_routes, read_withdrawals};
 use crate::read::{Fault, Parsed, be_u16, fault_of, take};
 
 pub use write::{Form, write_attributes, write_end_of_rib, write_reach, write_unreach};
@@ -144,7 +144,7 @@ impl<'m> Fields<'m> {
 
 /// How a list of a family is read, see [`read_routes`].
 type ReadList<'m, T> =
-    fn(AfiSafi, &'m [u8], bool, &mut Vec<Fault<'m>>) -> Option<Result<T, Fault<'m>>>;
+    fn(AfiSafi, &'m [u8], Reading, &mut Vec<Fault<'m>>) -> Option<Result<T, Fault<'m>>>;
 
 /// The two fields of IPv4 unicast that are older than MP_REACH and MP_UNREACH.
 struct Classic<'m> {
@@ -170,9 +170,9 @@ impl<'m> Classic<'m> {
             faults.push(fault.locate(self.message, part));
             return Ok(None);
         }
-        let add_path = self.negotiated.add_path_receive.contains(&family);
         let mut left_out = Vec::new();
-        let list = read(family, octets, add_path, &mut left_out).transpose();
+        let reading = self.negotiated.reading(family);
+        let list = read(family, octets, reading, &mut left_out).transpose();
         faults.extend(left_out.into_iter().map(|fault| fault.locate(self.message, part)));
         list.map_err(|fault| fault.locate(self.message, part))
     }

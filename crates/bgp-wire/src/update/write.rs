@@ -19,6 +19,9 @@ pub struct Form {
     pub four_octet_as: bool,
     pub extended_messages: bool,
     pub add_path: bool,
+    /// As many labels as a route may have there. More than one were agreed on: the last one says that
+    /// it is (RFC 8277 §2.1, §2.3).
+    pub labels: u8,
 }
 
 impl Form {
@@ -27,6 +30,7 @@ impl Form {
             four_octet_as: negotiated.four_octet_as,
             extended_messages: negotiated.extended_messages,
             add_path: negotiated.add_path_send.contains(&family),
+            labels: negotiated.most_labels(family),
         }
     }
 
@@ -54,7 +58,8 @@ pub fn write_attributes(
 /// [`write_attributes`].
 ///
 /// Attributes that leave no room for a route cannot be told to this peer: the UPDATE then withdraws
-/// the routes it took, so that the peer does not keep older ones (RFC 8654 §4).
+/// the routes it took, so that the peer does not keep older ones (RFC 8654 §4). So it does with routes
+/// of more labels than the peer takes (RFC 8277 §2.1).
 pub fn write_reach<'a, F: Family>(
     form: Form,
     attributes: &[u8],
@@ -64,10 +69,15 @@ pub fn write_reach<'a, F: Family>(
 ) -> usize {
     let start = out.len();
     let mut list = List::new(form, start);
-    let mut refused = None;
+    let (mut refused, mut too_deep) = (None, None);
     let mut write = |list: &mut List, out: &mut Vec<u8>| {
         for (path_id, key, data) in routes.by_ref() {
-            if !list.add(path_id, out, |out| F::write_reach(key, data, out)) {
+            if F::labels(data) > form.labels {
+                too_deep = Some((path_id, key));
+                break;
+            }
+            let write = if form.labels > 1 { F::write_stacked } else { F::write_reach };
+            if !list.add(path_id, out, |out| write(key, data, out)) {
                 refused = Some((path_id, key));
                 break;
             }
@@ -97,6 +107,11 @@ pub fn write_reach<'a, F: Family>(
         return list.count;
     }
     out.truncate(start);
+    if let Some(first) = too_deep {
+        let more = routes.take_while(|(_, _, data)| F::labels(data) > form.labels);
+        let more = more.map(|(path_id, key, _)| (path_id, key));
+        return write_unreach::<F>(form, std::iter::once(first).chain(more), out);
+    }
     let rest = routes.map(|(path_id, key, _)| (path_id, key));
     write_unreach::<F>(form, refused.into_iter().chain(rest), out)
 }

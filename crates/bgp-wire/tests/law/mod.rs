@@ -7,9 +7,11 @@ use bgp_wire::{AfiSafi, Message, Negotiated, NextHop, Update, for_each_family, f
 
 pub(crate) mod targets;
 
-/// A peer in our own AS.
+/// A peer in our own AS, with which stacks of labels were agreed on.
 pub(crate) fn internal() -> Negotiated {
-    Negotiated::everything()
+    let all = Negotiated::everything();
+    let labels = all.families.iter().map(|family| (*family, u8::MAX)).collect();
+    Negotiated { labels, ..all }
 }
 
 pub(crate) fn external() -> Negotiated {
@@ -38,6 +40,11 @@ pub(crate) fn check(octets: &[u8]) {
 
 /// [`check`] of one sort of peer.
 pub(crate) fn check_from(octets: &[u8], negotiated: &Negotiated) {
+    // Where they were not, other stacks are found, and not all of them may be told again.
+    let without_stacks = Negotiated { labels: Vec::new(), ..negotiated.clone() };
+    if let Err(error) = Message::decode(octets, &without_stacks) {
+        assert!(error.offset <= octets.len(), "{error}");
+    }
     match Message::decode(octets, negotiated) {
         Ok(message) => check_message(message, negotiated),
         Err(error) => {

@@ -6,12 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bgp_wire::as_path::{AsPath, Segment};
 use bgp_wire::attrs::pmsi::PmsiTunnel;
 use bgp_wire::attrs::tunnel::{SubTlv, Tunnel};
-use bgp_wire::attrs::{Aggregator, Origin, PathAttributes, RawAttribute, code};
+use bgp_wire::attrs::{Aggregator, Origin, Partial, PathAttributes, RawAttribute, code};
 use bgp_wire::community::{Community, ExtendedCommunity, LargeCommunity, TunnelType};
 use bgp_wire::nlri::{Esi, EvpnData, EvpnKey, MacAddress, VpnKey};
 use bgp_wire::{
-    Evpn, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Label, Labels, NextHop,
-    PathId, Route, RouteDistinguisher, RouteTarget, RtMembership, Rtc, VpnV4, VpnV6,
+    AfiSafi, Evpn, Family, Ipv4Labeled, Ipv4Unicast, Ipv6Labeled, Ipv6Unicast, Label, Labels,
+    NextHop, PathId, Route, RouteDistinguisher, RouteTarget, RtMembership, Rtc, VpnLabels, VpnV4,
+    VpnV6,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::collection::vec;
@@ -61,14 +62,18 @@ impl Arbitrary for Ipv6Labeled {
 }
 
 impl Arbitrary for VpnV4 {
-    fn route() -> BoxedStrategy<(VpnKey<Ipv4Net>, Label)> {
-        (rd(), ipv4_net(), label()).prop_map(|(rd, net, label)| (VpnKey { rd, net }, label)).boxed()
+    fn route() -> BoxedStrategy<(VpnKey<Ipv4Net>, VpnLabels)> {
+        (rd(), ipv4_net(), vpn_labels())
+            .prop_map(|(rd, net, labels)| (VpnKey { rd, net }, labels))
+            .boxed()
     }
 }
 
 impl Arbitrary for VpnV6 {
-    fn route() -> BoxedStrategy<(VpnKey<Ipv6Net>, Label)> {
-        (rd(), ipv6_net(), label()).prop_map(|(rd, net, label)| (VpnKey { rd, net }, label)).boxed()
+    fn route() -> BoxedStrategy<(VpnKey<Ipv6Net>, VpnLabels)> {
+        (rd(), ipv6_net(), vpn_labels())
+            .prop_map(|(rd, net, labels)| (VpnKey { rd, net }, labels))
+            .boxed()
     }
 
     fn next_hop() -> BoxedStrategy<NextHop> {
@@ -92,6 +97,13 @@ impl Arbitrary for Rtc {
             })
             .boxed()
     }
+}
+
+/// The families with stacks of labels, of any depth.
+pub(crate) fn label_families() -> Vec<(AfiSafi, u8)> {
+    [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::IPV4_LABELED, AfiSafi::IPV6_LABELED]
+        .map(|family| (family, u8::MAX))
+        .to_vec()
 }
 
 pub(crate) fn routes<F: Arbitrary>(count: usize) -> impl Strategy<Value = Vec<Route<F>>> {
@@ -122,6 +134,16 @@ fn target() -> impl Strategy<Value = RouteTarget> {
 
 fn label() -> impl Strategy<Value = Label> {
     any::<[u8; 3]>().prop_map(Label::from_octets)
+}
+
+fn vpn_labels() -> impl Strategy<Value = VpnLabels> {
+    let one = label().prop_map(|label| VpnLabels::one(label.as_bottom()));
+    let two = (0u32..=0x000f_ffff, label()).prop_map(|(outermost, inner)| {
+        let [a, b, c] = Label::mpls(outermost).expect("20 bits").octets();
+        let stack = [Label::from_octets([a, b, c & 0xfe]), inner.as_bottom()];
+        VpnLabels::stack(&stack).expect("two labels")
+    });
+    prop_oneof![one, two]
 }
 
 /// One label, or a stack that ends where it says it does.
@@ -309,6 +331,16 @@ pub(crate) fn attributes() -> impl Strategy<Value = PathAttributes> {
             let (atomic_aggregate, aggregator, communities) = second;
             let (originator_id, cluster_list) = third;
             let (extended_communities, large_communities, others) = fourth;
+            let mut partial = Partial::default();
+            for (code, is_there) in [
+                (code::AGGREGATOR, aggregator.is_some()),
+                (code::COMMUNITIES, !communities.is_empty()),
+                (code::LARGE_COMMUNITIES, !large_communities.is_empty()),
+            ] {
+                if is_there && atomic_aggregate {
+                    partial.insert(code);
+                }
+            }
             PathAttributes {
                 origin,
                 as_path,
@@ -321,6 +353,7 @@ pub(crate) fn attributes() -> impl Strategy<Value = PathAttributes> {
                 cluster_list,
                 extended_communities,
                 large_communities,
+                partial,
                 others,
             }
         })

@@ -1,11 +1,16 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Who says and hears nothing for so long loses its place, which others may wait for.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// A listener that has so many connections at once and leaves more of them in the kernel's backlog.
 pub(super) struct Bounded<L> {
@@ -27,7 +32,7 @@ impl<L: Listener> Listener for Bounded<L> {
         // An error would mean a closed semaphore, and nothing closes this one.
         let permit = Arc::clone(&self.room).acquire_owned().await.ok();
         let (io, address) = self.listener.accept().await;
-        (Connection { io, _permit: permit }, address)
+        (Connection { io, idle: Box::pin(sleep(IDLE)), _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -38,7 +43,14 @@ impl<L: Listener> Listener for Bounded<L> {
 /// A connection that gives its place back when it is closed.
 pub(super) struct Connection<I> {
     io: I,
+    idle: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl<I> Connection<I> {
+    fn is_busy(&mut self) {
+        self.idle.as_mut().reset(Instant::now() + IDLE);
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Connection<I> {
@@ -47,7 +59,12 @@ impl<I: AsyncRead + Unpin> AsyncRead for Connection<I> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, into)
+        if let Poll::Ready(read) = Pin::new(&mut self.io).poll_read(context, into) {
+            self.is_busy();
+            return Poll::Ready(read);
+        }
+        ready!(self.idle.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -57,7 +74,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Connection<I> {
         context: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, octets)
+        let written = ready!(Pin::new(&mut self.io).poll_write(context, octets));
+        self.is_busy();
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(
@@ -65,7 +84,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Connection<I> {
         context: &mut Context<'_>,
         octets: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, octets)
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(context, octets));
+        self.is_busy();
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {

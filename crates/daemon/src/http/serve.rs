@@ -232,6 +232,24 @@ mod tests {
         ended.expect("no panic").expect("no error");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn those_who_ask_nothing_do_not_keep_others_waiting() {
+        let server = Server::start().await;
+        let socket = server.dir.path().join("d.sock");
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            let mut stream = UnixStream::connect(&socket).await.expect("it listens");
+            stream.write_all(b"GET /v1/li").await.expect("sent");
+            silent.push(stream);
+        }
+        let mut stream = UnixStream::connect(&socket).await.expect("it listens");
+        let asked = request("GET /v1/limit?limit=3", "d", "");
+        stream.write_all(asked.as_bytes()).await.expect("sent");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.expect("a reply");
+        assert!(reply.ends_with("\r\n\r\n3"), "{reply}");
+    }
+
     #[test]
     fn loopback_names_are_known() {
         for host in ["localhost", "localhost:9000", "127.0.0.1:80", "[::1]:80", "127.8.0.1"] {

@@ -224,12 +224,12 @@ async fn packets_meet_the_rules_as_the_filter_says() -> Result<()> {
             let after = counts(&two.counters().await?, &b);
             ensure!(after[element] > before[element], "round {round}: {before:?} {after:?}");
             let others = (0..after.len()).filter(|n| *n != element && Some(*n) != last);
-            last = Some(element);
             ensure!(others.into_iter().all(|n| after[n] == before[n]), "{before:?} {after:?}");
             if want == Verdict::Deny {
                 let dropped = two.drops(DropReason::Denied).await? - dropped;
                 ensure!(dropped >= after[element] - before[element], "{dropped} {after:?}");
             }
+            last = Some(element);
             *if got { &mut allowed } else { &mut denied } += 1;
         }
     }

@@ -156,7 +156,8 @@ impl Bed {
     }
 
     fn up(&mut self, peer: IpAddr) {
-        let form = Form { four_octet_as: true, extended_messages: true, add_path: false };
+        let form =
+            Form { four_octet_as: true, extended_messages: true, add_path: false, labels: 1 };
         let details = SessionDetails::default();
         let families = [AfiSafi::VPNV4, AfiSafi::VPNV6, AfiSafi::EVPN, AfiSafi::RTC];
         let up = SessionUp { forms: families.map(|family| (family, form)).into(), details };
@@ -304,7 +305,7 @@ impl Told {
         let route = Route {
             path_id: PathId::default(),
             key: self.key(),
-            data: Label::mpls(self.label).expect("a label"),
+            data: Label::mpls(self.label).expect("a label").into(),
         };
         let next_hop: IpAddr = self.next_hop.parse().expect("an address");
         Update {

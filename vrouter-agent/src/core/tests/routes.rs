@@ -222,7 +222,7 @@ fn more_changes_than_can_be_listed_make_the_whole_vrf_dirty() {
     let route = |n: u32| Route {
         path_id: PathId::default(),
         key: VpnKey { rd, net: ipnet::Ipv4Net::from(Ipv4Addr::from(0x0b00_0000 + n)) },
-        data: Label::mpls(40).unwrap(),
+        data: Label::mpls(40).unwrap().into(),
     };
     many.announced[0].1 = Routes::VpnV4((0..count).map(route).collect());
     bed.hear(CTL_1, &many);
@@ -245,7 +245,7 @@ fn many_routes_in_small_batches_cost_in_proportion_to_themselves() {
             let net = ipnet::Ipv4Net::from(Ipv4Addr::from(0x0b00_0000 + batch * 50 + n));
             let key = VpnKey { net, ..told.key() };
             let data = Label::mpls(40).expect("a label");
-            routes.push(Route { path_id: PathId::default(), key, data });
+            routes.push(Route { path_id: PathId::default(), key, data: data.into() });
         }
         update.announced[0].1 = Routes::VpnV4(routes);
         bed.hear(CTL_1, &update);

@@ -4,69 +4,69 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::octets::{EVPN, Family, IPV4, KEEPALIVE, ROUTE_REFRESH, UPDATE, VPNV4, VPNV6};
+use super::octets::{EVPN, Family, IPV4, KEEPALIVE, ROUTE_REFRESH, UPDATE, VPNV4, VPNV6};
 
 /// A destination: its family, the path identifier (0 where there is none), and the octets of the
 /// route that make its key, without label.
-pub(crate) type Key = (Family, u32, Vec<u8>);
+pub type Key = (Family, u32, Vec<u8>);
 
 /// Attributes by code: flags, without that of the long length, and value.
-pub(crate) type Attributes = BTreeMap<u8, (u8, Vec<u8>)>;
+pub type Attributes = BTreeMap<u8, (u8, Vec<u8>)>;
 
 /// One route as it was told last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
+pub struct Told {
     /// As octets of MP_REACH_NLRI or NEXT_HOP.
-    pub(crate) next_hop: Vec<u8>,
+    pub next_hop: Vec<u8>,
     /// The octets of the route, length and label included.
-    pub(crate) nlri: Vec<u8>,
+    pub nlri: Vec<u8>,
     /// Without MP_REACH_NLRI, MP_UNREACH_NLRI and NEXT_HOP.
-    pub(crate) attributes: Attributes,
+    pub attributes: Attributes,
     /// Which UPDATE of the session it was, counted from 1.
-    pub(crate) update: u64,
+    pub update: u64,
 }
 
 impl Told {
-    pub(crate) fn value(&self, code: u8) -> Option<&[u8]> {
+    pub fn value(&self, code: u8) -> Option<&[u8]> {
         self.attributes.get(&code).map(|(_, value)| &value[..])
     }
 }
 
 /// All that was told.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Heard {
-    pub(crate) routes: BTreeMap<Key, Told>,
+pub struct Heard {
+    pub routes: BTreeMap<Key, Told>,
     /// How often each route was announced, also those that are gone.
-    pub(crate) announced: BTreeMap<Key, u32>,
-    pub(crate) withdrawn: BTreeMap<Key, u32>,
+    pub announced: BTreeMap<Key, u32>,
+    pub withdrawn: BTreeMap<Key, u32>,
     /// End-of-RIB marks: after how many UPDATEs each came.
-    pub(crate) ends: Vec<(Family, u64)>,
+    pub ends: Vec<(Family, u64)>,
     /// ROUTE-REFRESH messages: family and subtype, and after how many UPDATEs.
-    pub(crate) refreshes: Vec<(Family, u8, u64)>,
-    pub(crate) keepalives: u64,
-    pub(crate) updates: u64,
+    pub refreshes: Vec<(Family, u8, u64)>,
+    pub keepalives: u64,
+    pub updates: u64,
     /// The longest message, header included.
-    pub(crate) longest: usize,
+    pub longest: usize,
     /// Families in which routes have path identifiers.
-    pub(crate) add_path: Vec<Family>,
+    pub add_path: Vec<Family>,
 }
 
 impl Heard {
-    pub(crate) fn get(&self, key: &Key) -> Option<&Told> {
+    pub fn get(&self, key: &Key) -> Option<&Told> {
         self.routes.get(key)
     }
 
     /// Routes of one family.
-    pub(crate) fn count(&self, family: Family) -> usize {
+    pub fn count(&self, family: Family) -> usize {
         self.routes.keys().filter(|key| key.0 == family).count()
     }
 
-    pub(crate) fn has_end(&self, family: Family) -> bool {
+    pub fn has_end(&self, family: Family) -> bool {
         self.ends.iter().any(|(ended, _)| *ended == family)
     }
 
     /// Takes a message.
-    pub(crate) fn message(&mut self, kind: u8, body: &[u8]) -> Result<()> {
+    pub fn message(&mut self, kind: u8, body: &[u8]) -> Result<()> {
         match (kind, body) {
             (UPDATE, body) => {
                 self.update(body).with_context(|| format!("UPDATE {body:02x?}"))?;
@@ -196,7 +196,7 @@ fn family(octets: &[u8]) -> Result<(Family, &[u8])> {
 }
 
 /// What of a route tells it from others.
-pub(crate) fn key_octets(family: Family, nlri: &[u8]) -> Vec<u8> {
+pub fn key_octets(family: Family, nlri: &[u8]) -> Vec<u8> {
     match family {
         // Past the label, which may come with any value.
         VPNV4 | VPNV6 | (1 | 2, 4) => [&nlri[..1], &nlri[4..]].concat(),
@@ -222,6 +222,6 @@ pub(crate) fn key_octets(family: Family, nlri: &[u8]) -> Vec<u8> {
 }
 
 /// The key of a route without path identifier.
-pub(crate) fn key(family: Family, nlri: &[u8]) -> Key {
+pub fn key(family: Family, nlri: &[u8]) -> Key {
     (family, 0, key_octets(family, nlri))
 }
