@@ -156,7 +156,6 @@ nothing until a route really goes.
 | BIRD 2.0.12 | vpnv4 | yes | yes |
 | FRR 8.4 | ipv4 | yes, with routes of its own: of those that it has learnt again, FRR says End-of-RIB behind the first 10,000 | yes |
 | FRR 8.4 | vpnv4 | | yes |
-| GoBGP 3.10 | vpnv4 | yes | yes |
 ";
 
 const INTRODUCTION: &str = "\
