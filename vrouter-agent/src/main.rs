@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     if let Err(error) = logging::init(logging::Format::Auto) {
         error!(%error, "logging");
     }
-    match run(args).await {
+    match Box::pin(run(args)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
@@ -71,7 +71,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         http: args.http,
     };
     let mut supervisor = Supervisor::new();
-    let api = agent::start(settings, plane, &mut supervisor).await?;
+    let api = Box::pin(agent::start(settings, plane, &mut supervisor)).await?;
     let outcome = live(&api, &mut supervisor).await;
     supervisor.stop(GRACE).await;
     outcome

@@ -34,8 +34,8 @@ async fn samples_tell_who_talks_to_whom_over_which_node() -> Result<()> {
     one.wanted.node.sample_one_in = 0;
     one.reconcile().await?;
     a.reaches(b.address).await?;
-    let none = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
-    ensure!(none.is_err(), "{none:?}");
+    let silence = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
+    ensure!(silence.is_err(), "{silence:?}");
     Ok(())
 }
 
@@ -64,8 +64,8 @@ async fn a_mirrored_port_is_copied_in_both_directions_until_it_is_not() -> Resul
     }
     node.mirror(&a.id, Mirroring::Off).await?;
     a.reaches(b.address).await?;
-    let none = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
-    ensure!(none.is_err(), "{none:?}");
+    let silence = tokio::time::timeout(Duration::from_millis(200), events.next()).await;
+    ensure!(silence.is_err(), "{silence:?}");
     ensure!(node.mirror(&"nobody".into(), Mirroring::On).await.is_err());
     Ok(())
 }
