@@ -53,7 +53,7 @@ test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bir
 	@[ "$$(id -u)" = 0 ] || { echo "make test-interop needs root: namespaces"; exit 1; }
 	@scripts/setup.sh interop
 	cargo build --workspace --bins
-	cargo test -p interop-tests --test features --test interop -- --ignored --nocapture --test-threads=1
+	cargo test -p interop-tests --test interop -- --ignored --nocapture --test-threads=1
 
 # How long each target runs, and which ones.
 FUZZ_SECONDS ?= 60

@@ -105,12 +105,19 @@ pub(super) enum Bottom {
 }
 
 /// Reads the labels of an announcement, whose length is `bits`, and says how many bits they have.
+#[inline]
 pub(super) fn read(rest: &[u8], bits: u8, max_prefix: u8, bottom: Bottom) -> Parsed<'_, VpnLabels> {
     let (after, first) = array(rest)?;
     let label = Label::from_octets(first);
     if label.is_bottom_of_stack() {
         return Ok((after, VpnLabels::one(label)));
     }
+    read_stack(rest, bits, max_prefix, bottom)
+}
+
+/// As [`read`], where the first label does not say that it is the last.
+#[cold]
+fn read_stack(rest: &[u8], bits: u8, max_prefix: u8, bottom: Bottom) -> Parsed<'_, VpnLabels> {
     let depth = depth(rest, bits, max_prefix, bottom);
     let (after, stack) = take(rest, usize::from(depth) * 3)?;
     let labels = VpnLabels::cut(stack.as_chunks().0);

@@ -86,9 +86,17 @@ macro_rules! vpn {
             }
 
             fn write_reach(key: &Self::Key, labels: &Self::Data, out: &mut Vec<u8>) {
-                out.push(labels.depth() * LABEL_BITS + RD_BITS + key.net.prefix_len());
-                labels.iter().for_each(|label| out.extend(label.octets()));
-                out.extend(key.rd.octets());
+                let bits = labels.depth() * LABEL_BITS + RD_BITS + key.net.prefix_len();
+                let [a, b, c] = labels.outermost().octets();
+                // Nearly all have one label: one write for all that stands before the prefix.
+                if labels.depth() == 1 {
+                    let [d, e, f, g, h, i, j, k] = key.rd.octets();
+                    out.extend_from_slice(&[bits, a, b, c, d, e, f, g, h, i, j, k]);
+                } else {
+                    out.push(bits);
+                    labels.iter().for_each(|label| out.extend_from_slice(&label.octets()));
+                    out.extend_from_slice(&key.rd.octets());
+                }
                 write::prefix(key.net.network().octets(), key.net.prefix_len(), out);
             }
 
@@ -116,7 +124,11 @@ macro_rules! vpn {
             fn read(input: &[u8], bottom: Bottom) -> Parsed<'_, (VpnKey<$net>, VpnLabels)> {
                 let (rest, bits) = octet(input)?;
                 let (rest, labels) = stack::read(rest, bits, $bits, bottom)?;
-                let (rest, key) = Self::read_key(input, rest, bits, labels.depth())?;
+                let (rest, key) = if labels.depth() == 1 {
+                    Self::read_key(input, rest, bits, 1)?
+                } else {
+                    Self::read_key(input, rest, bits, labels.depth())?
+                };
                 Ok((rest, (key, labels)))
             }
 
