@@ -112,7 +112,7 @@ impl VrfTable {
         self.entries(net).iter().any(|entry| entry.path.is_remote())
     }
 
-    /// The best that another node says of a prefix, to be compared with [`Path::rank`] of our own.
+    /// The best that another node says of a prefix, to be compared with the rank of our own.
     pub fn best_remote_preference(&self, net: IpNet) -> Option<u32> {
         let remote = self.entries(net).iter().filter(|entry| entry.path.is_remote());
         remote.map(|entry| entry.path.local_pref).max()
