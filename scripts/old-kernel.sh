@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs a command on the oldest kernel that the data plane supports, Debian 12's Linux 6.1, in an emulated
+# Runs a command on Debian 12's Linux 6.1, which the data plane does not support yet, in an emulated
 # machine (QEMU, no hardware help needed) over this machine's own files, as root. Its exit status is the
 # command's.
 #
@@ -46,7 +46,7 @@ fail() {
 [ "$(id -u)" = 0 ] || fail "needs root"
 [ $# -gt 0 ] || fail "usage: scripts/old-kernel.sh COMMAND..."
 for tool in qemu-system-x86_64 busybox cpio; do
-  command -v "$tool" >/dev/null || fail "$tool is not there: scripts/setup.sh old-kernel"
+  command -v "$tool" >/dev/null || fail "$tool is not there: apt-get install qemu-system-x86 busybox-static cpio"
 done
 
 here=$(realpath "$0")
