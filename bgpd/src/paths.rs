@@ -15,8 +15,8 @@ use arcus_config::{Echo, PeerRole, PeerSpec};
 use bfd::socket::{Counters, Driver, Handle, Mode, PathConfig, Speaker, Status};
 use bfd::{AuthKey, Diag, Role, State, Timing};
 use bgp_rib::PeerIx;
-use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::peering::Identity;
 
@@ -46,9 +46,12 @@ impl Paths {
     }
 
     pub(crate) fn watch(&self, peer: PeerIx, config: PathConfig) -> WatchedPath {
-        let handle = self.speaker.start(config.clone());
-        let told = tell(handle.watch(), peer, config.remote, self.lost.clone());
-        WatchedPath { teller: tokio::spawn(told).abort_handle(), config, handle }
+        let (address, lost) = (config.remote, self.lost.clone());
+        let handle = self.speaker.start_telling(config.clone(), move |status| {
+            let is_independent = status.peer_is_independent;
+            tell(&lost, PathLost { peer, address, is_independent });
+        });
+        WatchedPath { config, handle }
     }
 
     /// For a peer that was too busy to hear it.
@@ -67,7 +70,6 @@ impl Paths {
 pub(crate) struct WatchedPath {
     config: PathConfig,
     handle: Handle,
-    teller: AbortHandle,
 }
 
 impl WatchedPath {
@@ -93,30 +95,12 @@ impl WatchedPath {
     }
 }
 
-impl Drop for WatchedPath {
-    fn drop(&mut self) {
-        self.teller.abort();
-    }
-}
-
-/// Tells of each loss, also of one that is over before anybody looks.
-async fn tell(
-    mut status: watch::Receiver<Status>,
-    peer: PeerIx,
-    address: IpAddr,
-    lost: mpsc::Sender<PathLost>,
-) {
-    let mut known = 0;
-    loop {
-        let Ok(now) = status.wait_for(|status| status.failures != known).await.as_deref().cloned()
-        else {
-            return;
-        };
-        known = now.failures;
-        let event = PathLost { peer, address, is_independent: now.peer_is_independent };
-        if lost.send(event).await.is_err() {
-            return;
-        }
+/// Tells of a loss; where the line is full, beside those who watch.
+fn tell(to: &mpsc::Sender<PathLost>, lost: PathLost) {
+    if let Err(TrySendError::Full(lost)) = to.try_send(lost) {
+        let to = to.clone();
+        // Closed only when the daemon ends.
+        tokio::spawn(async move { to.send(lost).await.ok() });
     }
 }
 

@@ -15,6 +15,11 @@ use crate::{Action, ControlPacket, Diag, Input, State, Timing};
 /// Who is not up sends no more often than this.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// So many packets go at that pace; a peer that has answered none of them is asked ever more seldom, down
+/// to once in 32 times as long. It sends back nobody's packets, or is away for long.
+const ASKED: u32 = 10;
+const MOST_DOUBLINGS: u32 = 5;
+
 /// So many packets in a row have to come back before the peer is trusted to send them back.
 const PROOFS: u8 = 3;
 
@@ -50,6 +55,8 @@ pub struct EchoSession {
     heard: Option<(Instant, Duration)>,
     /// Echoes without a packet between them that did not come back.
     in_a_row: u8,
+    /// Packets since the last echo, while the session is not up.
+    asked: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +76,7 @@ impl EchoSession {
             underway: VecDeque::new(),
             heard: None,
             in_a_row: 0,
+            asked: 0,
             config,
         }
     }
@@ -89,7 +97,11 @@ impl EchoSession {
     /// Time between two packets, before jitter.
     pub fn transmit_interval(&self) -> Duration {
         let interval = self.config.timing.interval();
-        if self.state == State::Up { interval } else { interval.max(SLOW) }
+        if self.state == State::Up {
+            return interval;
+        }
+        let doublings = self.asked.saturating_sub(ASKED).min(MOST_DOUBLINGS);
+        interval.max(SLOW).saturating_mul(1 << doublings)
     }
 
     /// How long nothing may come back; `None` while the session is not up.
@@ -149,6 +161,9 @@ impl EchoSession {
         let sent = self.underway.drain(..=at).next_back().map_or(now, |underway| underway.sent);
         self.heard = Some((now, now.saturating_duration_since(sent)));
         self.in_a_row = if at == 0 { self.in_a_row.saturating_add(1) } else { 1 };
+        if std::mem::take(&mut self.asked) > ASKED {
+            self.hasten(now);
+        }
         if self.state == State::Down && self.in_a_row >= PROOFS {
             (self.state, self.diag) = (State::Up, Diag::NONE);
             self.hasten(now);
@@ -187,6 +202,7 @@ impl EchoSession {
         self.underway.clear();
         self.heard = None;
         self.in_a_row = 0;
+        self.asked = 0;
     }
 
     /// Makes the next packet go no later than an interval from now.
@@ -200,8 +216,11 @@ impl EchoSession {
     /// discriminator would be it has a number of its own, so that it proves life once, and only if it
     /// has been where it was sent to.
     fn packet(&mut self, now: Instant) -> ControlPacket {
-        if self.state != State::Up && !self.underway.is_empty() {
-            self.in_a_row = 0;
+        if self.state != State::Up {
+            self.asked = self.asked.saturating_add(1);
+            if !self.underway.is_empty() {
+                self.in_a_row = 0;
+            }
         }
         let longest = self.patience() + GRACE;
         while self.underway.front().is_some_and(|first| first.sent + longest < now) {

@@ -23,6 +23,10 @@ use crate::{Action, Authenticator, ControlPacket, Input, State};
 /// How long until a socket that could not be had is asked for again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What is due within so long of each other is done at once: with a thousand sessions, waking up for each
+/// packet costs more than sending it.
+const GRAIN: Duration = Duration::from_millis(2);
+
 /// Packets read of one socket before the clock is looked at.
 const BURST: usize = 1024;
 
@@ -63,7 +67,9 @@ impl Driver {
             // silent, however late we are.
             self.receive();
             self.tick();
+            let soonest = now() + GRAIN;
             let deadline = [self.table.deadline(), self.retry_at].into_iter().flatten().min();
+            let deadline = deadline.map(|at| at.max(soonest));
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
@@ -91,7 +97,8 @@ impl Driver {
         }
         for (number, wanted) in newest {
             match self.table.get(number) {
-                Some(_) => self.change(number, &wanted),
+                Some(running) if Arc::ptr_eq(&running.wanted, &wanted) => {}
+                Some(_) => self.change(number, wanted),
                 None => self.start(number, &wanted),
             }
         }
@@ -99,12 +106,13 @@ impl Driver {
         self.receivers.retain(|door, _| table.uses(door));
     }
 
-    fn start(&mut self, number: Number, wanted: &Wanted) {
+    fn start(&mut self, number: Number, wanted: &Arc<Wanted>) {
         if let Err(error) = self.try_start(number, wanted) {
             self.retry_at = Some(now() + RETRY);
             let text = error.to_string();
-            let is_news = wanted.publish.send_if_modified(|status| {
-                let is_news = status.fault.as_ref() != Some(&text);
+            let mut is_news = false;
+            wanted.report.publish(|status| {
+                is_news = status.fault.as_ref() != Some(&text);
                 status.fault = Some(text);
                 is_news
             });
@@ -115,7 +123,7 @@ impl Driver {
         }
     }
 
-    fn try_start(&mut self, number: Number, wanted: &Wanted) -> io::Result<()> {
+    fn try_start(&mut self, number: Number, wanted: &Arc<Wanted>) -> io::Result<()> {
         let config = &wanted.config;
         let path = Path::of(config);
         if let Some(other) = self.table.at_path(&path) {
@@ -140,8 +148,8 @@ impl Driver {
         let session = Engine::new(now(), config, discriminator, seed);
         let [_, _, _, _, a, b, c, d] = seed.to_be_bytes();
         let signs = Authenticator::new(config.auth.clone(), u32::from_be_bytes([a, b, c, d]));
-        wanted.publish.send_if_modified(|status| status.follow(&session));
-        let wanted = wanted.clone();
+        wanted.report.publish(|status| status.follow(&session));
+        let wanted = Arc::clone(wanted);
         let is_held_down = wanted.is_held_down;
         let running = Running { session, signs, transmitter, wanted, leaves_at: None };
         self.table.insert(number, running);
@@ -151,20 +159,15 @@ impl Driver {
         Ok(())
     }
 
-    fn change(&mut self, number: Number, wanted: &Wanted) {
-        let Some(before) = self.table.with(number, |running| {
-            let before = (running.wanted.config.timing, running.wanted.is_held_down);
-            running.wanted.config.timing = wanted.config.timing;
-            running.wanted.is_held_down = wanted.is_held_down;
-            before
-        }) else {
-            return;
-        };
-        if before.0 != wanted.config.timing {
-            self.step(number, Input::Timing(wanted.config.timing));
+    fn change(&mut self, number: Number, wanted: Arc<Wanted>) {
+        let (timing, is_held_down) = (wanted.config.timing, wanted.is_held_down);
+        let replaced = |running: &mut Running| std::mem::replace(&mut running.wanted, wanted);
+        let Some(before) = self.table.with(number, replaced) else { return };
+        if before.config.timing != timing {
+            self.step(number, Input::Timing(timing));
         }
-        if before.1 != wanted.is_held_down {
-            self.step(number, if wanted.is_held_down { Input::Disable } else { Input::Enable });
+        if before.is_held_down != is_held_down {
+            self.step(number, if is_held_down { Input::Disable } else { Input::Enable });
         }
     }
 
@@ -245,8 +248,8 @@ impl Driver {
             let interval = running.wanted.config.timing.interval();
             let checked = running.signs.check(now(), octets, &packet, interval);
             match checked {
-                Ok(()) => running.wanted.counters.count_received(),
-                Err(_) => running.wanted.counters.count_refused(),
+                Ok(()) => running.wanted.report.counters.count_received(),
+                Err(_) => running.wanted.report.counters.count_refused(),
             }
             checked
         });
@@ -277,7 +280,7 @@ impl Driver {
                     Action::Left(before) => ended = running.left(before),
                 }
             }
-            running.wanted.publish.send_if_modified(|status| {
+            running.wanted.report.publish(|status| {
                 status.failures += u64::from(ended == End::Failure);
                 status.follow(&running.session)
             });
@@ -301,7 +304,7 @@ impl Running {
         if let Err(error) = &sent {
             tracing::debug!(peer = %self.remote(), %error, "bfd packet not sent");
         }
-        self.wanted.counters.count_sent(sent.is_ok());
+        self.wanted.report.counters.count_sent(sent.is_ok());
     }
 
     /// The session was in another state before.
@@ -327,7 +330,7 @@ impl Running {
         if by_us || by_peer { End::ByOperator } else { End::Failure }
     }
 
-    const fn remote(&self) -> IpAddr {
+    fn remote(&self) -> IpAddr {
         self.wanted.config.remote
     }
 }

@@ -9,7 +9,7 @@ use crate::{Action, Diag, EchoConfig, EchoSession, Input, Remote, Session, Sessi
 #[derive(Debug)]
 pub(super) enum Engine {
     /// Both sides say that they are there.
-    Control(Session),
+    Control(Box<Session>),
     /// The peer sends back what it gets.
     Echo(EchoSession),
 }
@@ -33,10 +33,10 @@ impl Engine {
     ) -> Self {
         let (role, timing) = (config.role, config.timing);
         match config.mode {
-            Mode::SingleHop | Mode::MultiHop => Self::Control(Session::new(
-                now,
-                SessionConfig { discriminator, role, timing, seed },
-            )),
+            Mode::SingleHop | Mode::MultiHop => {
+                let config = SessionConfig { discriminator, role, timing, seed };
+                Self::Control(Box::new(Session::new(now, config)))
+            }
             Mode::Echo => {
                 Self::Echo(EchoSession::new(now, EchoConfig { discriminator, timing, seed }))
             }

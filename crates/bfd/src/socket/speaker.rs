@@ -1,6 +1,7 @@
 //! The handles: which sessions are wanted, and how they are doing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -14,17 +15,51 @@ use crate::Timing;
 /// Numbers handles in the order in which they were made.
 pub(super) type Number = u64;
 
+/// Who is told at once of each failure. It is called by the task that has all sessions, so it must not
+/// wait.
+type OnFailure = Box<dyn Fn(&Status) + Send + Sync>;
+
 /// A session that somebody wants.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) config: PathConfig,
     /// By an operator.
     pub(super) is_held_down: bool,
-    pub(super) publish: Arc<watch::Sender<Status>>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) report: Arc<Report>,
 }
 
-pub(super) type WantedSet = BTreeMap<Number, Wanted>;
+/// Where a session says how it is doing.
+pub(super) struct Report {
+    pub(super) status: watch::Sender<Status>,
+    pub(super) counters: Arc<Counters>,
+    on_failure: Option<OnFailure>,
+}
+
+impl Report {
+    /// Changes the status if `change` says so.
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Status) -> bool) {
+        let mut failures = 0;
+        self.status.send_if_modified(|status| {
+            let before = status.failures;
+            let is_news = change(status);
+            failures = status.failures - before;
+            is_news
+        });
+        if failures > 0
+            && let Some(tell) = &self.on_failure
+        {
+            tell(&self.status.borrow());
+        }
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+pub(super) type WantedSet = BTreeMap<Number, Arc<Wanted>>;
 
 /// Starts sessions. Clones start sessions of the same driver.
 #[derive(Debug, Clone)]
@@ -56,15 +91,25 @@ impl Speaker {
     ///
     /// Of two sessions on one path (the same addresses, mode and interface) only the first one runs.
     pub fn start(&self, config: PathConfig) -> Handle {
+        self.start_with(config, None)
+    }
+
+    /// As [`Speaker::start`]; `on_failure` is told of each failure, also of one that is over before
+    /// anybody looks. It is called by the task that has all sessions, so it must not wait.
+    pub fn start_telling(
+        &self,
+        config: PathConfig,
+        on_failure: impl Fn(&Status) + Send + Sync + 'static,
+    ) -> Handle {
+        self.start_with(config, Some(Box::new(on_failure)))
+    }
+
+    fn start_with(&self, config: PathConfig, on_failure: Option<OnFailure>) -> Handle {
         let number = self.next.fetch_add(1, Relaxed);
         let (publish, status) = watch::channel(Status::new());
         let counters = Arc::new(Counters::default());
-        let wanted = Wanted {
-            config,
-            is_held_down: false,
-            publish: Arc::new(publish),
-            counters: Arc::clone(&counters),
-        };
+        let report = Report { status: publish, counters: Arc::clone(&counters), on_failure };
+        let wanted = Arc::new(Wanted { config, is_held_down: false, report: Arc::new(report) });
         self.wanted.send_modify(|all| drop(all.insert(number, wanted)));
         Handle { number, wanted: Arc::clone(&self.wanted), status, counters }
     }
@@ -107,7 +152,7 @@ impl Handle {
     fn modify(&self, change: impl FnOnce(&mut Wanted)) {
         self.wanted.send_modify(|all| {
             if let Some(wanted) = all.get_mut(&self.number) {
-                change(wanted);
+                change(Arc::make_mut(wanted));
             }
         });
     }

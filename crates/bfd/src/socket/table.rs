@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::config::{Door, PathConfig};
@@ -19,7 +20,7 @@ pub(super) struct Running {
     pub(super) session: Engine,
     pub(super) signs: Authenticator,
     pub(super) transmitter: Transmitter,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: Arc<Wanted>,
     /// Nobody wants it any more: it says so to its peer until then.
     pub(super) leaves_at: Option<Instant>,
 }
@@ -45,7 +46,7 @@ impl Path {
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    sessions: BTreeMap<Number, Running>,
+    sessions: BTreeMap<Number, Box<Running>>,
     by_discriminator: HashMap<u32, Number>,
     by_path: BTreeMap<Path, Number>,
     due: BTreeSet<(Instant, Number)>,
@@ -73,10 +74,10 @@ impl Table {
         if let Some(at) = running.deadline() {
             self.due.insert((at, number));
         }
-        self.sessions.insert(number, running);
+        self.sessions.insert(number, Box::new(running));
     }
 
-    pub(super) fn remove(&mut self, number: Number) -> Option<Running> {
+    pub(super) fn remove(&mut self, number: Number) -> Option<Box<Running>> {
         let running = self.sessions.remove(&number)?;
         self.by_discriminator.remove(&running.session.discriminator().get());
         self.by_path.remove(&Path::of(&running.wanted.config));
@@ -108,7 +109,7 @@ impl Table {
     }
 
     pub(super) fn get(&self, number: Number) -> Option<&Running> {
-        self.sessions.get(&number)
+        self.sessions.get(&number).map(|running| &**running)
     }
 
     pub(super) fn numbers(&self) -> Vec<Number> {
