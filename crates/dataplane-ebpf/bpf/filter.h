@@ -178,7 +178,7 @@ static __always_inline __u16 asked_port(const struct packet *p, const struct que
 
 /* Asks the rules about a new connection, or about one that other rules have let through. Not 0: they
  * say no. */
-VERIFIED_ONCE int ask(const struct packet *p, struct question *q, struct connection *connection)
+OWN_FRAME int ask(const struct packet *p, struct question *q, struct connection *connection)
 {
 	struct decision d = {};
 	struct connection new = {};
@@ -218,7 +218,7 @@ VERIFIED_ONCE int ask(const struct packet *p, struct question *q, struct connect
 }
 
 /* Whether an ICMP error is about a packet of a connection that the filter allows. */
-VERIFIED_ONCE int is_related(struct __sk_buff *skb, const struct packet *p, struct question *q,
+OWN_FRAME int is_related(struct __sk_buff *skb, const struct packet *p, struct question *q,
 			     __u32 revision)
 {
 	struct scratch *room = scratch();

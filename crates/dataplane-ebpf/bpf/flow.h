@@ -74,22 +74,24 @@ static __always_inline void turn_key(struct flow_key *key, const struct flow *fl
 }
 
 /* Moves a connection to `flows`, if it was answered. `key` is its FORWARD one. */
-VERIFIED_ONCE int promote(const struct flow_key *key, const struct flow *opening)
+OWN_FRAME int promote(const struct flow_key *key, const struct flow *opening)
 {
-	struct flow_key back;
+	struct scratch *room = scratch();
+	struct flow_key *back;
 	struct flow *answer;
 
-	if (!key || !opening)
+	if (!room)
 		return -1;
-	back = *key;
-	turn_key(&back, opening, opening->vrf, REVERSE);
-	answer = bpf_map_lookup_elem(&new_flows, &back);
+	back = &room->key;
+	*back = *key;
+	turn_key(back, opening, opening->vrf, REVERSE);
+	answer = bpf_map_lookup_elem(&new_flows, back);
 	if (!answer || !((answer->state | opening->state) & FLOW_ANSWERED))
 		return -1;
-	if (bpf_map_update_elem(&flows, &back, answer, BPF_ANY) ||
+	if (bpf_map_update_elem(&flows, back, answer, BPF_ANY) ||
 	    bpf_map_update_elem(&flows, key, opening, BPF_ANY))
 		return -1;
-	bpf_map_delete_elem(&new_flows, &back);
+	bpf_map_delete_elem(&new_flows, back);
 	bpf_map_delete_elem(&new_flows, key);
 	return 0;
 }
@@ -131,14 +133,12 @@ static __always_inline void renew_affinity(const struct flow_key *key)
 }
 
 /* Once a second of a flow's use: what else stays because of it. Not 0: the flow is no more. */
-VERIFIED_ONCE int renew(struct flow_key *key, const struct flow *flow, __u32 closes)
+OWN_FRAME int renew(struct flow_key *key, const struct flow *flow, __u32 closes)
 {
 	struct flow *back;
 	struct address own;
 	__be16 own_port;
 
-	if (!key || !flow)
-		return -1;
 	if (key->direction == FORWARD)
 		renew_affinity(key);
 	if (key->direction != OUTWARD)

@@ -36,14 +36,19 @@ static __always_inline int is_over(const struct flow *flow, __u8 protocol)
 	return idle > (protocol == IPPROTO_UDP ? IDLE_UDP : IDLE_OTHER);
 }
 
-/* Takes the source port of the key for a flow. Not 0: another flow has it. */
-VERIFIED_ONCE int take_port(const struct flow_key *key, const struct flow *wanted)
+/* Takes the source port of `scratch()->key` for the flow beside it. Not 0: another flow has it. */
+VERIFIED_ONCE int take_port(void)
 {
+	struct scratch *room = scratch();
+	const struct flow *wanted;
+	struct flow_key *key;
 	struct flow *there;
 	__u32 seen, now = seconds();
 
-	if (!key || !wanted)
+	if (!room)
 		return -1;
+	key = &room->key;
+	wanted = &room->flow;
 	there = bpf_map_lookup_elem(&flows, key);
 	if (there) {
 		if (there->port == wanted->port && there->generation == wanted->generation &&
@@ -97,7 +102,7 @@ VERIFIED_ONCE int new_source(struct packet *p, __u32 slot, const struct port *po
 		__u16 place = hash % self->masquerade_count;
 
 		key->destination_port = bpf_htons(self->masquerade_first + place);
-		if (!take_port(key, flow)) {
+		if (!take_port()) {
 			found = 1;
 			break;
 		}

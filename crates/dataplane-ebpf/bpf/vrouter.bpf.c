@@ -53,15 +53,14 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	return bpf_redirect_peer(port->ifindex, 0);
 }
 
-/* To who serves the address. */
-VERIFIED_ONCE int serve_locally(struct __sk_buff *skb, struct packet *p, const struct next_hop *hop,
-				int turned)
+/* Turns a packet towards who serves the address: an element of `ports`, or -1 - reason. */
+VERIFIED_ONCE int server(struct __sk_buff *skb, struct packet *p, const struct next_hop *hop)
 {
 	__u32 reason = DROP_NO_BACKEND, vrf;
 	int slot;
 
 	if (!p || !hop)
-		return TC_ACT_SHOT;
+		return -1 - DROP_REFUSED;
 	vrf = hop->number;
 	if (p->flags & ICMP_ERROR) {
 		slot = translate_error(skb, p, vrf, FORWARD, &vrf);
@@ -70,9 +69,7 @@ VERIFIED_ONCE int serve_locally(struct __sk_buff *skb, struct packet *p, const s
 	} else {
 		slot = translate(p, vrf, &hop->address, &reason);
 	}
-	if (slot < 0)
-		return drop(reason);
-	return deliver(skb, p, slot, turned);
+	return slot < 0 ? -1 - (int)reason : slot;
 }
 
 /* To another node. TOO_LONG: the workload is to hear of `p->mtu`. */
@@ -285,7 +282,8 @@ int arcus_port(struct __sk_buff *skb)
 	case HOP_PORT:
 		return deliver(skb, &p, hop->number, none);
 	case HOP_TRANSLATE:
-		return serve_locally(skb, &p, hop, none);
+		verdict = server(skb, &p, hop);
+		return verdict < 0 ? drop(-1 - verdict) : deliver(skb, &p, verdict, none);
 	case HOP_TUNNEL:
 		sent(vrf_traffic_of(vrf), p.length);
 		verdict = send(skb, &p, hop);
@@ -356,7 +354,8 @@ int arcus_uplink(struct __sk_buff *skb)
 	case HOP_PORT:
 		return deliver(skb, &p, hop->number, arrival.turned);
 	case HOP_TRANSLATE:
-		return serve_locally(skb, &p, hop, arrival.turned);
+		taken = server(skb, &p, hop);
+		return taken < 0 ? drop(-1 - taken) : deliver(skb, &p, taken, arrival.turned);
 	default:
 		return drop(DROP_DISCARD);
 	}

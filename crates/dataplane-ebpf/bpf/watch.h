@@ -53,9 +53,11 @@ VERIFIED_ONCE int mirror(struct __sk_buff *skb, __u32 slot, const struct port *p
 
 	if (!port)
 		return 0;
+	/* Linux 6.1 does not know that two registers hold the same, and wants to see both bounds of this
+	 * one in comparisons of their own. */
+	asm volatile("" : "+r"(captured));
 	if (captured > MIRROR_MAX)
 		captured = MIRROR_MAX;
-	/* Linux 6.1 wants to see that it is not 0. */
 	asm volatile("" : "+r"(captured));
 	if (captured < sizeof(struct iphdr))
 		return 0;
