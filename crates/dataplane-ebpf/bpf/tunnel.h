@@ -66,10 +66,16 @@ union tunnel_header {
 	struct udp_vxlan vxlan;
 };
 
+/* Of the tunnel: another one for each flow, so that routers spread them. */
+static __always_inline __u16 source_port(const struct packet *p)
+{
+	return 0xc000 | (flow_hash(p, HASH_SOURCE_PORT) & 0x3fff);
+}
+
 static __always_inline void udp_header(struct udphdr *udp, const struct packet *p, __u16 port,
 				       __u32 length)
 {
-	udp->source = bpf_htons(0xc000 | (flow_hash(p, HASH_SOURCE_PORT) & 0x3fff));
+	udp->source = bpf_htons(source_port(p));
 	udp->dest = bpf_htons(port);
 	udp->len = bpf_htons(length);
 	/* RFC 7510 §3, RFC 7348 §5, RFC 6936: what is inside has checksums of its own. */

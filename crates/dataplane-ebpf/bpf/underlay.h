@@ -37,17 +37,16 @@ struct {
 	__type(value, struct recent_way);
 } recent_ways SEC(".maps");
 
-static __always_inline int ask_kernel(struct __sk_buff *skb, const struct node *self,
-				      const struct packet *p, const struct address *remote,
-				      struct way *way)
+/* For the flow with a source port: the kernel may spread flows over several ways, too. */
+static __always_inline int ask_kernel(struct __sk_buff *skb, const struct node *self, __u16 flow,
+				      const struct address *remote, struct way *way)
 {
 	struct bpf_fib_lookup fib = {};
 	long answer;
 
 	fib.ifindex = LOOPBACK;
 	fib.l4_protocol = IPPROTO_UDP;
-	/* The kernel may spread flows over several ways, too. */
-	fib.sport = bpf_htons(0xc000 | (flow_hash(p, HASH_SOURCE_PORT) & 0x3fff));
+	fib.sport = bpf_htons(flow);
 	if (is_v4(remote)) {
 		fib.family = AF_INET;
 		fib.ipv4_src = self->tunnel_v4;
@@ -67,10 +66,10 @@ static __always_inline int ask_kernel(struct __sk_buff *skb, const struct node *
 	return 0;
 }
 
-/* A look-up of the kernel's costs more than all of ours together. */
+/* A look-up of the kernel's costs more than all of ours together. All flows to a node go by one router:
+ * each period may be begun by another of them, and none shall change its way for that. */
 static __always_inline void ask_seldom(struct __sk_buff *skb, const struct node *self,
-				       const struct packet *p, const struct address *remote,
-				       struct way *way)
+				       const struct address *remote, struct way *way)
 {
 	__u32 place = bpf_ntohl(remote->word[3]) % RECENT_WAYS;
 	__u32 period = bpf_ktime_get_coarse_ns() >> RECENT_SHIFT;
@@ -86,7 +85,7 @@ static __always_inline void ask_seldom(struct __sk_buff *skb, const struct node 
 		recent->interface = self->uplink;
 		recent->remote = *remote;
 		recent->via.nh_family = 0;
-		if (!ask_kernel(skb, self, p, remote, way) && way->interface == self->uplink)
+		if (!ask_kernel(skb, self, 0, remote, way) && way->interface == self->uplink)
 			recent->via = way->via;
 		way->interface = self->uplink;
 	}
@@ -104,8 +103,8 @@ VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const
 	if (!self || !p || !remote || !way)
 		return -1;
 	if (self->uplink)
-		ask_seldom(skb, self, p, remote, way);
-	else if (ask_kernel(skb, self, p, remote, way))
+		ask_seldom(skb, self, remote, way);
+	else if (ask_kernel(skb, self, source_port(p), remote, way))
 		return -1;
 	interface = way->interface;
 	uplink = bpf_map_lookup_elem(&uplinks, &interface);
