@@ -49,11 +49,11 @@ test-conformance: ## arcus-bgpd as a black box (docs/conformance.md); GROUP=refl
 	cargo build -p arcus-bgpd
 	cargo test -p interop-tests --test conformance -- --nocapture $(GROUP)
 
-test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bird for one; UPDATE=1 writes docs/interop.md
+test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bird, KNOWN=1; UPDATE=1 writes docs/interop.md
 	@[ "$$(id -u)" = 0 ] || { echo "make test-interop needs root: namespaces"; exit 1; }
 	@scripts/setup.sh interop
 	cargo build --workspace --bins
-	cargo test -p interop-tests --test interop -- --ignored --nocapture --test-threads=1
+	cargo test -p interop-tests --test interop $(if $(ONLY),,--test features) -- --ignored --nocapture --test-threads=1
 
 # How long each target runs, and which ones.
 FUZZ_SECONDS ?= 60

@@ -1,5 +1,6 @@
 //! From an entry of the topology to what a session and a shard are told.
 
+mod link;
 mod session;
 mod view;
 

@@ -232,12 +232,8 @@ impl Lab {
                     ensure!(count == COMMUNITIES, "FRR: {list} of {count}");
                 }
                 let bird = self.bird(&format!("show route all {RICH}")).await?;
-                let count = |name: &str, between: char| {
-                    let line = bird.lines().find(|line| line.contains(name)).unwrap_or_default();
-                    line.matches(between).count()
-                };
-                ensure!(count("BGP.community", '(') == COMMUNITIES, "BIRD: {bird}");
-                ensure!(count("BGP.large_community", '(') == COMMUNITIES, "BIRD: {bird}");
+                ensure!(count_in_bird(&bird, "BGP.community") == COMMUNITIES, "BIRD: {bird}");
+                ensure!(count_in_bird(&bird, "BGP.large_community") == COMMUNITIES, "BIRD: {bird}");
                 ensure!(bird.contains("0x8071fc58"), "BIRD: {bird}");
                 let text = self.run(&format!("gobgp global rib -a ipv4 {RICH} -j")).await?;
                 ensure!(text.matches("\"type\":32").count() == 1, "GoBGP: {text}");
@@ -301,6 +297,14 @@ async fn everyone_elses_daemons_carry_ipv4_over_ipv6() -> Result<()> {
     let hop = &frr["paths"][0]["nexthops"][0]["ip"];
     ensure!(*hop == Transport::Ipv6.address(5).as_str(), "FRR: {hop}");
     Ok(())
+}
+
+/// How many communities a list has, as BIRD shows it: a long one goes on in lines of its own.
+fn count_in_bird(text: &str, name: &str) -> usize {
+    let mut lines = text.lines().skip_while(|line| !line.contains(name));
+    let first = lines.next().into_iter();
+    let rest = lines.take_while(|line| line.trim_start().starts_with('('));
+    first.chain(rest).map(|line| line.matches('(').count()).sum()
 }
 
 /// A file that nobody else may read; its path.

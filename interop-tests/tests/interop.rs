@@ -49,9 +49,10 @@ async fn everyone_elses_daemons_keep_all_routes_over_a_restart() -> Result<()> {
         // routes that it has learnt while it waits for others: it restarts with routes of its own.
         at_scale::<Frr>(Kind::Ipv4, Life::Graceful, Source::Itself),
         at_scale::<Frr>(Kind::Vpnv4, Life::Plain, Source::NearEnd),
-        at_scale::<Bird>(Kind::Vpnv4, Life::Graceful, Source::NearEnd)
+        at_scale::<Bird>(Kind::Vpnv4, Life::Graceful, Source::NearEnd),
+        at_scale::<GoBgp>(Kind::Ipv4, Life::Graceful, Source::NearEnd)
     );
-    for outcome in [all.0, all.1, all.2] {
+    for outcome in [all.0, all.1, all.2, all.3] {
         outcome?;
     }
     Ok(())

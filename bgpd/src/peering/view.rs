@@ -1,21 +1,22 @@
 //! What the shards are told of a peer whose session is up.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::{Arc, LazyLock};
 
-use arcus_config::{NextHop, PeerRole, PeerSpec, RemovePrivateAs, Rewrite};
+use arcus_config::{NextHop, PeerRole, PeerSpec, RemovePrivateAs, Rewrite, Role};
 use bgp_peer::Established;
 use bgp_rib::{
     InterestMode, Limit, LocalAs, MembershipsOut, PeerKind, PeerPolicy, PeerView, RemovePrivate,
-    Totals,
+    Totals, UnicastNextHop,
 };
 use bgp_session::Agreement;
 use bgp_wire::capability::Capability;
 use bgp_wire::{AfiSafi, RouteTarget, RtMembership};
 
 use super::session::role;
-use super::{Asked, Identity, Terms};
+use super::{Asked, Identity, Terms, link};
 
 /// What the shards are told of a peer whose session is up. They count its routes in `totals`.
 pub(crate) fn view(
@@ -35,6 +36,7 @@ pub(crate) fn view(
         limits: limits(spec),
         totals: totals.clone(),
         enhanced_refresh: agreement.enhanced_route_refresh,
+        unicast_next_hop: unicast_next_hop(spec, session.local.ip(), session.remote.ip()),
         policy: shared(policy(terms, agreement)),
         ..PeerView::new(
             kind,
@@ -92,6 +94,21 @@ pub(crate) fn view(
             }
         }
     }
+}
+
+/// Neighbors of another AS send us what they want forwarded, unless somebody has said that it is not to
+/// pass us (RFC 4271 §5.1.3, RFC 7947 §2.2.1). Gateways and other clouds get next hops as they came: of
+/// workloads we forward nothing.
+fn unicast_next_hop(spec: &PeerSpec, local: IpAddr, remote: IpAddr) -> UnicastNextHop {
+    let options = &spec.options;
+    let is_unchanged =
+        options.next_hop == Some(NextHop::Unchanged) || options.role == Some(Role::RouteServer);
+    let is_neighbor = matches!(spec.role, PeerRole::Neighbor { .. });
+    if !is_neighbor || !spec.is_external() || is_unchanged {
+        return UnicastNextHop::Unchanged;
+    }
+    let link = link::shared(local.to_canonical(), remote.to_canonical());
+    UnicastNextHop::OurselvesToExternal { link }
 }
 
 /// Thousands of nodes have no policy of their own: one value in memory is enough for them.
@@ -162,4 +179,38 @@ fn limits(spec: &PeerSpec) -> Vec<Limit> {
     let warning = percent.map(|percent| (u64::from(routes) * percent).div_ceil(100));
     let warning = warning.and_then(|warning| u32::try_from(warning).ok());
     spec.families.iter().map(|family| Limit { family: *family, routes, warning }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use arcus_config::{PeerAs, PeerOptions};
+
+    use super::super::tests::{gateway, neighbor, spec};
+    use super::*;
+
+    #[test]
+    fn neighbors_of_another_as_send_us_what_they_want_forwarded() {
+        let told = |role, asn, options| {
+            let spec = PeerSpec { options, peer_asn: PeerAs::Is(asn), ..spec(role) };
+            let end = |last| Ipv4Addr::new(203, 0, 113, last).into();
+            unicast_next_hop(&spec, end(1), end(2))
+        };
+        let unset = PeerOptions::default;
+        let unchanged = PeerOptions { next_hop: Some(NextHop::Unchanged), ..unset() };
+        let route_server = PeerOptions { role: Some(Role::RouteServer), ..unset() };
+        let provider = PeerOptions { role: Some(Role::Provider), ..unset() };
+        let ours = UnicastNextHop::OurselvesToExternal { link: None };
+        for (role, asn, options, want) in [
+            (neighbor(), 64_513, unset(), ours),
+            (neighbor(), 64_513, provider, ours),
+            (neighbor(), 64_513, unchanged, UnicastNextHop::Unchanged),
+            (neighbor(), 64_513, route_server, UnicastNextHop::Unchanged),
+            (neighbor(), 64_512, unset(), UnicastNextHop::Unchanged),
+            (gateway(&[]), 64_513, unset(), UnicastNextHop::Unchanged),
+        ] {
+            assert_eq!(told(role, asn, options.clone()), want, "{asn} {options:?}");
+        }
+    }
 }

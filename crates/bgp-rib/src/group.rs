@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bgp_wire::community::Community;
 use bgp_wire::{AfiSafi, Family, NextHop, PathAttributes, PathId, RouteTarget, update};
+use ipnet::IpNet;
 
 use crate::arena::Runs;
 use crate::bucket::Bucket;
@@ -36,6 +37,8 @@ pub(crate) struct UpdateGroup {
     manner: Manner,
     /// Replaces the next hop.
     next_hop: Option<IpAddr>,
+    /// Next hops in here stay all the same.
+    link: Option<IpNet>,
     /// Takes the place of route targets.
     targets: Arc<BTreeMap<RouteTarget, RouteTarget>>,
     /// Knows what a long-lived stale route is.
@@ -55,7 +58,7 @@ pub(crate) fn puts_ours(view: &PeerView, family: AfiSafi) -> bool {
         AfiSafi::IPV6_UNICAST => view.local_address.is_ipv6(),
         _ => false,
     };
-    let to_outside = view.unicast_next_hop == UnicastNextHop::OurselvesToExternal;
+    let to_outside = matches!(view.unicast_next_hop, UnicastNextHop::OurselvesToExternal { .. });
     fits && (view.policy.next_hop_self || view.kind.is_external() && to_outside)
 }
 
@@ -82,6 +85,12 @@ impl UpdateGroup {
             form: update::Form::of(&view.negotiated, family),
             manner,
             next_hop: ours.then_some(view.local_address),
+            link: match view.unicast_next_hop {
+                UnicastNextHop::OurselvesToExternal { link } if !view.policy.next_hop_self => {
+                    link.filter(|_| ours && !memberships)
+                }
+                _ => None,
+            },
             targets: if family.has_targets() {
                 Arc::clone(&view.policy.export_rewrite)
             } else {
@@ -100,7 +109,8 @@ impl UpdateGroup {
         bucket: &'a Bucket,
         ourselves: Ourselves,
     ) -> (Cow<'a, PathAttributes>, NextHop) {
-        let next_hop = self.next_hop.map_or(bucket.next_hop, NextHop::from);
+        let ours = self.next_hop.filter(|_| !self.stays(bucket.next_hop));
+        let next_hop = ours.map_or(bucket.next_hop, NextHop::from);
         let attributes = &*bucket.attributes;
         let mut attributes = match &self.manner {
             Manner::Inside => Cow::Borrowed(attributes),
@@ -119,6 +129,7 @@ impl UpdateGroup {
             }
         }
         if self.measures
+            && ours.is_some()
             && let Some(metric) = attributes.aigp()
         {
             // RFC 7311 §3.4.3. Who does not know the way cannot say how far it is.
@@ -130,6 +141,12 @@ impl UpdateGroup {
             policy::rewrite_targets(attributes.to_mut(), &self.targets);
         }
         (attributes, next_hop)
+    }
+
+    /// Whether peers of this group reach this next hop without us (RFC 4271 §5.1.3, "third party").
+    fn stays(&self, next_hop: NextHop) -> bool {
+        let Some(link) = self.link else { return false };
+        next_hop.address().is_some_and(|address| link.contains(&address))
     }
 
     /// Writes the attributes of `bucket` for this group, and returns the next hop to go with them.

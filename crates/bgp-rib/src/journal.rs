@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bgp_wire::afi_safi::{Afi, Safi};
 use bgp_wire::capability::Role;
 use bgp_wire::{AfiSafi, Message, Negotiated, RouteTarget, RtMembership, Update, frame};
+use ipnet::IpNet;
 
 use crate::decision::DecisionOptions;
 use crate::peer::{
@@ -24,7 +25,7 @@ use crate::shard::{Input, ShardConfig};
 use crate::totals::Totals;
 
 /// The first octets of a journal; the last one is the version.
-pub const MAGIC: [u8; 8] = *b"arcusrj\x03";
+pub const MAGIC: [u8; 8] = *b"arcusrj\x04";
 
 /// No input is longer.
 const MAX: u32 = 64 << 20;
@@ -267,7 +268,7 @@ macro_rules! variants {
 variants!(PeerKind { 0 => Client, 1 => NonClient, 2 => External { asn } });
 variants!(MembershipsOut { 0 => Reflected, 1 => OwnOnly });
 variants!(RemovePrivate { 0 => No, 1 => Leading, 2 => All, 3 => Replace });
-variants!(UnicastNextHop { 0 => Unchanged, 1 => OurselvesToExternal });
+variants!(UnicastNextHop { 0 => Unchanged, 1 => OurselvesToExternal { link } });
 variants!(InterestMode {
     0 => Everything, 1 => FromRtc, 2 => Configured(targets), 3 => Both(targets),
 });
@@ -368,6 +369,18 @@ impl Record for IpAddr {
             6 => octets::<16>(from).map(|v6| Ipv6Addr::from(v6).into()),
             _ => Err(invalid("an unknown kind of address")),
         }
+    }
+}
+
+impl Record for IpNet {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.addr().put(out);
+        self.prefix_len().put(out);
+    }
+
+    fn get(from: &mut &[u8]) -> io::Result<Self> {
+        let address = IpAddr::get(from)?;
+        Self::new(address, u8::get(from)?).map_err(|_| invalid("an impossible network"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use bgp_wire::{AfiSafi, Negotiated, RouteTarget, RtMembership};
+use ipnet::IpNet;
 
 use crate::peer_policy::PeerPolicy;
 use crate::totals::Totals;
@@ -84,8 +85,11 @@ pub enum MembershipsOut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnicastNextHop {
     Unchanged,
-    /// [`PeerView::local_address`], where it is of the family of the route.
-    OurselvesToExternal,
+    /// [`PeerView::local_address`], where it is of the family of the route (RFC 4271 §5.1.3).
+    OurselvesToExternal {
+        /// The network that we share with the peer: next hops there it reaches without us, and they stay.
+        link: Option<IpNet>,
+    },
 }
 
 /// How many routes of a family a peer may have, in all shards together.

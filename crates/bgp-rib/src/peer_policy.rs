@@ -59,8 +59,8 @@ pub struct PeerPolicy {
     pub role: Option<Role>,
     /// Exchange AIGP (RFC 7311 §3.2) with this external peer; with internal ones it always is.
     pub aigp: bool,
-    /// Be the next hop of unicast routes told to this peer, whatever its kind, as
-    /// [`crate::UnicastNextHop::OurselvesToExternal`] does for external ones. Of labelled, VPN and EVPN
+    /// Be the next hop of unicast routes told to this peer, whatever its kind and wherever the next hop is, else
+    /// than [`crate::UnicastNextHop::OurselvesToExternal`] for external ones. Of labelled, VPN and EVPN
     /// routes the label belongs to the next hop, so theirs never changes.
     pub next_hop_self: bool,
     /// In these families the peer is told up to so many of the best paths of a destination, each with

@@ -94,6 +94,12 @@ pub(crate) fn take_in(
     Ok(without_foreign_targets(peer, family, attributes))
 }
 
+/// A loopback address means something on the machine of the peer alone (RFC 1122 §3.2.1.3). Others end
+/// their session over it, so it is not passed on.
+fn is_of_another_machine(peer: &PeerView, next_hop: NextHop) -> bool {
+    next_hop.address().is_some_and(|address| address.is_loopback()) && !peer.address.is_loopback()
+}
+
 fn accept(
     config: &ShardConfig,
     peer: &PeerView,
@@ -102,7 +108,7 @@ fn accept(
     next_hop: NextHop,
 ) -> Result<(), Reject> {
     let policy = &*peer.policy;
-    if next_hop == NextHop::None {
+    if next_hop == NextHop::None || is_of_another_machine(peer, next_hop) {
         return Err(Reject::NoNextHop);
     }
     if family != AfiSafi::RTC && next_hop.address() == Some(peer.local_address) {

@@ -129,9 +129,10 @@ impl Bed {
         Self::with("", "", "")
     }
 
-    /// With a `[neighbor.NAME]` for each of these: its name and its keys but for who it is. Thirty-two
-    /// peers of each may connect.
+    /// With a `[neighbor.NAME]` for each of these, 32 at most: its name and its keys but for who it is.
+    /// Thirty-two peers of each may connect.
     pub(crate) fn with_neighbors(cloud: &str, nodes: &str, neighbors: &[Knob]) -> Result<Self> {
+        ensure!(neighbors.len() <= 32, "there are addresses for 32 neighbors");
         let net = free_network()?;
         let mut more = String::new();
         for (at, knob) in neighbors.iter().enumerate() {

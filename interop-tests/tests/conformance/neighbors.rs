@@ -1,5 +1,6 @@
 //! `[neighbor.NAME]`: what each of its keys does to a session and to routes.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -24,7 +25,7 @@ const fn inside(name: &'static str, keys: &'static str) -> Knob {
     Knob { name, asn: HOME, keys }
 }
 
-const NEIGHBORS: [Knob; 31] = [
+const NEIGHBORS: [Knob; 32] = [
     outside("plain", "families = [\"ipv4\", \"ipv6\", \"vpnv4\"]"),
     inside(
         "client",
@@ -45,6 +46,7 @@ const NEIGHBORS: [Knob; 31] = [
     outside("short-paths", "families = [\"ipv4\"]\nmax-as-path = 3"),
     outside("preferred", "families = [\"ipv4\"]\ndefault-local-pref = 300"),
     outside("next-hop-self", "families = [\"ipv4\", \"ipv6\"]\nnext-hop = \"self\""),
+    outside("next-hop-unchanged", "families = [\"ipv4\"]\nnext-hop = \"unchanged\""),
     outside("limited", "families = [\"ipv4\"]\nmax-prefixes = 3"),
     outside("targets-in", "families = [\"vpnv4\"]\nimport-targets = [\"64512:7001\"]"),
     outside("targets-out", "families = [\"vpnv4\"]\nexport-targets = [\"64512:7002\"]"),
@@ -324,13 +326,24 @@ fn routes<'a>() -> Vec<Case<'a>> {
             ensure!(told.next_hop == bed.id().octets(), "{:?}", told.next_hop);
             Ok(())
         }),
-        case("else it is unchanged", |bed| {
-            for name in ["plain", "internal"] {
+        // RFC 4271 §5.1.3.
+        case("else it is ours in another AS, but of a network that both share", |bed| {
+            for (name, is_ours) in [
+                ("plain", true),
+                ("next-hop-unchanged", false),
+                ("internal", false),
+            ] {
                 let (mut peer, mut source) = (up(bed, name)?, up(bed, "client")?);
-                let nlri = nlri(bed);
-                tell(&mut source, &[], &nlri, &[])?;
-                let told = peer.route(&key(IPV4, &nlri))?;
-                ensure!(told.next_hop == source.local.octets(), "{name}: {:?}", told.next_hop);
+                let elsewhere = Ipv4Addr::new(203, 0, 113, 77);
+                let shared = source.local;
+                for (next_hop, want) in
+                    [(elsewhere, if is_ours { bed.id() } else { elsewhere }), (shared, shared)]
+                {
+                    let nlri = nlri(bed);
+                    tell(&mut source, &[], &nlri, &[octets::next_hop(next_hop)])?;
+                    let told = peer.route(&key(IPV4, &nlri))?;
+                    ensure!(told.next_hop == want.octets(), "{name}: {:?}", told.next_hop);
+                }
             }
             Ok(())
         }),

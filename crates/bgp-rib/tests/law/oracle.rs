@@ -653,7 +653,14 @@ fn transform(from: &Peer, heard: &Heard, to: &PeerView, family: AfiSafi, way: Op
         }
     }
     let ours = to.policy.next_hop_self
-        || asn(to).is_some() && to.unicast_next_hop == UnicastNextHop::OurselvesToExternal;
+        || asn(to).is_some()
+            && match to.unicast_next_hop {
+                UnicastNextHop::Unchanged => false,
+                UnicastNextHop::OurselvesToExternal { link: None } => true,
+                UnicastNextHop::OurselvesToExternal { link: Some(link) } => {
+                    !link.contains(&next_hop.address().unwrap())
+                }
+            };
     if family == AfiSafi::RTC || family == AfiSafi::IPV4_UNICAST && ours {
         next_hop = to.local_address.into();
     }

@@ -51,7 +51,7 @@ pub(crate) struct Policy {
     pub(crate) import: Option<BTreeSet<u8>>,
     pub(crate) own_only: bool,
     pub(crate) originate: BTreeSet<u8>,
-    pub(crate) next_hop_ours: bool,
+    pub(crate) next_hop_ours: u8,
     pub(crate) knobs: Knobs,
 }
 
@@ -195,7 +195,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         proptest::option::weighted(0.2, proptest::collection::btree_set(0u8..4, 1..3)),
         any::<bool>(),
         proptest::collection::btree_set(0u8..MEMBERSHIPS, 0..2),
-        (any::<bool>(), knobs()),
+        (0u8..3, knobs()),
     )
         .prop_map(
             |(interest, configured, import, own_only, originate, (next_hop_ours, knobs))| Policy {
@@ -354,10 +354,13 @@ pub(crate) fn with_policy(view: PeerView, policy: &Policy) -> PeerView {
             MembershipsOut::Reflected
         },
         originate: policy.originate.iter().map(|n| membership(*n)).collect(),
-        unicast_next_hop: if policy.next_hop_ours {
-            UnicastNextHop::OurselvesToExternal
-        } else {
-            UnicastNextHop::Unchanged
+        unicast_next_hop: match policy.next_hop_ours {
+            0 => UnicastNextHop::Unchanged,
+            1 => UnicastNextHop::OurselvesToExternal { link: None },
+            // The lowest of `next_hops_by` are in it.
+            _ => {
+                UnicastNextHop::OurselvesToExternal { link: Some("192.0.2.0/30".parse().unwrap()) }
+            }
         },
         policy: Arc::new(peer_policy(&policy.knobs)),
         ..view

@@ -152,6 +152,22 @@ fn loops_are_refused_counted_and_count_as_withdrawals() {
     assert_eq!(rejected(AGENT), all);
 }
 
+/// RFC 1122 §3.2.1.3: it means something on the machine of the sender alone.
+#[test]
+fn a_next_hop_on_the_loopback_is_no_next_hop_but_for_who_is_there_too() {
+    let mut shard = shard();
+    up(&mut shard, AGENT, view(AGENT, PeerKind::Client));
+    let local = PeerView { address: [127, 0, 0, 2].into(), ..view(OTHER, PeerKind::Client) };
+    up(&mut shard, OTHER, local);
+    let net: ipnet::Ipv4Net = "198.51.100.0/24".parse().unwrap();
+    for (peer, told) in [(AGENT, vec![]), (OTHER, vec!["+ipv4"])] {
+        let loopback = NextHop::V4([127, 0, 0, 1].into());
+        announce_by::<Ipv4Unicast>(&mut shard, peer, loopback, PathAttributes::default(), net, ());
+        let heard = flush(&mut shard);
+        assert_eq!([heard.by(AGENT), heard.by(OTHER)].concat(), told, "{peer}");
+    }
+}
+
 #[test]
 fn a_slow_peer_is_left_behind_alone_and_catches_up_with_the_latest_state() {
     let mut shard = shard();
