@@ -20,7 +20,7 @@ use bgp_session::SessionConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
-use crate::convergence::{Convergence, Standing};
+use crate::convergence::{Convergence, Life, Standing};
 use crate::deliver::{Refreshing, Room, SessionEvent, ToShards};
 use crate::lanes::Lanes;
 use crate::listening::Listening;
@@ -92,7 +92,12 @@ pub(crate) struct Control {
 
 impl Control {
     /// Starts the configured peers.
-    pub(crate) fn new(running: Running, listening: Listening, outboxes: Outboxes) -> Self {
+    pub(crate) fn new(
+        running: Running,
+        listening: Listening,
+        outboxes: Outboxes,
+        life: Life,
+    ) -> Self {
         let mut control = Self {
             running,
             listening,
@@ -100,7 +105,7 @@ impl Control {
             timers: Timers::default(),
             lanes: Lanes::new(Arc::clone(&outboxes.shards)),
             outboxes,
-            convergence: Convergence::new(Instant::now()),
+            convergence: Convergence::new(life, Instant::now()),
             started_at: SystemTime::now(),
             opens: Opens::default(),
         };
@@ -179,7 +184,7 @@ impl Control {
         }
         let number = self.peers.free_number()?;
         let identity = self.running.identity();
-        let config = self.running.session(&spec, address, !self.convergence.is_over());
+        let config = self.running.session(&spec, address, self.convergence.is_restarting());
         let config = self.opens.share(config);
         let is_shut_down = spec.is_shut_down();
         let (terms, newest) = watch::channel(Terms::new(spec, self.running.others()));

@@ -2,7 +2,7 @@
 //!
 //! A peer that kept our routes over our restart drops what we have not told again as soon as we say
 //! End-of-RIB. So End-of-RIB waits until those who keep state over our restart have told us theirs,
-//! or until the ceiling.
+//! or until the ceiling. Where nobody can have kept anything it waits for nobody.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,14 @@ const MISSING: Duration = Duration::from_secs(12);
 /// their control nodes drop each other's routes by our first End-of-RIB. Longer than the longest wait
 /// between two of their attempts and an attempt that gets no answer, together.
 const RECONNECT: Duration = Duration::from_secs(9);
+
+/// Whether this daemon has run before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    First,
+    /// Peers may have kept our routes.
+    Restarted,
+}
 
 /// Whatever happens, convergence ends after this long.
 const CEILING: Duration = Duration::from_mins(1);
@@ -36,14 +44,20 @@ pub(crate) enum Standing {
 /// Waits for the first full view.
 #[derive(Debug)]
 pub(crate) struct Convergence {
+    life: Life,
     started: Instant,
     last_event: Instant,
     over: bool,
 }
 
 impl Convergence {
-    pub(crate) const fn new(now: Instant) -> Self {
-        Self { started: now, last_event: now, over: false }
+    pub(crate) const fn new(life: Life, now: Instant) -> Self {
+        Self { life, started: now, last_event: now, over: false }
+    }
+
+    /// Whether our OPEN says that we have restarted (R bit, RFC 4724 §3).
+    pub(crate) fn is_restarting(&self) -> bool {
+        self.life == Life::Restarted && !self.over
     }
 
     /// A session came up or went.
@@ -66,13 +80,18 @@ impl Convergence {
             return false;
         }
         let running = now.duration_since(self.started);
+        let nodes_are_back = !nodes || running >= RECONNECT;
+        if self.life == Life::First {
+            // Nodes forward for as long as they are told, even without control nodes.
+            self.over = nodes_are_back;
+            return self.over;
+        }
         let waited_for = |standing| match standing {
             Standing::Complete => false,
             Standing::Telling => true,
             Standing::Missing => running < MISSING,
         };
-        let quiet =
-            now.duration_since(self.last_event) >= QUIET && (!nodes || running >= RECONNECT);
+        let quiet = now.duration_since(self.last_event) >= QUIET && nodes_are_back;
         let mut peers = peers;
         self.over = running >= CEILING || (quiet && !peers.any(waited_for));
         self.over
@@ -103,7 +122,7 @@ mod tests {
             (60, &[Complete, Telling], true),
         ];
         for (secs, peers, over) in cases {
-            let mut convergence = Convergence::new(start);
+            let mut convergence = Convergence::new(Life::Restarted, start);
             assert_eq!(
                 convergence.check(at(secs), false, peers.iter().copied()),
                 over,
@@ -115,7 +134,7 @@ mod tests {
     #[test]
     fn nodes_have_the_time_to_find_us_again() {
         let start = Instant::now();
-        let mut convergence = Convergence::new(start);
+        let mut convergence = Convergence::new(Life::Restarted, start);
         let mut is_over_at = |secs| {
             let now = start + Duration::from_secs(secs);
             convergence.check(now, true, [Standing::Complete].into_iter())
@@ -125,9 +144,25 @@ mod tests {
     }
 
     #[test]
+    fn a_first_life_waits_for_nobody_but_nodes() {
+        let start = Instant::now();
+        for (nodes, secs) in [(false, 0), (true, 9)] {
+            let mut convergence = Convergence::new(Life::First, start);
+            assert!(!convergence.is_restarting());
+            assert!(Convergence::new(Life::Restarted, start).is_restarting());
+            let mut is_over_after = |ms| {
+                let now = start + Duration::from_millis(ms);
+                convergence.check(now, nodes, [Standing::Telling, Standing::Missing].into_iter())
+            };
+            assert!(secs == 0 || !is_over_after(secs * 1000 - 1));
+            assert!(is_over_after(secs * 1000));
+        }
+    }
+
+    #[test]
     fn says_so_once() {
         let start = Instant::now();
-        let mut convergence = Convergence::new(start);
+        let mut convergence = Convergence::new(Life::Restarted, start);
         let later = start + CEILING;
         assert!(convergence.check(later, true, [].into_iter()));
         assert!(!convergence.check(later, true, [].into_iter()));

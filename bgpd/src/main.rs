@@ -41,6 +41,7 @@ use tracing::{error, info};
 
 use crate::args::Args;
 use crate::control::{Command, Control, Inboxes, Outboxes};
+use crate::convergence::Life;
 use crate::deliver::Room;
 use crate::gauges::{NeighborGauges, TableGauges};
 use crate::journal::Journal;
@@ -124,7 +125,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let room = Room::new(shards.len());
     let outboxes =
         Outboxes { sessions, shards: Arc::clone(&shards), room, removed, paths, next_hops };
-    let control = Control::new(running, listening, outboxes);
+    let life = if claim.may_follow_another(running.longest_memory()) {
+        Life::Restarted
+    } else {
+        Life::First
+    };
+    let control = Control::new(running, listening, outboxes, life);
     let inboxes = Inboxes {
         commands: command_inbox,
         connections: connection_inbox,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arcus_api::v1::{Reloaded, TopologyStatus};
 use arcus_config::{Change, Cloud, Decision, PeerSpec, Remote, Topology};
@@ -59,6 +59,15 @@ impl Running {
 
     pub(crate) fn identity(&self) -> Identity {
         self.identity_in(&self.topology).expect("a topology is taken only when we are in it")
+    }
+
+    /// How long a peer remembers our routes at most when we are away (RFC 4724 §3, RFC 9494 §3).
+    pub(crate) fn longest_memory(&self) -> Duration {
+        let seconds = |spec: &Arc<PeerSpec>| {
+            let long_lived = spec.options.long_lived_time.unwrap_or_default();
+            u64::from(spec.graceful_restart_time) + u64::from(long_lived)
+        };
+        Duration::from_secs(self.others.peers.iter().map(seconds).max().unwrap_or_default())
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -91,7 +91,7 @@ impl Control {
     fn change(&mut self, new: &PeerSpec, effect: Effect) {
         let new = self.shared(new);
         let terms = Terms::new(Arc::clone(&new), self.running.others());
-        let restarting = !self.convergence.is_over();
+        let restarting = self.convergence.is_restarting();
         for number in self.running_by(&new) {
             let Some(entry) = self.peers.get_mut(number) else { continue };
             let moved = !new.accepts(entry.address);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bgp_session::cease::Cease;
 use bgp_session::collision::{self, Initiator, Speaker};
-use bgp_session::{Action, Agreement, DownReason, Input, Session, State};
+use bgp_session::{Action, Agreement, DownReason, Input, Session, SessionConfig, State};
 use bgp_wire::capability::Capability;
 use bgp_wire::{
     AfiSafi, ErrorAction, Message, Notification, Open, RouteRefresh, Update, WireError, frame,
@@ -93,7 +93,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Takes a connected socket, starts its writer and sends our OPEN. `seed` is a random number, for the
+    /// Takes a connected socket, starts its writer and sends the OPEN of `session`. `seed` is a random number, for the
     /// times between KEEPALIVEs.
     ///
     /// # Errors
@@ -102,6 +102,7 @@ impl Connection {
         stream: TcpStream,
         initiator: Initiator,
         config: &PeerConfig,
+        session: Arc<SessionConfig>,
         counters: &Arc<Counters>,
         seed: u64,
     ) -> io::Result<Box<Self>> {
@@ -139,7 +140,7 @@ impl Connection {
             answering: Vec::new(),
             ended: Vec::new(),
             disabling: Disabling::default(),
-            session: Session::new(Arc::clone(&config.session)).with_jitter(seed),
+            session: Session::new(session).with_jitter(seed),
             stream,
             carried: Vec::new(),
             lane,

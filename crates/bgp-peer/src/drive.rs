@@ -30,6 +30,10 @@ const PARTINGS: usize = 8;
 /// Base of the waits between attempts, at most: four times this is an hour.
 const LONGEST_RETRY: Duration = Duration::from_mins(15);
 
+/// How long we do not connect to a peer that misses a capability, or whose we miss: somebody has to
+/// change something first (RFC 5492 §3). A side that has changed connects by itself.
+const CAPABILITY_RETRY: Duration = Duration::from_mins(15);
+
 /// Whether we want a session now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -51,6 +55,8 @@ pub(crate) struct Driver {
     pub(crate) backoff: Backoff,
     /// Of sessions that did not last, and faults before one was up.
     pub(crate) unsteady: Backoff,
+    /// The peer has refused our OPEN for its capabilities: the next one has none (RFC 5492 §3).
+    pub(crate) plain: bool,
     jitter: RandomState,
     pub(crate) wish: Wish,
     /// When to connect, if we connect at all.
@@ -76,6 +82,7 @@ impl Driver {
             counters,
             backoff: Backoff::default(),
             unsteady: Backoff::default(),
+            plain: false,
             jitter: RandomState::new(),
             wish: Wish::Session,
             retry: Some(now()),
@@ -184,6 +191,7 @@ impl Driver {
             }
             Some(Command::Start) => {
                 (self.wish, self.retry, self.idle_until) = (Wish::Session, Some(now()), None);
+                self.plain = false;
             }
             Some(Command::Reconfigure(config)) => self.reconfigure(*config),
             Some(Command::Incoming(incoming)) => {
@@ -221,7 +229,12 @@ impl Driver {
 
     fn start(&mut self, stream: TcpStream, initiator: Initiator) -> Option<Box<Connection>> {
         let seed = self.jitter.hash_one(now());
-        match Connection::start(stream, initiator, &self.config, &self.counters, seed) {
+        let session = match self.config.session.without_capabilities() {
+            Some(plain) if self.plain => Arc::new(plain),
+            _ => Arc::clone(&self.config.session),
+        };
+        let counters = &self.counters;
+        match Connection::start(stream, initiator, &self.config, session, counters, seed) {
             Ok(connection) => Some(connection),
             // What somebody else could not do says nothing about when we should try.
             Err(error) if initiator == Initiator::Peer => {
@@ -242,6 +255,9 @@ impl Driver {
             has_restarted_no_more(&mut config);
         }
         self.config = Arc::new(config);
+        // Whatever was in the way may be gone.
+        self.plain = false;
+        self.retry = Some(self.idle_until.map_or_else(now, |until| until.max(now())));
     }
 
     pub(crate) fn then(&mut self, then: Then) {
@@ -275,7 +291,8 @@ impl Driver {
     pub(crate) fn failed(&mut self, reason: DownReason) {
         let jitter = self.jitter.hash_one(self.backoff.failures()).to_be_bytes()[0];
         let base = self.config.connect_retry.unwrap_or(backoff::BASE).min(LONGEST_RETRY);
-        let retry = now() + self.backoff.failed(base, jitter);
+        let wait = self.backoff.failed(base, jitter);
+        let retry = now() + if reason.misses_capability() { CAPABILITY_RETRY } else { wait };
         self.retry = Some(self.idle_until.map_or(retry, |until| until.max(retry)));
         let failures = self.backoff.failures();
         self.publish.send_modify(|status| status.failures = failures);
@@ -310,6 +327,8 @@ impl Driver {
             if reason != DownReason::Closed {
                 self.hold_idle();
             }
+            // A peer that has learnt them in the meantime is found by the attempt after the next one.
+            self.plain = !self.plain && reason.knows_no_capabilities();
             self.failed(reason);
         }
         self.part(dead);

@@ -190,6 +190,8 @@ impl Driver {
             });
         debug!(%reason, kept = retained.is_some(), "session down");
         self.failed(reason.clone());
+        // The peer may have learnt what capabilities are.
+        self.plain = false;
         self.publish.send_modify(|status| {
             (status.state, status.since) = (PeerState::Idle, SystemTime::now());
             status.established = None;

@@ -217,6 +217,7 @@ fields!(Negotiated {
     add_path_receive,
     add_path_send,
     extended_next_hop,
+    next_hops_taken,
     labels,
     refuse_as_sets,
 });

@@ -270,12 +270,6 @@ pub(crate) fn permits(peer: &PeerView, mut targets: impl Iterator<Item = RouteTa
         .is_none_or(|permitted| targets.any(|target| permitted.contains(&target)))
 }
 
-/// Whether this is a next hop of IPv6 for routes of IPv4.
-fn is_mixed(family: AfiSafi, next_hop: NextHop) -> bool {
-    let is_v6 = matches!(next_hop, NextHop::V6(_) | NextHop::V6WithLinkLocal(..));
-    is_v6 && family.afi == Afi::IPV4 && family != AfiSafi::RTC
-}
-
 /// Whether the peer can be told IPv4 routes with an IPv6 next hop (RFC 8950 §4).
 fn takes_mixed(view: &PeerView, family: AfiSafi) -> bool {
     view.negotiated.extended_next_hop.contains(&(family, Afi::IPV6)) || puts_ours(view, family)
@@ -293,7 +287,7 @@ pub(crate) fn may_go(
     if bucket.peer == to || bucket.no_advertise || bucket.rank.cost() == UNREACHABLE {
         return false;
     }
-    if is_mixed(family, bucket.next_hop) && !takes_mixed(view, family) {
+    if bucket.next_hop.is_mixed(family) && !takes_mixed(view, family) {
         return false;
     }
     match view.kind {

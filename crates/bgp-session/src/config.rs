@@ -92,6 +92,8 @@ pub struct SessionConfig {
     pub delay_open: Option<Duration>,
     /// Families we offer. At least one must be offered by the peer too.
     pub families: Vec<AfiSafi>,
+    /// Whether our OPEN has capabilities at all, see [`SessionConfig::without_capabilities`].
+    pub capabilities: bool,
     /// Families in which we would send or receive path identifiers (RFC 7911).
     pub add_path: Vec<AddPath>,
     /// Families and the address families of next hops that we take in them beside their own (RFC 8950).
@@ -150,6 +152,7 @@ impl SessionConfig {
             send_hold: None,
             delay_open: None,
             families: vec![AfiSafi::VPNV4, AfiSafi::RTC],
+            capabilities: true,
             add_path: Vec::new(),
             extended_next_hop: Vec::new(),
             labels: Vec::new(),
@@ -167,6 +170,26 @@ impl SessionConfig {
             host_name: None,
             software_version: None,
         }
+    }
+
+    /// The same for a peer that knows no capabilities (RFC 5492 §3): what is left without them is IPv4
+    /// unicast, with AS numbers of two octets. `None` where we have no use for that.
+    pub fn without_capabilities(&self) -> Option<Self> {
+        self.families.contains(&AfiSafi::IPV4_UNICAST).then(|| Self {
+            families: vec![AfiSafi::IPV4_UNICAST],
+            capabilities: false,
+            add_path: Vec::new(),
+            extended_next_hop: Vec::new(),
+            labels: Vec::new(),
+            four_octet_as: false,
+            route_refresh: false,
+            enhanced_route_refresh: false,
+            extended_messages: false,
+            role: self.role.filter(|_| self.role_strict),
+            restart: None,
+            long_lived: Vec::new(),
+            ..self.clone()
+        })
     }
 
     /// Us, as [`crate::collision::winner`] sees us.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bgp_wire::Notification;
+use bgp_wire::notification::open_error;
 
 use crate::cease::Cease;
 
@@ -32,6 +33,19 @@ pub enum DownReason {
 }
 
 impl DownReason {
+    /// Whether the peer knows no capabilities: to try again without them is what is left (RFC 5492 §3).
+    pub fn knows_no_capabilities(&self) -> bool {
+        matches!(self, Self::Received(why)
+            if why.is_open_error(open_error::UNSUPPORTED_OPTIONAL_PARAMETER))
+    }
+
+    /// Whether one side misses a capability of the other: the same OPENs will not agree the next time
+    /// either (RFC 5492 §3).
+    pub fn misses_capability(&self) -> bool {
+        matches!(self, Self::Received(why) | Self::Sent(why)
+            if why.is_open_error(open_error::UNSUPPORTED_CAPABILITY))
+    }
+
     /// A short constant name, for a metric label and an API field.
     pub const fn label(&self) -> &'static str {
         match self {

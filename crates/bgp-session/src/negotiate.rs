@@ -105,6 +105,9 @@ pub fn open(config: &SessionConfig) -> Open {
         Capability::Fqdn { host: host.to_owned(), domain: domain.to_owned() }
     }));
     capabilities.extend(config.software_version.clone().map(Capability::SoftwareVersion));
+    if !config.capabilities {
+        capabilities.clear();
+    }
     Open {
         asn: config.local_asn,
         hold_time: config.hold_time.secs(),
@@ -167,6 +170,7 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
                     .any(|capability| matches!(capability, Capability::FourOctetAs(_))),
             extended_messages: config.extended_messages && said(&Capability::ExtendedMessage),
             extended_next_hop: capabilities::extended_next_hop(config, &open.capabilities, &common),
+            next_hops_taken: config.extended_next_hop.clone(),
             labels: capabilities::labels(config, &open.capabilities, &common),
             refuse_as_sets: !config.as_sets,
             families: common,

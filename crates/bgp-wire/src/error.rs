@@ -106,6 +106,8 @@ pub enum FaultKind {
     NextHopLength(u8),
     #[error("the next hop is not the address of a host")]
     NextHopAddress,
+    #[error("we have not said that we take next hops of IPv6 for routes of IPv4")]
+    NextHopFamily,
     #[error("this family was not negotiated")]
     NotNegotiated,
     #[error("a prefix length of {0} bits is impossible here")]
@@ -114,6 +116,8 @@ pub enum FaultKind {
     AddressLength(u8),
     #[error("a stack of {0} labels is deeper than what we take")]
     Labels(u8),
+    #[error("a route of type 5 has both an Ethernet segment and a gateway")]
+    OverlayIndex,
     #[error("a prefix of multicast addresses is no unicast route and was left out")]
     Multicast,
     #[error("a route of type {0} is malformed and was left out")]
@@ -175,6 +179,8 @@ impl WireError {
                 FaultKind::Flags(_)
                 | FaultKind::Overrun
                 | FaultKind::NextHopAddress
+                | FaultKind::NextHopFamily
+                | FaultKind::OverlayIndex
                 | FaultKind::Labels(_)
                 | FaultKind::AsSet,
             )

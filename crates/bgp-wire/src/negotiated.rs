@@ -21,6 +21,9 @@ pub struct Negotiated {
     pub add_path_send: Vec<AfiSafi>,
     /// Families in which both sides take next hops of this other address family (RFC 8950).
     pub extended_next_hop: Vec<(AfiSafi, Afi)>,
+    /// Families in which we have said that we take next hops of this other address family. The peer may
+    /// then send them, whatever it takes itself (RFC 8950 §4).
+    pub next_hops_taken: Vec<(AfiSafi, Afi)>,
     /// Families in which both sides may send stacks of labels, and how many the peer takes at most (RFC
     /// 8277 §2.1).
     pub labels: Vec<(AfiSafi, u8)>,
@@ -39,6 +42,7 @@ impl Negotiated {
             add_path_receive: Vec::new(),
             add_path_send: Vec::new(),
             extended_next_hop: Vec::new(),
+            next_hops_taken: Vec::new(),
             labels: Vec::new(),
             refuse_as_sets: false,
         }
@@ -46,17 +50,24 @@ impl Negotiated {
 
     /// All families and extensions, without path identifiers: for tests, fuzzing and files.
     pub fn everything() -> Self {
+        let families = AfiSafi::NAMED.iter().map(|(family, _)| *family);
         Self {
             internal: true,
             four_octet_as: true,
             extended_messages: true,
-            families: AfiSafi::NAMED.iter().map(|(family, _)| *family).collect(),
+            families: families.clone().collect(),
             add_path_receive: Vec::new(),
             add_path_send: Vec::new(),
             extended_next_hop: Vec::new(),
+            next_hops_taken: families.map(|family| (family, Afi::IPV6)).collect(),
             labels: Vec::new(),
             refuse_as_sets: false,
         }
+    }
+
+    /// Whether the peer may send routes of this family of IPv4 with next hops of IPv6 (RFC 8950 §4).
+    pub(crate) fn takes_mixed(&self, family: AfiSafi) -> bool {
+        self.next_hops_taken.contains(&(family, Afi::IPV6))
     }
 
     /// What the peer's lists of routes of a family depend on.

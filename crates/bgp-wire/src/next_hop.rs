@@ -91,6 +91,13 @@ impl NextHop {
         }
     }
 
+    /// Whether it is an address of IPv6 for routes of IPv4, which has to be agreed on (RFC 8950 §4). A
+    /// membership (RFC 4684) is no route of IPv4, whatever its number says.
+    pub fn is_mixed(self, family: AfiSafi) -> bool {
+        let is_v6 = matches!(self, Self::V6(_) | Self::V6WithLinkLocal(..));
+        is_v6 && family.afi == Afi::IPV4 && family != AfiSafi::RTC
+    }
+
     /// Whether packets can be sent there: not the unspecified address, no multicast, nothing
     /// reserved (RFC 4271 §6.3 on NEXT_HOP). Loopback passes: it is how daemons are tested.
     pub(crate) fn is_host(self) -> bool {

@@ -96,6 +96,11 @@ impl Notification {
         Self { data: Bytes::copy_from_slice(&[kind]), ..Self::fsm_error(subcode) }
     }
 
+    /// Whether it is about an OPEN; `subcode` of [`open_error`].
+    pub const fn is_open_error(&self, subcode: u8) -> bool {
+        self.code == Self::OPEN_ERROR && self.subcode == subcode
+    }
+
     /// `subcode` of [`open_error`].
     pub const fn open_error(subcode: u8) -> Self {
         Self::new(Self::OPEN_ERROR, subcode)

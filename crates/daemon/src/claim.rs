@@ -3,6 +3,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
@@ -15,6 +16,7 @@ use rustix::fs::OFlags;
 pub struct Claim {
     _lock: File,
     socket: PathBuf,
+    is_first: bool,
 }
 
 /// Why a daemon may not run here.
@@ -69,17 +71,32 @@ impl Claim {
             }
             Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
         }
+        let is_first = pid_in(&mut lock).is_none();
         lock.set_len(0)
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", process::id()))
             .map_err(failed(&path))?;
-        Ok(Self { _lock: lock, socket: run_dir.join(format!("{name}.sock")) })
+        Ok(Self { _lock: lock, socket: run_dir.join(format!("{name}.sock")), is_first })
+    }
+
+    /// Whether a daemon of this name may have run on this machine within the last `time`: it has left its
+    /// file, or the machine was started since, and a run directory is empty after that.
+    pub fn may_follow_another(&self, time: Duration) -> bool {
+        follows(self.is_first, uptime(), time)
     }
 
     /// Where the daemon's API listens.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
+}
+
+fn uptime() -> Duration {
+    Duration::from_secs(u64::try_from(rustix::system::sysinfo().uptime).unwrap_or_default())
+}
+
+fn follows(is_first: bool, uptime: Duration, time: Duration) -> bool {
+    !is_first || uptime <= time
 }
 
 fn pid_in(file: &mut File) -> Option<String> {
@@ -97,12 +114,22 @@ mod tests {
     fn a_second_daemon_of_a_name_is_refused_and_told_who_runs() {
         let dir = tempfile::tempdir().expect("a directory");
         let first = Claim::take(dir.path(), "ctl-1").expect("nobody runs");
+        assert!(first.is_first);
         let refusal = Claim::take(dir.path(), "ctl-1").expect_err("the first still runs");
         assert!(refusal.to_string().contains(&process::id().to_string()), "{refusal}");
-        Claim::take(dir.path(), "ctl-2").expect("another name is free");
+        assert!(Claim::take(dir.path(), "ctl-2").expect("another name is free").is_first);
 
         drop(first);
-        Claim::take(dir.path(), "ctl-1").expect("the first is gone, its file is not");
+        let second = Claim::take(dir.path(), "ctl-1").expect("the first is gone, its file is not");
+        assert!(!second.is_first && second.may_follow_another(Duration::ZERO));
+    }
+
+    #[test]
+    fn after_a_boot_nobody_knows_who_ran_before() {
+        let secs = Duration::from_secs;
+        assert!(follows(true, secs(120), secs(120)));
+        assert!(!follows(true, secs(121), secs(120)));
+        assert!(follows(false, secs(9999), secs(120)));
     }
 
     #[test]

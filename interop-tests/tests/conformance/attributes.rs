@@ -182,6 +182,12 @@ fn optional() -> Vec<Spoilt> {
             &[attribute(TRANSITIVE, 18, &[0, 0, 0xfc, 0, 192, 0, 2, 1])],
             Discarded,
         ),
+        both(
+            "AS4_PATH with wrong flags",
+            17,
+            &[attribute(WELL_KNOWN, 17, &octets::segments(&[(2, &[65_001])]))],
+            Discarded,
+        ),
         both("AS4_PATH that is malformed", 17, &[attribute(TRANSITIVE, 17, &[2, 9, 0])], Discarded),
         both("communities", 8, &[octets::communities(&[0xfc00_0001, 0xfc00_0002])], Taken),
         both("large communities", 32, &[attribute(TRANSITIVE, 32, &[1; 24])], Taken),

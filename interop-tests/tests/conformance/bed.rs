@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
@@ -173,16 +174,7 @@ impl Bed {
     fn of(net: [u8; 3], cloud: &str, nodes: &str, more: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         std::fs::write(dir.path().join("topology.toml"), topology(net, cloud, nodes, more))?;
-        let daemon = Command::new(Binaries::directory()?.join("arcus-bgpd"))
-            .args(["--node", "dut", "--shards", "2", "--topology"])
-            .arg(dir.path().join("topology.toml"))
-            .arg("--run-dir")
-            .arg(dir.path())
-            .env("RUST_LOG", "info")
-            .stdout(Stdio::null())
-            .stderr(File::create(dir.path().join("log"))?)
-            .spawn()
-            .context("arcus-bgpd: `cargo build -p arcus-bgpd` first")?;
+        let daemon = spawn(dir.path())?;
         let bed = Self {
             dir,
             daemon,
@@ -195,6 +187,14 @@ impl Bed {
         };
         bed.wait("the API answers", |bed| Ok(bed.ask("/v1/status").is_ok()))?;
         Ok(bed)
+    }
+
+    /// Kills the daemon and starts another one in its place.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.daemon.kill()?;
+        self.daemon.wait()?;
+        self.daemon = spawn(self.dir.path())?;
+        self.wait("the API answers again", |bed| Ok(bed.ask("/v1/status").is_ok()))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -340,6 +340,20 @@ impl Bed {
     pub(crate) fn gone(&self, sort: Sort, key: &Key) -> Result<()> {
         self.watcher(sort)?.gone(key)
     }
+}
+
+/// Starts the daemon of the topology in a directory.
+fn spawn(dir: &Path) -> Result<Child> {
+    Command::new(Binaries::directory()?.join("arcus-bgpd"))
+        .args(["--node", "dut", "--shards", "2", "--topology"])
+        .arg(dir.join("topology.toml"))
+        .arg("--run-dir")
+        .arg(dir)
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::null())
+        .stderr(File::create(dir.join("log"))?)
+        .spawn()
+        .context("arcus-bgpd: `cargo build -p arcus-bgpd` first")
 }
 
 impl Drop for Bed {

@@ -18,6 +18,7 @@ mod load;
 mod long_lived;
 mod memberships;
 mod neighbors;
+mod next_hops;
 mod options;
 mod protection;
 mod reflection;

@@ -184,7 +184,9 @@ fn evpn_forms(bed: &Bed) -> Vec<Form> {
     };
     let v4 = Ipv4Addr::new(10, 1, 1, 4).octets();
     let five = |rd: [u8; 8], bits: u8, address: &[u8], gateway: &[u8]| {
-        evpn(5, &[&rd[..], &ESI, &tag, &[bits], address, gateway, &label(50)].concat())
+        // Not both an Ethernet segment and a gateway (RFC 9136 §3.2).
+        let esi = if gateway.iter().all(|octet| *octet == 0) { ESI } else { [0; 10] };
+        evpn(5, &[&rd[..], &esi, &tag, &[bits], address, gateway, &label(50)].concat())
     };
     let mut forms = vec![
         plain("EVPN 1", EVPN, evpn(1, &[&rd()[..], &ESI, &[0xff; 4], &label(40)].concat())),

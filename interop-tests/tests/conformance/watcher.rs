@@ -27,8 +27,9 @@ impl Watcher {
     pub(crate) fn start(bed: &Bed, sort: Sort) -> Result<Self> {
         let seat = bed.seat(sort)?;
         // Without a hold time it needs to send nothing. It takes IPv6 next hops (RFC 8950).
-        let mut speaker = bed
-            .up_with(seat, &seat.open(&bed.families(sort)).hold(0).and(5, &[0, 1, 0, 128, 0, 2]))?;
+        let of_ipv6 = [0, 1, 0, 128, 0, 2, 0, 1, 0, 1, 0, 2];
+        let open = seat.open(&bed.families(sort)).hold(0).and(5, &of_ipv6);
+        let mut speaker = bed.up_with(seat, &open)?;
         speaker.asks_for_all()?;
         let shared = Shared::default();
         lock(&shared).heard = std::mem::take(&mut speaker.heard);

@@ -328,6 +328,7 @@ pub(crate) fn view(peer: u16, manner: &Manner) -> PeerView {
         add_path_receive: if bit(2) { families.clone() } else { Vec::new() },
         add_path_send: if bit(3) { families.clone() } else { Vec::new() },
         extended_next_hop: Vec::new(),
+        next_hops_taken: Vec::new(),
         labels: Vec::new(),
         refuse_as_sets: false,
         families,

@@ -140,6 +140,8 @@ impl<'m> Reader<'m, '_> {
             {
                 self.report(part, fault(FaultKind::External));
             }
+            // RFC 6793 §3: between speakers of four octets they mean nothing, whatever they say.
+            code::AS4_PATH | code::AS4_AGGREGATOR if self.width == AsWidth::Four => {}
             code::MP_REACH_NLRI => self.reach(fault(FaultKind::Flags(flags)), sent, value)?,
             code::MP_UNREACH_NLRI => self.unreach(fault(FaultKind::Flags(flags)), sent, value)?,
             _ if expected.is_some_and(|expected| sent != expected) => {
@@ -204,8 +206,6 @@ impl<'m> Reader<'m, '_> {
                 let communities = tuples(value)?.iter().map(LargeCommunity::from_octets);
                 attributes.large_communities = without_repetitions(communities);
             }
-            // RFC 6793 §4.1, §6: between speakers of four octets they mean nothing.
-            code::AS4_PATH | code::AS4_AGGREGATOR if self.width == AsWidth::Four => {}
             code::AS4_PATH => {
                 let path = self.as4_path.insert(AsPath::read(value, AsWidth::Four)?);
                 self.negotiated.refuse_sets(path, value)?;
@@ -312,6 +312,9 @@ impl<'m> Reader<'m, '_> {
             let fault = Fault { at: rest, kind: FaultKind::NextHopLength(length) };
             return Err(locate(self.message, fault));
         };
+        if hop.is_mixed(family) && !self.negotiated.takes_mixed(family) {
+            self.report(part, Fault { at: rest, kind: FaultKind::NextHopFamily });
+        }
         // A membership is no place to send packets to.
         if family != AfiSafi::RTC && !hop.is_host() {
             self.report(part, Fault { at: next_hop, kind: FaultKind::NextHopAddress });

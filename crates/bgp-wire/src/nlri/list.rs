@@ -41,9 +41,8 @@ pub(crate) fn read_routes<'a>(
             Ok((rest, Route { path_id, key, data }))
         };
         let routes = list::<F, Route<F>>(octets, add_path, left_out, reader)?;
-        let deepest = routes.iter().map(|route| F::labels(&route.data)).max().unwrap_or_default();
-        if deepest > F::MOST_LABELS {
-            left_out.push(Fault { at: octets, kind: FaultKind::Labels(deepest) });
+        if let Some(kind) = routes.iter().find_map(|route| F::flaw(&route.data)) {
+            left_out.push(Fault { at: octets, kind });
         }
         Ok(F::into_routes(routes))
     }

@@ -27,6 +27,7 @@ pub use stack::VpnLabels;
 pub use vpn::{ParseVpnKeyError, VpnKey, VpnV4, VpnV6};
 
 use crate::afi_safi::AfiSafi;
+use crate::error::FaultKind;
 use crate::read::Parsed;
 use crate::route_distinguisher::RouteDistinguisher;
 
@@ -37,9 +38,6 @@ pub struct PathId(pub u32);
 /// One address family: what a table, a reader and a writer know of it.
 pub trait Family: Copy + Eq + Debug + Send + Sync + 'static {
     const AFI_SAFI: AfiSafi;
-
-    /// As many labels as a route may have; one with more is treated as withdrawn (RFC 8277 §2.1).
-    const MOST_LABELS: u8 = u8::MAX;
 
     /// What a table is keyed by. Labels are not part of it (RFC 8277 §2.4). `Display` and `FromStr`
     /// are inverses.
@@ -73,6 +71,11 @@ pub trait Family: Copy + Eq + Debug + Send + Sync + 'static {
     /// How many labels stand beside the key, in families that have stacks of them.
     fn labels(_: &Self::Data) -> u8 {
         0
+    }
+
+    /// Why an announced route that could be read is treated as withdrawn all the same.
+    fn flaw(_: &Self::Data) -> Option<FaultKind> {
+        None
     }
 
     /// Steps over a route that cannot be taken, if its end can be found all the same: such a route is

@@ -67,7 +67,6 @@ macro_rules! vpn {
     ($family:ident: $afi_safi:ident, $net:ty, $bits:literal, $prefix:path) => {
         impl Family for $family {
             const AFI_SAFI: AfiSafi = AfiSafi::$afi_safi;
-            const MOST_LABELS: u8 = VpnLabels::DEEPEST;
             type Key = VpnKey<$net>;
             type Data = VpnLabels;
 
@@ -110,6 +109,12 @@ macro_rules! vpn {
 
             fn labels(data: &Self::Data) -> u8 {
                 data.depth()
+            }
+
+            /// RFC 8277 §2.1: more labels than we have said that we take.
+            fn flaw(data: &Self::Data) -> Option<FaultKind> {
+                let depth = data.depth();
+                (depth > VpnLabels::DEEPEST).then_some(FaultKind::Labels(depth))
             }
 
             fn route_distinguisher(key: &Self::Key) -> Option<RouteDistinguisher> {

@@ -134,6 +134,18 @@ impl Family for Evpn {
         }
     }
 
+    /// RFC 9136 §3.2: a route names one overlay index at most.
+    fn flaw(data: &Self::Data) -> Option<FaultKind> {
+        match data {
+            EvpnData::IpPrefix { esi, gateway, .. }
+                if *esi != Esi::default() && !gateway.is_unspecified() =>
+            {
+                Some(FaultKind::OverlayIndex)
+            }
+            _ => None,
+        }
+    }
+
     fn skip(input: &[u8]) -> Option<&[u8]> {
         let (rest, _) = array::<1>(input).ok()?;
         let (rest, length) = octet(rest).ok()?;
