@@ -98,7 +98,7 @@ timeout "${OLD_KERNEL_SECONDS:-900}" qemu-system-x86_64 -accel tcg,thread=multi 
   -kernel "$store/vmlinuz" -initrd "$work/initrd" \
   -virtfs local,path=/,mount_tag=host,security_model=none,multidevs=remap \
   -append "console=ttyS0 quiet panic=-1 mitigations=off" </dev/null 2>&1 |
-  tr -d '\r' | tee "$work/output" || true
+  sed -u 's/\r//' | tee "$work/output" || true
 status=$(sed -n 's/^old-kernel: exit status //p' "$work/output" | tail -n 1)
 [ -n "$status" ] || fail "the guest ended without a status"
 exit "$status"

@@ -11,7 +11,7 @@ use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
 use dataplane::DataplaneError;
 
 /// Where our filters are: before those of who gives no number.
-const PRIORITY: u16 = 50;
+pub(crate) const PRIORITY: u16 = 50;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 
 /// Puts the program on the interface, in the place of one of ours that is there.

@@ -23,7 +23,7 @@ impl Kernel {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let kernel = Self::of(&release).ok_or_else(|| {
             DataplaneError::new(format!(
-                "the eBPF data plane needs Linux 6.6 or newer; this is {release}"
+                "the eBPF data plane needs Linux 6.1 or newer; this is {release}"
             ))
         })?;
         Ok(Self { tcx: kernel.tcx && hooks == Hooks::Best, ..kernel })
@@ -31,7 +31,7 @@ impl Kernel {
 
     fn of(release: &str) -> Option<Self> {
         let version = version(release)?;
-        (version >= (6, 6))
+        (version >= (6, 1))
             .then_some(Self { tcx: version >= (6, 6), turns_versions: version >= (6, 3) })
     }
 }
@@ -105,12 +105,21 @@ mod tests {
 
     #[test]
     fn versions_are_told_apart() {
-        for old in ["5.15.0", "6.0.1", "6.1.0-50-amd64", "6.5.13", "nonsense", ""] {
+        for old in ["5.15.0", "6.0.1", "nonsense", ""] {
             assert_eq!(Kernel::of(old), None, "{old}");
         }
-        for new in ["6.6.0", "6.18.44-fc-v669", "7.0", "6.12.38+deb13-cloud-amd64"] {
-            let all = Kernel { tcx: true, turns_versions: true };
-            assert_eq!(Kernel::of(new), Some(all), "{new}");
+        let kernels: [(&[&str], Kernel); 3] = [
+            (&["6.1.0-50-amd64", "6.2.16"], Kernel { tcx: false, turns_versions: false }),
+            (&["6.3.0", "6.5.13"], Kernel { tcx: false, turns_versions: true }),
+            (
+                &["6.6.0", "6.18.44-fc-v669", "7.0", "6.12.38+deb13-cloud-amd64"],
+                Kernel { tcx: true, turns_versions: true },
+            ),
+        ];
+        for (releases, kernel) in kernels {
+            for release in releases {
+                assert_eq!(Kernel::of(release), Some(kernel), "{release}");
+            }
         }
     }
 }

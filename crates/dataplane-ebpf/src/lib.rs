@@ -10,7 +10,9 @@
 //! ```
 //!
 //! The programs (`bpf/`) read maps, [`EbpfPlane`] writes them. Maps and links are pinned, so packets
-//! flow while there is no agent; [`purge()`] is what takes everything away. Needs Linux 6.6 (tcx).
+//! flow while there is no agent; [`purge()`] is what takes everything away. Needs Linux 6.1; since
+//! 6.6 links (tcx) hold the programs on interfaces, before that filters do.
+//!
 //! Knows no BGP and not why a route is wanted.
 
 mod classic;
@@ -33,6 +35,8 @@ mod purge;
 mod records;
 mod routes;
 mod shares;
+#[cfg(test)]
+mod sizes;
 mod tables;
 mod trace;
 mod translations;

@@ -14,6 +14,8 @@ use rtnetlink::{Handle, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
 
+use crate::classic;
+
 /// A netlink socket in the network namespace of the thread that opened it.
 pub(crate) struct Netlink {
     pub(crate) handle: Handle,
@@ -106,6 +108,9 @@ impl Netlink {
                     return Err(failed(what, error));
                 }
             };
+            if filter.header.info >> 16 != u32::from(classic::PRIORITY) {
+                continue;
+            }
             let options = filter.attributes.iter().filter_map(|attribute| match attribute {
                 TcAttribute::Options(options) => Some(options),
                 _ => None,

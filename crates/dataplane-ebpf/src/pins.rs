@@ -124,10 +124,10 @@ impl Pins {
         versions.flat_map(|version| entries(&version.join("links"))).collect()
     }
 
-    /// Whether another version of this plane has links: it forwards.
-    pub(crate) fn has_other_versions(&self) -> bool {
+    /// Whether another version of this plane has pinned such things: `links`, or `maps`.
+    pub(crate) fn have_other_versions(&self, things: &str) -> bool {
         let mut others = entries(&self.instance).into_iter().filter(|path| *path != self.version);
-        others.any(|version| !entries(&version.join("links")).is_empty())
+        others.any(|version| !entries(&version.join(things)).is_empty())
     }
 
     /// Removes what older versions of this plane pinned.

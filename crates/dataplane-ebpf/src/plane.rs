@@ -26,7 +26,8 @@ use crate::routes::Pointer;
 use crate::tables::{self, Entry as _, Tables};
 use crate::trace::Tracer;
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrouter.bpf.o"));
+pub(crate) static OBJECT: &[u8] =
+    include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrouter.bpf.o"));
 
 /// The data plane of one node, in the network namespace of the thread that opened it.
 ///

@@ -64,7 +64,9 @@ impl Programs {
                 DataplaneError::because(format!("cannot load {}", hook.program()), error)
             })?;
         }
-        let relief = pins.has_other_versions().then(BTreeSet::new);
+        // What forwards has links where there are any. Filters are not pinned, but all have maps.
+        let forwards = if kernel.tcx { "links" } else { "maps" };
+        let relief = pins.have_other_versions(forwards).then(BTreeSet::new);
         Ok(Self { ebpf, pins, kernel, relief })
     }
 

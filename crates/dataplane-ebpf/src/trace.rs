@@ -20,7 +20,7 @@ use crate::plane::EbpfPlane;
 use crate::programs::Hook;
 use crate::tables::{Element as _, open_tracer};
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trace.bpf.o"));
+pub(crate) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/trace.bpf.o"));
 
 const STEPS_MAX: u32 = 64;
 

@@ -1,20 +1,21 @@
 //! What survives the agent, what is repaired, and what is left when everything is taken away.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::{ProgramInfo, SchedClassifier, TcAttachType};
+use aya::programs::{ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use dataplane::{Dataplane as _, FilterId, NextHop, PortRange, TranslationKind, VrfId};
-use dataplane_ebpf::{EbpfPlane, Hooks, Options};
+use dataplane_ebpf::{EbpfPlane, Options};
 use testbed::{Bed, Pings, UPLINK};
 
 use crate::filters::random_filter;
 use crate::world::{CEILING, Node, Workload, World, inside};
 
 /// Enough to last longer than what happens meanwhile.
-const PINGS: u16 = 8000;
+const PINGS: u16 = u16::MAX;
 
 /// Tells the test binary, started once more, whose plane to own.
 const INSTANCE: &str = "ARCUS_TEST_INSTANCE";
@@ -49,15 +50,14 @@ async fn a_plane_that_is_closed_and_opened_loses_nothing() -> Result<()> {
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn a_plane_on_filters_that_is_closed_and_opened_loses_nothing() -> Result<()> {
-    let world = World { hooks: Hooks::Filters, ..World::new().await? };
-    closed_and_opened(world).await
+    closed_and_opened(World::on_filters().await?).await
 }
 
 async fn closed_and_opened(world: World) -> Result<()> {
     let (mut one, mut two, a, b) = pair(&world).await?;
     ensure!(!one.was_found(), "there was nothing to find");
-    let pings = start_pings(&world.bed, &a, &b).await?;
     for _ in 0..5 {
+        let pings = start_pings(&world.bed, &a, &b).await?;
         for node in [&mut one, &mut two] {
             node.close();
             node.open().await?;
@@ -65,10 +65,9 @@ async fn closed_and_opened(world: World) -> Result<()> {
             ensure!(node.list().await? == node.wanted, "what was left is what was wanted");
             ensure!(node.reconcile().await? == 0, "there was nothing to repair");
         }
+        let report = pings.stop().await?;
+        ensure!(report.lost.is_empty(), "{report:?}");
     }
-    ensure!(pings.answered() < PINGS.into(), "the pings were over before the restarts were");
-    let report = pings.finish().await?;
-    ensure!(report.lost.is_empty(), "{report:?}");
     Ok(())
 }
 
@@ -84,7 +83,16 @@ fn make_another_version(node: &Node) -> Result<()> {
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn another_version_forwards_until_the_maps_of_this_one_are_filled() -> Result<()> {
-    let world = World::new().await?;
+    upgraded(World::new().await?).await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn another_version_on_filters_forwards_until_the_maps_of_this_one_are_filled() -> Result<()> {
+    upgraded(World::on_filters().await?).await
+}
+
+async fn upgraded(world: World) -> Result<()> {
     let (mut one, mut two, a, b) = pair(&world).await?;
     let pings = start_pings(&world.bed, &a, &b).await?;
     for node in [&mut one, &mut two] {
@@ -106,8 +114,7 @@ async fn another_version_forwards_until_the_maps_of_this_one_are_filled() -> Res
     let before = one.counters().await?.ports[&a.id].rx_packets;
     a.reaches(b.address).await?;
     ensure!(one.counters().await?.ports[&a.id].rx_packets > before);
-    ensure!(pings.answered() < PINGS.into(), "the pings were over before the upgrade was");
-    let report = pings.finish().await?;
+    let report = pings.stop().await?;
     ensure!(report.lost.is_empty(), "{report:?}");
     Ok(())
 }
@@ -144,8 +151,7 @@ async fn an_agent_that_is_killed_loses_nothing() -> Result<()> {
         bed.wait_for("the agent finds its plane", CEILING, found).await?;
         agent.kill().await?;
     }
-    ensure!(pings.answered() < PINGS.into(), "the pings were over before the agents were");
-    let report = pings.finish().await?;
+    let report = pings.stop().await?;
     ensure!(report.lost.is_empty(), "{report:?}");
     one.open().await?;
     ensure!(one.list().await? == one.wanted);
@@ -208,7 +214,16 @@ async fn a_plane_is_open_once() -> Result<()> {
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn programs_of_an_earlier_plane_are_swept_from_the_uplink() -> Result<()> {
-    let world = World::new().await?;
+    renamed(World::new().await?).await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_filter_of_an_earlier_plane_is_swept_from_the_uplink() -> Result<()> {
+    renamed(World::on_filters().await?).await
+}
+
+async fn renamed(world: World) -> Result<()> {
     let mut node = world.node(1).await?;
     node.vrf(1, 101);
     node.reconcile().await?;
@@ -219,13 +234,23 @@ async fn programs_of_an_earlier_plane_are_swept_from_the_uplink() -> Result<()> 
     node.open().await?;
     node.reconcile().await?;
     has_attached(&world.bed, &node, UPLINK, 1).await?;
-    purge(&node, &earlier)
+    purge(&node, &earlier)?;
+    has_attached(&world.bed, &node, UPLINK, 1).await
 }
 
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn a_purge_leaves_nothing() -> Result<()> {
-    let world = World::new().await?;
+    purged(World::new().await?).await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_purge_leaves_no_filter() -> Result<()> {
+    purged(World::on_filters().await?).await
+}
+
+async fn purged(world: World) -> Result<()> {
     let (mut one, mut two, a, b) = pair(&world).await?;
     for node in [&mut one, &mut two] {
         has_attached(&world.bed, node, UPLINK, 1).await?;
@@ -251,7 +276,7 @@ async fn a_purge_leaves_nothing() -> Result<()> {
 /// moment to let go of a link that nothing holds any more.
 async fn has_attached(bed: &Bed, node: &Node, interface: &str, count: usize) -> Result<()> {
     let look = async || {
-        let names = attached(node, interface)?;
+        let names = attached(node, interface).await?;
         let ours = names.iter().filter(|name| name.starts_with("arcus_")).count();
         ensure!((ours, names.len()) == (count, count), "{interface} has {names:?}");
         Ok(())
@@ -259,13 +284,27 @@ async fn has_attached(bed: &Bed, node: &Node, interface: &str, count: usize) -> 
     bed.wait_for("the programs are as they should be", CEILING, look).await
 }
 
-/// Names of the programs on an interface's ingress.
-fn attached(node: &Node, interface: &str) -> Result<Vec<String>> {
-    inside(&node.namespace, || {
-        let (_, programs) = SchedClassifier::query_tcx(interface, TcAttachType::Ingress)?;
-        let name = |program: &ProgramInfo| program.name_as_str().unwrap_or_default().to_owned();
-        Ok(programs.iter().map(name).collect())
-    })?
+/// Names of the programs on an interface's ingress: those that links hold, and those that filters do.
+async fn attached(node: &Node, interface: &str) -> Result<Vec<String>> {
+    let name = |program: &ProgramInfo| program.name_as_str().unwrap_or_default().to_owned();
+    let linked = inside(&node.namespace, || {
+        match SchedClassifier::query_tcx(interface, TcAttachType::Ingress) {
+            Ok((_, programs)) => Ok(programs.iter().map(name).collect()),
+            // Before Linux 6.6 there are no such links.
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.kind() == ErrorKind::InvalidInput =>
+            {
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    })?;
+    let mut names = linked?;
+    let filters =
+        node.namespace.run(&["tc", "filter", "show", "dev", interface, "ingress"]).await?;
+    let named = filters.lines().filter_map(|line| line.split_once(" name ")?.1.split(' ').next());
+    names.extend(named.map(str::to_owned));
+    Ok(names)
 }
 
 fn purge(node: &Node, options: &Options) -> Result<()> {

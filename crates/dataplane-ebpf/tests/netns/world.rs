@@ -55,6 +55,11 @@ impl World {
         Ok(Self { bed, fabric, hooks: Hooks::Best })
     }
 
+    /// As on kernels before Linux 6.6.
+    pub(crate) async fn on_filters() -> Result<Self> {
+        Ok(Self { hooks: Hooks::Filters, ..Self::new().await? })
+    }
+
     /// A node `10.0.0.NUMBER` with an open, empty plane.
     pub(crate) async fn node(&self, number: u8) -> Result<Node> {
         let name = format!("node{number}");
