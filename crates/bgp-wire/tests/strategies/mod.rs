@@ -217,16 +217,20 @@ fn evpn_route() -> impl Strategy<Value = (EvpnKey, EvpnData)> {
         (rd(), esi(), ip()).prop_map(|(rd, esi, originator)| {
             (EvpnKey::EthernetSegment { rd, esi, originator }, EvpnData::Nothing)
         }),
-        (rd(), tag(), ipv4_net(), esi(), any::<u32>(), label()).prop_map(
+        (rd(), tag(), ipv4_net(), esi(), any::<Option<u32>>(), label()).prop_map(
             |(rd, tag, net, esi, gateway, label)| {
-                let gateway = Ipv4Addr::from(gateway).into();
+                // One overlay index at the most (RFC 9136 §3.2).
+                let esi = if gateway.is_some() { Esi::default() } else { esi };
+                let gateway = Ipv4Addr::from(gateway.unwrap_or(0)).into();
                 let key = EvpnKey::IpPrefix { rd, tag, net: IpNet::V4(net) };
                 (key, EvpnData::IpPrefix { esi, gateway, label })
             }
         ),
-        (rd(), tag(), ipv6_net(), esi(), any::<u128>(), label()).prop_map(
+        (rd(), tag(), ipv6_net(), esi(), any::<Option<u128>>(), label()).prop_map(
             |(rd, tag, net, esi, gateway, label)| {
-                let gateway = Ipv6Addr::from(gateway).into();
+                // One overlay index at the most (RFC 9136 §3.2).
+                let esi = if gateway.is_some() { Esi::default() } else { esi };
+                let gateway = Ipv6Addr::from(gateway.unwrap_or(0)).into();
                 let key = EvpnKey::IpPrefix { rd, tag, net: IpNet::V6(net) };
                 (key, EvpnData::IpPrefix { esi, gateway, label })
             }
