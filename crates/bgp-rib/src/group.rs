@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bgp_wire::community::Community;
-use bgp_wire::{AfiSafi, Family, NextHop, PathAttributes, PathId, RouteTarget, update};
+use bgp_wire::{Afi, AfiSafi, Family, NextHop, PathAttributes, PathId, RouteTarget, update};
 use ipnet::IpNet;
 
 use crate::arena::Runs;
@@ -53,9 +53,12 @@ pub(crate) struct UpdateGroup {
 
 /// Whether routes of the family are told the peer with our address as their next hop.
 pub(crate) fn puts_ours(view: &PeerView, family: AfiSafi) -> bool {
-    let fits = match family {
-        AfiSafi::IPV4_UNICAST => view.local_address.is_ipv4(),
-        AfiSafi::IPV6_UNICAST => view.local_address.is_ipv6(),
+    let fits = match (family, view.local_address) {
+        (AfiSafi::IPV4_UNICAST, IpAddr::V4(_)) | (AfiSafi::IPV6_UNICAST, IpAddr::V6(_)) => true,
+        // RFC 8950 §4.
+        (AfiSafi::IPV4_UNICAST, IpAddr::V6(_)) => {
+            view.negotiated.extended_next_hop.contains(&(family, Afi::IPV6))
+        }
         _ => false,
     };
     let to_outside = matches!(view.unicast_next_hop, UnicastNextHop::OurselvesToExternal { .. });
@@ -204,5 +207,40 @@ impl UpdateGroup {
     /// need only be the same each time (RFC 7911 §3).
     pub(crate) fn path_id(&self) -> Option<PathId> {
         (!self.many).then_some(PathId(u32::from(self.form.add_path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bgp_wire::Negotiated;
+
+    use super::*;
+    use crate::peer_policy::PeerPolicy;
+
+    #[test]
+    fn our_address_is_put_where_the_peer_takes_its_family() {
+        let (v4, v6) = ("192.0.2.1", "2001:db8::1");
+        let (ipv4, ipv6) = (AfiSafi::IPV4_UNICAST, AfiSafi::IPV6_UNICAST);
+        // (our address, families in which the peer takes next hops of IPv6, the family, whether ours is put)
+        let cases: [(&str, &[_], _, _); 6] = [
+            (v4, &[], ipv4, true),
+            (v4, &[], ipv6, false),
+            (v6, &[], ipv6, true),
+            (v6, &[], ipv4, false),
+            (v6, &[(ipv4, Afi::IPV6)], ipv4, true),
+            (v6, &[(AfiSafi::VPNV4, Afi::IPV6)], AfiSafi::VPNV4, false),
+        ];
+        for (local, taken, family, is_ours) in cases {
+            let negotiated =
+                Negotiated { extended_next_hop: taken.to_vec(), ..Negotiated::everything() };
+            let (id, local) = (Ipv4Addr::LOCALHOST, local.parse().unwrap());
+            let kind = PeerKind::External { asn: 64_999 };
+            let policy = PeerPolicy { next_hop_self: true, ..PeerPolicy::default() };
+            let view = PeerView {
+                policy: Arc::new(policy),
+                ..PeerView::new(kind, id, id.into(), local, negotiated)
+            };
+            assert_eq!(puts_ours(&view, family), is_ours, "{local} {family} {taken:?}");
+        }
     }
 }

@@ -36,6 +36,8 @@ impl Told {
 #[derive(Debug, Clone, Default)]
 pub struct Heard {
     pub routes: BTreeMap<Key, Told>,
+    /// How many of them each family has.
+    counts: BTreeMap<Family, usize>,
     /// How often each route was announced, also those that are gone.
     pub announced: BTreeMap<Key, u32>,
     pub withdrawn: BTreeMap<Key, u32>,
@@ -58,7 +60,7 @@ impl Heard {
 
     /// Routes of one family.
     pub fn count(&self, family: Family) -> usize {
-        self.routes.keys().filter(|key| key.0 == family).count()
+        self.counts.get(&family).copied().unwrap_or_default()
     }
 
     pub fn has_end(&self, family: Family) -> bool {
@@ -150,7 +152,9 @@ impl Heard {
                 attributes: attributes.clone(),
                 update: self.updates,
             };
-            self.routes.insert(key, told);
+            if self.routes.insert(key, told).is_none() {
+                *self.counts.entry(family).or_default() += 1;
+            }
         }
         Ok(())
     }
@@ -158,7 +162,9 @@ impl Heard {
     fn withdraw(&mut self, family: Family, routes: &[u8]) -> Result<()> {
         for (key, _) in self.split(family, routes)? {
             *self.withdrawn.entry(key.clone()).or_default() += 1;
-            self.routes.remove(&key);
+            if self.routes.remove(&key).is_some() {
+                *self.counts.entry(family).or_default() -= 1;
+            }
         }
         Ok(())
     }

@@ -174,6 +174,7 @@ impl Bed {
     fn of(net: [u8; 3], cloud: &str, nodes: &str, more: &str) -> Result<Self> {
         let dir = TempDir::new()?;
         std::fs::write(dir.path().join("topology.toml"), topology(net, cloud, nodes, more))?;
+        crate::pace::watch();
         let daemon = spawn(dir.path())?;
         let bed = Self {
             dir,

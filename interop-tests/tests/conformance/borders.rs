@@ -9,6 +9,7 @@ use crate::bed::{Bed, FAR, HOME, Knob, OUTSIDE, Sort, membership};
 use crate::cases::{Case, case, run};
 use crate::heard::{Key, key};
 use crate::octets::{self, IPV4, KEEPALIVE, RTC, VPNV4, attribute, label, prefix, target, vpn};
+use crate::pace;
 use crate::speaker::{CEILING, Got, Speaker};
 
 /// Of the neighbors here.
@@ -244,7 +245,7 @@ fn slow<'a>() -> Vec<Case<'a>> {
             let reason = neighbor["last_down_reason"].as_str().unwrap_or_default().to_owned();
             Ok(reason == "send-hold-timer-expired")
         })?;
-        ensure!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
+        pace::in_time(began, Duration::from_secs(12))?;
         // Others are served as before.
         withdraw(&mut source, &last)?;
         hears.gone(&key(VPNV4, &last))?;

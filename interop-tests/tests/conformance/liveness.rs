@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::bed::{Bed, Sort};
 use crate::cases::{Case, case, run};
+use crate::pace;
 use crate::restart::{End, Peer, keeps, restarted};
 use crate::speaker::CEILING;
 
@@ -68,8 +69,7 @@ fn node(bed: &Bed) -> Result<(Peer, Plane)> {
 }
 
 fn in_time(since: Instant) -> Result<()> {
-    ensure!(since.elapsed() < IN_TIME, "only after {:?}", since.elapsed());
-    Ok(())
+    pace::in_time(since, IN_TIME)
 }
 
 fn dead_nodes<'a>() -> Vec<Case<'a>> {

@@ -20,6 +20,7 @@ mod memberships;
 mod neighbors;
 mod next_hops;
 mod options;
+mod pace;
 mod protection;
 mod reflection;
 mod refresh;

@@ -10,6 +10,7 @@ use crate::heard::{Key, key};
 use crate::octets::{
     self, EVPN, Family, OVERLAY, Open, RTC, VPNV4, VPNV6, evpn, label, restart, target, vpn,
 };
+use crate::pace;
 use crate::routes::announce;
 use crate::speaker::{CEILING, Speaker};
 
@@ -194,12 +195,10 @@ fn ends<'a>() -> Vec<Case<'a>> {
 fn afterwards<'a>() -> Vec<Case<'a>> {
     vec![
         case("the restart time ends", |bed| {
-            let gone = Peer::new(bed, Sort::Client, keeps(2))?.end(bed, End::Fin)?;
+            let gone = Peer::new(bed, Sort::Client, keeps(4))?.end(bed, End::Fin)?;
             gone.is_kept(bed)?;
             gone.is_gone(bed)?;
-            let took = gone.since.elapsed().as_secs_f64();
-            ensure!((1.5..4.0).contains(&took), "after {took:.1} s");
-            Ok(())
+            pace::between(gone.since, 3.5, 6.0)
         }),
         case("all is told again: nobody hears of it", |bed| {
             let gone = Peer::new(bed, Sort::Client, keeps(60))?.end(bed, End::Fin)?;
