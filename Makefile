@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-conformance test-interop fuzz lint bench bench-against bench-full bench-smoke flame cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-conformance test-interop test-old-kernel fuzz lint bench bench-against bench-full bench-smoke flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -54,6 +54,14 @@ test-interop: ## FRR, BIRD, GoBGP, OpenBGPD, ExaBGP against arcus-bgpd; ONLY=bir
 	@scripts/setup.sh interop
 	cargo build --workspace --bins
 	cargo test -p interop-tests --test interop $(if $(ONLY),,--test features) -- --ignored --nocapture --test-threads=1
+
+# Of test-old-kernel: names of tests of crates/dataplane-ebpf/tests/netns, with their modules.
+TESTS ?=
+
+test-old-kernel: ## the data plane on Linux 6.1 in an emulated machine; TESTS='restart::a_plane_is_open_once'
+	@[ "$$(id -u)" = 0 ] || { echo "make test-old-kernel needs root: namespaces, eBPF"; exit 1; }
+	@scripts/setup.sh old-kernel
+	scripts/test-old-kernel.sh $(TESTS)
 
 # How long each target runs, and which ones.
 FUZZ_SECONDS ?= 60

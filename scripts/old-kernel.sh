@@ -1,7 +1,6 @@
 #!/bin/bash
-# Runs a command on Debian 12's Linux 6.1, which the data plane does not support yet, in an emulated
-# machine (QEMU, no hardware help needed) over this machine's own files, as root. Its exit status is the
-# command's.
+# Runs a command on Debian 12's Linux 6.1, the oldest that the data plane works on, in an emulated machine
+# (QEMU, no hardware help needed) over this machine's own files, as root. Its exit status is the command's.
 #
 #   scripts/old-kernel.sh target/debug/deps/netns-1234 --ignored --test-threads=1 versions
 #
@@ -46,7 +45,7 @@ fail() {
 [ "$(id -u)" = 0 ] || fail "needs root"
 [ $# -gt 0 ] || fail "usage: scripts/old-kernel.sh COMMAND..."
 for tool in qemu-system-x86_64 busybox cpio; do
-  command -v "$tool" >/dev/null || fail "$tool is not there: apt-get install qemu-system-x86 busybox-static cpio"
+  command -v "$tool" >/dev/null || fail "$tool is not there: scripts/setup.sh old-kernel"
 done
 
 here=$(realpath "$0")
@@ -56,7 +55,13 @@ store=$(realpath "$store")
 
 # The kernel is taken out of its package and never installed.
 if [ ! -e "$store/vmlinuz" ]; then
-  package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-6\.1[^ ]*\)/\1/p' | head -n 1)
+  find_package() {
+    apt-cache depends linux-image-amd64 2>/dev/null |
+      sed -n 's/.*Depends: \(linux-image-6\.1[^ ]*\)/\1/p' | head -n 1
+  }
+  package=$(find_package)
+  # The lists of packages may be missing, too.
+  [ -n "$package" ] || { apt-get -q update >/dev/null && package=$(find_package); }
   [ -n "$package" ] || fail "this distribution has no Linux 6.1; try it on Debian 12"
   rm -rf "$store/new"
   mkdir -p "$store/new"

@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh            for everything but the following
 #   scripts/setup.sh interop    also the daemons of others that make test-interop needs
+#   scripts/setup.sh old-kernel also the emulator that make test-old-kernel needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,8 +22,9 @@ packages=(
 case ${1-} in
   '') ;;
   interop) packages+=(bird2 gobgpd openbgpd exabgp) ;;
+  old-kernel) packages+=(qemu-system-x86 busybox-static cpio kmod) ;;
   *)
-    echo "usage: scripts/setup.sh [interop]" >&2
+    echo "usage: scripts/setup.sh [interop | old-kernel]" >&2
     exit 2
     ;;
 esac

@@ -10,7 +10,8 @@
 #define PASS TC_ACT_UNSPEC
 
 /* A function of its own for the verifier: it follows the paths inside once, not once for each path
- * that leads to a call. Its pointers may be null as far as it knows. */
+ * that leads to a call. Its pointers may be null as far as it knows, and Linux 6.1 takes nothing that they
+ * point to as a map's key or value. */
 #define VERIFIED_ONCE __attribute__((noinline))
 
 /* A function with a stack frame of its own: all frames of a chain of calls have 512 octets together. */
@@ -55,7 +56,7 @@ static __always_inline struct traffic *vrf_traffic_of(__u32 vrf)
 
 static __always_inline struct traffic *tunnel_traffic_of(const struct address *remote)
 {
-	struct address key = *remote; /* Linux 6.1 takes keys from the stack only. */
+	struct address key = *remote;
 	struct traffic *traffic = bpf_map_lookup_elem(&tunnel_traffic, &key);
 	struct traffic nothing = {};
 

@@ -277,6 +277,22 @@ static __always_inline int vxlan_header(struct __sk_buff *skb, __u32 at, const s
 	return OURS;
 }
 
+/* Takes off headers of the other version of IP than what is inside. The kernel, which knows only the outer
+ * one, wants room for a header of that one to be left, so what is shorter is made longer meanwhile. */
+static __always_inline int take_off_unturned(struct __sk_buff *skb, struct arrival *arrival)
+{
+	__u32 length = skb->len - arrival->overhead;
+	int is_short = length < L3 + sizeof(struct ipv6hdr);
+
+	arrival->turned = 1;
+	if ((is_short && bpf_skb_change_tail(skb, skb->len + sizeof(struct ipv6hdr), 0)) ||
+	    bpf_skb_adjust_room(skb, -(__s32)arrival->overhead, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_FIXED_GSO) ||
+	    (is_short && bpf_skb_change_tail(skb, length, 0)))
+		return -2 - DROP_MALFORMED;
+	return OURS;
+}
+
 /* Takes the tunnel's headers off. NOT_OURS: the packet is for the kernel, and unchanged; PROBE: perhaps for
  * `answer_probe`, and unchanged; another negative: -2 - reason. */
 VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
@@ -326,11 +342,9 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 	      step->number[0] = arrival->encapsulation; step->number[1] = arrival->id;
 	      step->number[2] = arrival->vrf);
 	if (arrival->protocol != skb->protocol) {
-		if (kernel_turns_versions)
-			flags |= arrival->protocol == bpf_htons(ETH_P_IP) ? DECAP_L3_IPV4 :
-									    DECAP_L3_IPV6;
-		else
-			arrival->turned = 1;
+		if (!kernel_turns_versions)
+			return take_off_unturned(skb, arrival);
+		flags |= arrival->protocol == bpf_htons(ETH_P_IP) ? DECAP_L3_IPV4 : DECAP_L3_IPV6;
 	}
 	if (bpf_skb_adjust_room(skb, -(__s32)arrival->overhead, BPF_ADJ_ROOM_MAC, flags))
 		return -2 - DROP_MALFORMED;
