@@ -328,11 +328,9 @@ fn routes<'a>() -> Vec<Case<'a>> {
         }),
         // RFC 4271 §5.1.3.
         case("else it is ours in another AS, but of a network that both share", |bed| {
-            for (name, is_ours) in [
-                ("plain", true),
-                ("next-hop-unchanged", false),
-                ("internal", false),
-            ] {
+            for (name, is_ours) in
+                [("plain", true), ("next-hop-unchanged", false), ("internal", false)]
+            {
                 let (mut peer, mut source) = (up(bed, name)?, up(bed, "client")?);
                 let elsewhere = Ipv4Addr::new(203, 0, 113, 77);
                 let shared = source.local;

@@ -302,8 +302,8 @@ async fn attached(node: &Node, interface: &str) -> Result<Vec<String>> {
     let mut names = linked?;
     let filters =
         node.namespace.run(&["tc", "filter", "show", "dev", interface, "ingress"]).await?;
-    let named = filters.lines().filter_map(|line| line.split_once(" name ")?.1.split(' ').next());
-    names.extend(named.map(str::to_owned));
+    let filters = filters.lines().filter_map(|line| line.split_once(" name ")?.1.split(' ').next());
+    names.extend(filters.map(str::to_owned));
     Ok(names)
 }
 
