@@ -113,6 +113,9 @@ fn action(core: &Core, step: &Step) -> TraceAction {
             source_port: tuple.source_port,
             destination_port: tuple.destination_port,
         },
+        Step::Left { source, vrf } => {
+            TraceAction::Left { source: *source, vrf: vrf.map(|vrf| core.vrf_name(vrf)) }
+        }
         Step::Encapsulated { remote, encapsulation, id } => TraceAction::Encapsulated {
             remote: *remote,
             encapsulation: encapsulation.to_string(),
@@ -151,6 +154,10 @@ fn sentence(action: &TraceAction) -> String {
                 "now goes from {source} port {source_port} to {destination} port \
                  {destination_port}"
             )
+        }
+        TraceAction::Left { source, vrf: Some(vrf) } => format!("leaves with {source}, by {vrf}"),
+        TraceAction::Left { source, vrf: None } => {
+            format!("leaves with {source}, by the underlay and in no tunnel")
         }
         TraceAction::Encapsulated { remote, encapsulation, id } => {
             format!("put into {encapsulation} to {remote} with {id}")

@@ -22,6 +22,7 @@ enum step_kind {
 	STEP_DELIVERED,	       /* number: port */
 	STEP_SENT,	       /* number: interface */
 	STEP_ANSWERED,
+	STEP_LEFT, /* address: the source from now on; number: VRF, or UNDERLAY */
 };
 
 #ifdef TRACING

@@ -263,8 +263,12 @@ int arcus_port(struct __sk_buff *skb)
 	if (!answers && port->floating_v4_vrf | port->floating_v6_vrf) {
 		struct route *instead = leave(skb, &p, *slot, port, found);
 
-		if (instead)
+		if (instead) {
 			found = instead;
+			TRACE(STEP_LEFT, step->address[0] = p.now.source;
+			      step->number[0] = p.flags & V6 ? port->floating_v6_vrf :
+							       port->floating_v4_vrf);
+		}
 	}
 	if (!found) {
 		drop(DROP_NO_ROUTE);
@@ -295,6 +299,7 @@ int arcus_port(struct __sk_buff *skb)
 		verdict = own_source(skb, &p, *slot, port);
 		if (verdict)
 			return drop(verdict - 1);
+		TRACE(STEP_LEFT, step->address[0] = p.now.source; step->number[0] = UNDERLAY);
 		verdict = depart(skb, &p);
 		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
 	default:
@@ -335,8 +340,10 @@ int arcus_uplink(struct __sk_buff *skb)
 	}
 	if (p.flags & FRAGMENT)
 		join_fragments(&p, arrival.vrf);
-	if (arrival.port)
+	if (arrival.port) {
+		sample_arrival(&p, arrival.port - 1, &arrival.remote);
 		return deliver(skb, &p, arrival.port - 1, arrival.turned);
+	}
 	found = route(arrival.vrf, &p.now.destination);
 	if (!found)
 		return drop(DROP_NO_ROUTE);
@@ -348,21 +355,20 @@ int arcus_uplink(struct __sk_buff *skb)
 	hop = choose(&p, found->group, group, LOCAL_MEMBERS);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
-	if (COUNTS && self->sample_one_in && hop->kind == HOP_PORT) {
-		struct port *port = bpf_map_lookup_elem(&ports, &hop->number);
-
-		if (port)
-			sample(&p, hop->number, port, SIDE_IN, &arrival.remote);
-	}
 	switch (hop->kind) {
 	case HOP_PORT:
-		return deliver(skb, &p, hop->number, arrival.turned);
+		taken = hop->number;
+		break;
 	case HOP_TRANSLATE:
 		taken = server(skb, &p, hop);
-		return taken < 0 ? drop(-1 - taken) : deliver(skb, &p, taken, arrival.turned);
+		if (taken < 0)
+			return drop(-1 - taken);
+		break;
 	default:
 		return drop(DROP_DISCARD);
 	}
+	sample_arrival(&p, taken, &arrival.remote);
+	return deliver(skb, &p, taken, arrival.turned);
 }
 
 char _license[] SEC("license") = "GPL";

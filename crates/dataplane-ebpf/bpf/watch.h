@@ -44,6 +44,21 @@ VERIFIED_ONCE int sample(const struct packet *p, __u32 slot, const struct port *
 	return 0;
 }
 
+/* Of those that came out of a tunnel for a port. */
+static __always_inline void sample_arrival(const struct packet *p, __u32 slot,
+					   const struct address *remote)
+{
+	__u32 none = 0;
+	struct node *self = bpf_map_lookup_elem(&node, &none);
+	struct port *port;
+
+	if (!COUNTS || !self || !self->sample_one_in)
+		return;
+	port = bpf_map_lookup_elem(&ports, &slot);
+	if (port)
+		sample(p, slot, port, SIDE_IN, remote);
+}
+
 /* Tells of the packet as it is now. */
 VERIFIED_ONCE int mirror(struct __sk_buff *skb, __u32 slot, const struct port *port, __u32 side,
 			 __u32 length)

@@ -35,6 +35,10 @@ const DROPPED: u32 = 8;
 const DELIVERED: u32 = 9;
 const SENT: u32 = 10;
 const ANSWERED: u32 = 11;
+const LEFT: u32 = 12;
+
+/// `UNDERLAY` of `bpf/layout.h`, in place of a VRF.
+const UNDERLAY: u32 = 0;
 
 const ETHERNET: usize = 14;
 /// IPv4 and IPv6 in an Ethernet header.
@@ -238,6 +242,10 @@ impl EbpfPlane {
                     destination_port: step.port[1].into(),
                 },
             },
+            LEFT => {
+                let vrf = (first != UNDERLAY).then_some(VrfId(first));
+                Step::Left { source: address, vrf }
+            }
             ENCAPSULATED => Step::Encapsulated {
                 remote: address,
                 encapsulation: encapsulation(first)?,

@@ -65,6 +65,12 @@ pub enum Step {
     Translated {
         tuple: Tuple,
     },
+    /// It leaves its network with another source: the floating address of its port by the VRF of that
+    /// address, or the node's own address by the underlay, without a tunnel (`None`).
+    Left {
+        source: IpAddr,
+        vrf: Option<VrfId>,
+    },
     Encapsulated {
         remote: IpAddr,
         encapsulation: Encapsulation,

@@ -148,6 +148,13 @@ pub enum TraceAction {
         source_port: u16,
         destination_port: u16,
     },
+    /// It leaves its network with this source: a floating address, by that one's VRF, or the node's own.
+    Left {
+        source: IpAddr,
+        /// `None`: by the underlay, without a tunnel.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vrf: Option<String>,
+    },
     /// It was put into a tunnel.
     Encapsulated { remote: IpAddr, encapsulation: String, id: u32 },
 }

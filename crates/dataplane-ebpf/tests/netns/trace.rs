@@ -2,8 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use anyhow::{Result, ensure};
-use dataplane::{DropReason, Encapsulation, NextHop, Outcome, Probe, Step, TranslationKind, VrfId};
+use anyhow::{Result, bail, ensure};
+use dataplane::{
+    DropReason, Encapsulation, NextHop, Outcome, PortRange, Probe, Step, TranslationKind, VrfId,
+};
 
 use crate::world::{Workload, World};
 
@@ -75,5 +77,43 @@ async fn a_trace_names_each_table_and_leaves_nothing_behind() -> Result<()> {
 
     let after = one.counters().await?;
     ensure!(after == before, "nothing is counted or remembered: {before:?} {after:?}");
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_trace_says_how_a_packet_leaves_its_network() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, two) = (world.node(1).await?, world.node(2).await?);
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    let b = world.workload("b", [172, 16, 3, 10]).await?;
+    let floating = [10, 254, 0, 9];
+    let kind = TranslationKind::Floating { ports: vec![b.id.clone()], exclusive: true };
+    one.wanted.node.masquerade_ports = PortRange::new(40_000, 40_999);
+    one.vrf(1, 101).port(1, &a).route(1, "0.0.0.0/0", [NextHop::Masquerade]);
+    one.vrf(2, 102).vrf(3, 103).port(3, &b).route(2, "0.0.0.0/0", [two.gre(202)]);
+    one.translation(2, floating, kind);
+    one.reconcile().await?;
+    let outside = [192, 0, 2, 1];
+    let chosen = |hop| Step::Chosen { hop };
+    let routed = |vrf| Step::Routed { vrf: VrfId(vrf), address: outside.into(), members: Some(1) };
+    let left = |source: Ipv4Addr, vrf| Step::Left { source: source.into(), vrf };
+
+    let trace = one.trace(from(&a, outside, 64)).await?;
+    ensure!(trace.outcome == Outcome::Sent { interface: testbed::UPLINK.to_owned() }, "{trace:?}");
+    let way = [routed(1), chosen(NextHop::Masquerade), left(one.address, None)];
+    ensure!(trace.steps.starts_with(&way), "{trace:?}");
+    let Some(Step::Translated { tuple }) = trace.steps.last() else { bail!("{trace:?}") };
+    ensure!(tuple.source == one.address && (40_000..41_000).contains(&tuple.source_port));
+    ensure!(trace.packet.len() == 40, "no outer header: {trace:?}");
+    ensure!(trace.packet[12..16] == one.address.octets(), "{trace:?}");
+
+    let trace = one.trace(from(&b, outside, 64)).await?;
+    let nowhere = Step::Routed { vrf: VrfId(3), address: outside.into(), members: None };
+    let public = left(floating.into(), Some(VrfId(2)));
+    let way = [nowhere, routed(2), public, chosen(two.gre(202))];
+    ensure!(trace.steps.starts_with(&way), "{trace:?}");
+    ensure!(matches!(trace.steps.last(), Some(Step::Encapsulated { id: 202, .. })), "{trace:?}");
+    ensure!(trace.packet[28 + 12..28 + 16] == floating, "{trace:?}");
     Ok(())
 }

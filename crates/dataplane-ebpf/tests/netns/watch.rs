@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use dataplane::{Direction, Event, Mirroring};
+use dataplane::{Direction, Event, Mirroring, TranslationKind};
 
 use crate::world::{CEILING, World};
 
@@ -16,8 +16,11 @@ async fn samples_tell_who_talks_to_whom_over_which_node() -> Result<()> {
     let a = world.workload("a", [172, 16, 1, 10]).await?;
     let b = world.workload("b", [172, 16, 2, 10]).await?;
     let (to_one, to_two) = (one.gre(101), two.gre(202));
-    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
-    two.vrf(1, 202).port(1, &b).route(1, "172.16.1.0/24", [to_one]);
+    let floating = [10, 254, 0, 9];
+    let kind = TranslationKind::Floating { ports: vec![a.id.clone()], exclusive: true };
+    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]).translation(1, floating, kind);
+    two.vrf(1, 202).port(1, &b).route(1, "172.16.1.0/24", [to_one.clone()]);
+    two.route(1, "10.254.0.9/32", [to_one]);
     one.wanted.node.sample_one_in = 1;
     one.reconcile().await?;
     two.reconcile().await?;
@@ -31,6 +34,15 @@ async fn samples_tell_who_talks_to_whom_over_which_node() -> Result<()> {
         ensure!((sample.length, sample.packets) == (84, 1), "{sample:?}");
         ensure!(sample.remote == Some(IpAddr::V4(two.address)), "{sample:?}");
     }
+    // By an address that is translated: seen as the workload sees it.
+    b.reaches(floating.into()).await?;
+    let event = tokio::time::timeout(CEILING, events.next()).await?;
+    let Event::Sample(sample) = event else { anyhow::bail!("{event:?}") };
+    ensure!((sample.port.clone(), sample.direction) == (a.id.clone(), Direction::In), "{sample:?}");
+    let ends = (sample.tuple.source, sample.tuple.destination);
+    ensure!(ends == (b.address.into(), a.address.into()), "{sample:?}");
+    let answer = tokio::time::timeout(CEILING, events.next()).await?;
+    ensure!(matches!(answer, Event::Sample(_)), "{answer:?}");
     one.wanted.node.sample_one_in = 0;
     one.reconcile().await?;
     a.reaches(b.address).await?;
