@@ -14,7 +14,9 @@ packages=(
   # the gateways of the demo
   frr openvswitch-switch
   # to make namespaces, to look into them, to measure
-  iproute2 iputils-ping ethtool procps util-linux tcpdump curl jq valgrind
+  iproute2 iputils-ping ethtool procps util-linux tcpdump tshark curl jq valgrind
+  # to read what agents export of flows
+  nfdump
   # to check the systemd units
   systemd
 )

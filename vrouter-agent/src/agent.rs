@@ -8,10 +8,11 @@ use std::time::Instant;
 use arcus_config::Topology;
 use daemon::{Supervisor, http as http_shell, metrics};
 use dataplane::Dataplane;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::core::Core;
+use crate::flow_export::FlowExporter;
 use crate::http::{Api, TopologyFile};
 use crate::mirror::Mirrors;
 use crate::node::Node;
@@ -71,10 +72,20 @@ pub async fn start<P: Dataplane + 'static>(
 
     let ends = reconcile_task::Ends { work: work_inbox, reports, questions: question_inbox };
     let mirrors = Mirrors::new(questions.clone());
+    let export = topology.clouds.get(&node.cloud).and_then(|cloud| cloud.nodes.flow_export);
+    let (export, wanted_export) = watch::channel(export);
+    let (exporter, flows, exported) = FlowExporter::new(node.clone(), wanted_export);
     if let Some(packet_events) = packet_events {
-        let task = crate::events::run(packet_events, mirrors.clone(), shutdown.clone());
+        let task = crate::events::run(
+            packet_events,
+            mirrors.clone(),
+            flows,
+            requests.clone(),
+            shutdown.clone(),
+        );
         supervisor.spawn("events", task);
     }
+    supervisor.spawn("flows", exporter.run(shutdown.clone()));
     supervisor.spawn("reconcile", reconcile_task::run(reconciler, ends, shutdown.clone()));
 
     let mut core = Core::new(Instant::now(), node.clone(), Arc::clone(&topology), state);
@@ -82,13 +93,13 @@ pub async fn start<P: Dataplane + 'static>(
     let sessions = Sessions::new(events, was_found);
     let running = Running::new(topology_file.clone(), topology);
     let topology = TopologyFile::new(topology_file, node.cloud.clone());
-    let owner = Owner::new(core, sessions, running, node, file);
+    let owner = Owner::new(core, sessions, running, node, file, export);
     let inboxes =
         Inboxes { requests: request_inbox, events: event_inbox, reports: report_inbox, work };
     supervisor.spawn("owner", owner.run(inboxes, shutdown.clone()));
 
     let mut registry = metrics::registry("arcus-vrouter-agent");
-    let api = Api::new(requests, questions, mirrors, topology, &mut registry);
+    let api = Api::new(requests, questions, mirrors, exported, topology, &mut registry);
     supervisor.spawn("http", http_shell::serve(listeners, api.clone().router(registry), shutdown));
     Ok(api)
 }

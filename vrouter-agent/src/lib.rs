@@ -9,6 +9,7 @@ pub mod args;
 pub mod core;
 pub mod encapsulation;
 pub mod events;
+pub mod flow_export;
 pub mod http;
 pub mod import;
 pub mod ipam;

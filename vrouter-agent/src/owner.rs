@@ -1,13 +1,14 @@
 //! The task that owns the core: takes events in, and does what the core says is to be done.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arcus_api::v1::{Neighbor, PortId, Reloaded, SessionState, Status};
-use arcus_config::Topology;
+use arcus_config::{FlowExport, Topology};
 use bgp_peer::PeerState;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -65,6 +66,8 @@ pub struct Owner {
     running: Running,
     node: Node,
     file: StateFile,
+    /// Where the exporter of flows looks.
+    export: watch::Sender<Option<FlowExport>>,
     started_at: u64,
     replies: BTreeMap<RequestId, oneshot::Sender<PortAnswer>>,
     last_request: u64,
@@ -78,6 +81,7 @@ impl Owner {
         running: Running,
         node: Node,
         file: StateFile,
+        export: watch::Sender<Option<FlowExport>>,
     ) -> Self {
         Self {
             core,
@@ -85,6 +89,7 @@ impl Owner {
             running,
             node,
             file,
+            export,
             started_at: daemon::metrics::now(),
             replies: BTreeMap::new(),
             last_request: 0,
@@ -98,7 +103,7 @@ impl Owner {
         mut inboxes: Inboxes,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        self.set_sessions();
+        self.follow_topology();
         self.turn(&inboxes.work).await;
         loop {
             let deadline = [self.core.deadline(), self.save_again].into_iter().flatten().min();
@@ -218,15 +223,17 @@ impl Owner {
     fn reload(&mut self, now: Instant, topology: Arc<Topology>) -> Reloaded {
         let changes = self.running.accept(Arc::clone(&topology));
         self.core.reload(now, topology);
-        self.set_sessions();
+        self.follow_topology();
         let topology = self.running.status();
         info!(generation = topology.generation, changes = changes.len(), "topology taken");
         Reloaded { topology, changes }
     }
 
-    fn set_sessions(&mut self) {
+    fn follow_topology(&mut self) {
         if let Some(cloud) = self.core.topology().clouds.get(&self.node.cloud) {
             self.sessions.set(&self.node, cloud);
+            let export = cloud.nodes.flow_export;
+            self.export.send_if_modified(|wanted| mem::replace(wanted, export) != export);
         }
     }
 

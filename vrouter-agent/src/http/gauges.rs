@@ -1,5 +1,7 @@
 //! Metrics of an agent. Set when they are read.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use daemon::metrics::prometheus_client;
 use dataplane::Counters;
 use prometheus_client::metrics::family::Family;
@@ -7,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::core::Gauges;
+use crate::flow_export::Exported;
 
 /// What is counted, which of them, and the unit with its direction.
 type TrafficLabels = [(&'static str, String); 3];
@@ -24,6 +27,8 @@ pub(super) struct AgentGauges {
     dirty: Gauge,
     failed: Gauge,
     flows: Gauge,
+    flow_records: Gauge,
+    flow_losses: Family<Label, Gauge>,
     unusable: Family<Label, Gauge>,
     session_up: Family<Label, Gauge>,
     owed: Family<Label, Gauge>,
@@ -43,6 +48,7 @@ impl AgentGauges {
             ("dirty_routes", "Prefixes that the data plane is still to be told of", &new.dirty),
             ("failed", "Things that the data plane refused and that are tried again", &new.failed),
             ("flows", "Translated connections that are remembered", &new.flows),
+            ("flow_records", "Flow records sent to the collector", &new.flow_records),
         ];
         for (name, help, gauge) in plain {
             registry.register(name, help, gauge.clone());
@@ -51,6 +57,7 @@ impl AgentGauges {
             ("unusable_paths", "Paths that no packet can take, by reason", &new.unusable),
             ("session_up", "Whether the session with a control node is up", &new.session_up),
             ("owed_routes", "Routes that a control node is still to be told", &new.owed),
+            ("flow_losses", "Records and samples that no collector gets", &new.flow_losses),
             ("dropped_packets", "Packets dropped by the data plane, by reason", &new.drops),
         ];
         for (name, help, family) in by_label {
@@ -113,6 +120,16 @@ impl AgentGauges {
             ];
             let gauge = self.rules.get_or_create(&labels);
             gauge.set(rule.packets.try_into().unwrap_or(i64::MAX));
+        }
+    }
+
+    pub(super) fn set_exported(&self, exported: &Exported) {
+        let read = |counter: &AtomicU64| {
+            i64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
+        };
+        self.flow_records.set(read(&exported.records));
+        for (of, counter) in [("record", &exported.unsent), ("sample", &exported.overrun)] {
+            self.flow_losses.get_or_create(&[("of", of.to_owned())]).set(read(counter));
         }
     }
 

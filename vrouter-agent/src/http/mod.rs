@@ -20,6 +20,7 @@ use dataplane::{Counters, DropReason};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::core::PortAnswer;
+use crate::flow_export::Exported;
 use crate::mirror::Mirrors;
 use crate::owner::{Owner, Request};
 use crate::platform::local;
@@ -40,6 +41,7 @@ pub struct Api {
     owner: mpsc::Sender<Request>,
     questions: mpsc::Sender<Question>,
     mirrors: Mirrors,
+    exported: Arc<Exported>,
     topology: Arc<TopologyFile>,
     gauges: Arc<AgentGauges>,
 }
@@ -65,11 +67,12 @@ impl Api {
         owner: mpsc::Sender<Request>,
         questions: mpsc::Sender<Question>,
         mirrors: Mirrors,
+        exported: Arc<Exported>,
         topology: TopologyFile,
         registry: &mut Registry,
     ) -> Self {
         let gauges = Arc::new(AgentGauges::register(registry));
-        Self { owner, questions, mirrors, topology: Arc::new(topology), gauges }
+        Self { owner, questions, mirrors, exported, topology: Arc::new(topology), gauges }
     }
 
     /// The whole API.
@@ -241,6 +244,7 @@ async fn neighbor(
 
 /// Brings the gauges up to date before they are read.
 async fn refresh_metrics(State(api): State<Api>, request: HttpRequest, next: Next) -> Response {
+    api.gauges.set_exported(&api.exported);
     // Old figures are better than none while the agent is busy.
     if let Ok(core) = api.look(|owner| owner.core.gauges()).await {
         api.gauges.set_core(&core);
