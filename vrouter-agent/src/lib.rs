@@ -8,6 +8,7 @@ pub mod agent;
 pub mod args;
 pub mod core;
 pub mod encapsulation;
+pub mod erspan;
 pub mod events;
 pub mod flow_export;
 pub mod http;

@@ -10,6 +10,7 @@ use dataplane::{Mirroring, PortId};
 use futures::Stream;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::erspan::Analyzer;
 use crate::reconcile_task::Question;
 
 /// Packets that wait for the slowest watcher; it misses the oldest ones then.
@@ -88,6 +89,31 @@ impl Watch {
             };
             Some((Ok(record(&packet, snaplen).into()), (watch, None)))
         })
+    }
+
+    /// Sends the packets to an analyzer, each cut at `snaplen`, until `time` is over. Gives the number of those
+    /// that the kernel did not send.
+    pub async fn send_to(
+        mut self,
+        mut analyzer: Analyzer,
+        snaplen: u32,
+        time: Option<Duration>,
+    ) -> u64 {
+        let snaplen = usize::try_from(snaplen).unwrap_or(usize::MAX);
+        let mut lost = 0;
+        let all = async {
+            while let Some(packet) = self.next().await {
+                if analyzer.send(&packet, snaplen).is_err() {
+                    lost += 1;
+                }
+            }
+        };
+        match time {
+            // Its end is no fault.
+            Some(time) => drop(tokio::time::timeout(time, all).await),
+            None => all.await,
+        }
+        lost
     }
 
     async fn next(&mut self) -> Option<Arc<Mirrored>> {

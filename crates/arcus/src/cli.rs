@@ -174,11 +174,12 @@ Exit status: 0 when it is delivered, sent or answered, 1 when it is dropped.")]
     #[command(after_help = "\
 Examples:
   arcus mirror db-1 | tcpdump -nr -
-  arcus mirror db-1 -w db-1.pcap --seconds 60")]
+  arcus mirror db-1 -w db-1.pcap --seconds 60
+  arcus mirror db-1 --erspan 10.3.0.9 --session 7")]
     Mirror {
         port: PortId,
         /// - is standard output.
-        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        #[arg(short, long, value_name = "FILE", default_value = "-", conflicts_with = "erspan")]
         write: PathBuf,
         /// Until Ctrl-C if left out.
         #[arg(long)]
@@ -186,6 +187,12 @@ Examples:
         /// Octets of each packet at most.
         #[arg(long, value_name = "OCTETS")]
         snaplen: Option<u32>,
+        /// Have the node send the packets there, in ERSPAN type II over GRE, instead of writing them.
+        #[arg(long, value_name = "ADDRESS")]
+        erspan: Option<IpAddr>,
+        /// The session there, 0 to 1023; 1 if left out.
+        #[arg(long, value_name = "NUMBER", requires = "erspan")]
+        session: Option<u16>,
     },
 
     /// Have a daemon read its topology file again, and say what that changed.

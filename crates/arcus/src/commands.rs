@@ -63,8 +63,8 @@ pub(crate) async fn run(cli: Cli, printer: &mut Printer) -> Result<ExitCode> {
         }
         Command::Counters { kind } => packets::counters(&client(at)?, kind, printer).await?,
         Command::Trace(args) => return packets::trace(&client(at)?, *args, printer).await,
-        Command::Mirror { port, write, seconds, snaplen } => {
-            let query = MirrorQuery { seconds, snaplen };
+        Command::Mirror { port, write, seconds, snaplen, erspan, session } => {
+            let query = MirrorQuery { seconds, snaplen, erspan, session };
             packets::mirror(&client(at)?, &port, &write, query).await?;
         }
         Command::Reload => {

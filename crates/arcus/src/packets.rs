@@ -51,7 +51,8 @@ pub(crate) async fn mirror(
     query: MirrorQuery,
 ) -> Result<()> {
     let to_stdout = file == Path::new("-");
-    if to_stdout && io::stdout().is_terminal() {
+    let is_written = query.erspan.is_none();
+    if is_written && to_stdout && io::stdout().is_terminal() {
         bail!("packets are no text; write `-w FILE`, or `| tcpdump -nr -` behind it");
     }
     let mut stream = match client.stream(&format!("/v1/ports/{port}/mirror"), &query).await {
@@ -60,7 +61,9 @@ pub(crate) async fn mirror(
         }
         stream => stream?,
     };
-    let mut out: Box<dyn Write> = if to_stdout {
+    let mut out: Box<dyn Write> = if !is_written {
+        Box::new(io::sink())
+    } else if to_stdout {
         Box::new(io::stdout())
     } else {
         let file = File::create(file).with_context(|| format!("writing {}", file.display()))?;

@@ -20,7 +20,7 @@
 //! | `GET /v1/drops` | array of [`DropCounter`] | `arcus-vrouter-agent` |
 //! | `GET /v1/counters` | [`Counters`] | `arcus-vrouter-agent` |
 //! | `POST /v1/trace` with [`TraceRequest`] | [`Trace`] | `arcus-vrouter-agent` |
-//! | `GET /v1/ports/{id}/mirror?`[`MirrorQuery`] | a pcap file that grows | `arcus-vrouter-agent` |
+//! | `GET /v1/ports/{id}/mirror?`[`MirrorQuery`] | a pcap file that grows, or nothing | `arcus-vrouter-agent` |
 //! | `GET /metrics` | Prometheus text | both |
 //!
 //! `v1.schema.json` beside `Cargo.toml` is the JSON Schema of them all.
