@@ -84,11 +84,7 @@ fn the_rule_of_a_one_way_connection_comes_before_every_filter() {
 #[test]
 fn a_one_way_connection_alone_allows_the_rest() {
     let leonardo = include_str!("../../topology-examples/leonardo.toml");
-    let one_way = leonardo.replace(
-        "return-target = \"64512:5002\"",
-        "return-target = \"64512:5002\"\none-way = true",
-    );
-    let topology = read_text(&one_way).map_err(|error| error.to_string()).expect("it is right");
+    let topology = read_text(leonardo).map_err(|error| error.to_string()).expect("it is right");
     let nginx = topology.port_filter(&topology.networks["nginx"], None).expect("a filter");
     assert_eq!((nginx.default_in, nginx.default_out), (Verdict::Allow, Verdict::Allow));
     assert_eq!(

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use arcus_api::v1::VrfTable;
+use arcus_api::v1::{Action, Counters, Direction, VrfTable};
 use testbed::packet::{Mpls, Packet, Payload};
 use testbed::{Capture, Fabric, Namespace};
 
@@ -88,6 +88,8 @@ pub async fn all(
     tell("gateways and nodes speak MPLS over GRE".to_owned(), outcome);
     let outcome = nginx_does_not_reach_the_database(federation).await;
     tell("nginx does not reach the database".to_owned(), outcome);
+    let outcome = leonardo_opens_no_connection_to_nginx(federation).await;
+    tell("leonardo opens no connection to nginx".to_owned(), outcome);
 }
 
 /// Requests from outside to the floating address are answered by every nginx pod.
@@ -167,6 +169,40 @@ pub async fn nginx_does_not_reach_the_database(federation: &Federation) -> Resul
         }
     }
     Ok(format!("{attempts} attempts from 3 pods, none answered; VRF nginx has no route there"))
+}
+
+/// The rule of the one-way connection on one node, by the name that it has in the topology: packets dropped.
+async fn refused_by_nginx(federation: &Federation, node: &str) -> Result<u64> {
+    let counters: Counters = federation.ask(node, &["counters"]).await?;
+    let rules = counters.rules.into_iter().filter(|rule| {
+        (rule.direction, rule.action) == (Direction::In, Action::Deny)
+            && rule.rule == scene::ONE_WAY
+    });
+    Ok(rules.map(|rule| rule.packets).sum())
+}
+
+/// Each leonardo pod has the way to each nginx pod that its answers take, and opens no connection on it:
+/// the rule of the connection drops each attempt, on the node of the nginx pod, and counts it.
+pub async fn leonardo_opens_no_connection_to_nginx(federation: &Federation) -> Result<String> {
+    let mut seen = Vec::new();
+    for nginx in scene::workloads("nginx") {
+        let before = refused_by_nginx(federation, nginx.node).await?;
+        for pod in scene::workloads("leonardo") {
+            let table: VrfTable = federation.ask(pod.node, &["vrf", "leonardo"]).await?;
+            let to = IpAddr::from(nginx.address);
+            let has_way = table.table.iter().any(|route| route.prefix.addr() == to);
+            ensure!(has_way, "{} has no way for answers to {}", pod.name, nginx.name);
+            let from = federation.workload(pod.name)?;
+            if let Ok(body) = federation.fetch(from, socket(nginx), "/", 1, REFUSAL).await {
+                bail!("{} got `{}` from {}", pod.name, body.trim(), nginx.name);
+            }
+        }
+        let counted = refused_by_nginx(federation, nginx.node).await? - before;
+        let pods = scene::workloads("leonardo").count() as u64;
+        ensure!(counted >= pods, "{} has counted {counted} of {pods} attempts", nginx.node);
+        seen.push(format!("{}: {counted} packets dropped by rule {}", nginx.name, scene::ONE_WAY));
+    }
+    Ok(seen.join("\n"))
 }
 
 /// A gateway's own table has the floating address three times, by three distinguishers and next hops.

@@ -14,6 +14,9 @@ pub const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 254, 98, 15);
 /// The client behind the gateways.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
+/// The connection by which nginx uses leonardo, and the rule that keeps leonardo from using nginx.
+pub const ONE_WAY: &str = "nginx-uses-leonardo";
+
 /// What the gateways import and export; the target of network `public`.
 pub const PUBLIC_TARGET: &str = "64512:900";
 
