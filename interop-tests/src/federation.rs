@@ -370,6 +370,11 @@ impl Federation {
         serde_json::from_str(&text).with_context(|| format!("{}: {text}", words.join(" ")))
     }
 
+    /// What the daemon called `name` answers to a GET, without the time that a program takes.
+    pub async fn get<T: DeserializeOwned>(&self, name: &str, path: &str) -> Result<T> {
+        crate::get(&arcus_api::socket::path(self.bed.run_dir(), name), path).await
+    }
+
     /// Gets a page `count` times from inside a namespace; one line per answer, and any failure is an error.
     pub async fn fetch(
         &self,

@@ -5,6 +5,7 @@
 
 mod binaries;
 mod federation;
+mod socket;
 
 pub mod by_hand;
 pub mod left;
@@ -16,3 +17,4 @@ pub mod traffic;
 
 pub use binaries::Binaries;
 pub use federation::{Federation, SILENT};
+pub use socket::get;

@@ -3,16 +3,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use arcus_api::v1::{BfdState, GracefulRestartState, Neighbor, RoutePage, SessionState};
-use interop_tests::Binaries;
+use interop_tests::{Binaries, get};
 use serde::de::DeserializeOwned;
 use testbed::{Bed, Fabric, FrrRouter, GiveUp, Namespace, Process, Signal};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 const CEILING: Duration = Duration::from_mins(1);
@@ -167,17 +164,6 @@ fn bgpd(asn: u32, address: Ipv4Addr, prefix: &str, watched: Option<Distance>) ->
          exit-address-family\n",
         bfd.unwrap_or_default()
     )
-}
-
-/// Asks the daemon itself: a program that does it would take longer than what is measured here.
-async fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T> {
-    let mut stream = UnixStream::connect(socket).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    serde_json::from_str(body).with_context(|| answer.clone())
 }
 
 #[tokio::test]
