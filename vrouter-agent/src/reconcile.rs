@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Events, Fib, Filter, FilterId, Mirroring,
+    Counters, Dataplane, DataplaneError, Desired, Devices, Events, Fib, Filter, FilterId, Mirroring,
     NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Route, Scope, Trace, Translation,
     TranslationKind, Vrf, VrfFib, VrfId, diff,
 };
@@ -191,6 +191,34 @@ impl<P: Dataplane> Reconciler<P> {
             return Ok(self.pass(now, &all).await);
         }
         Ok(self.everything(now).await)
+    }
+
+    /// Waits until [`Reconciler::look_at_devices`] finds something. May be given up at any moment.
+    pub async fn disturbed(&mut self) {
+        self.plane.disturbed().await;
+    }
+
+    /// Looks at interfaces alone, and repairs what stands on them. Routes may be many, and are not
+    /// looked at.
+    pub async fn look_at_devices(&mut self, now: Instant) -> Result<Report, DataplaneError> {
+        if self.seq == 0 {
+            // Nobody has said yet what is wanted.
+            return Ok(Report::default());
+        }
+        let Devices { node, ports } = self.plane.devices().await?;
+        let before = std::mem::replace(&mut self.found.ports, ports);
+        self.found.node = node;
+        let found = &self.found.ports;
+        // What an earlier run left is nobody's until the sweep.
+        let mut touched: BTreeSet<Item> = before
+            .keys()
+            .chain(found.keys())
+            .filter(|id| before.get(*id) != found.get(*id))
+            .filter(|id| !self.adopting || self.wanted.ports.contains_key(*id))
+            .map(|id| Item::Port(id.clone()))
+            .collect();
+        touched.insert(Item::Node);
+        Ok(self.pass(now, &touched).await)
     }
 
     async fn everything(&mut self, now: Instant) -> Report {

@@ -197,7 +197,6 @@ int arcus_port(struct __sk_buff *skb)
 	__u32 ifindex = skb->ifindex, vrf, none = 0;
 	__u32 *slot = bpf_map_lookup_elem(&port_of, &ifindex);
 	struct next_hop *hop;
-	struct group *group;
 	struct route *found;
 	struct flow *flow;
 	struct port *port;
@@ -271,10 +270,7 @@ int arcus_port(struct __sk_buff *skb)
 		drop(DROP_NO_ROUTE);
 		return answer_error(skb, port, &p, NO_ROUTE, 0);
 	}
-	group = bpf_map_lookup_elem(&groups, &found->group);
-	if (!group)
-		return drop(DROP_NO_ROUTE);
-	hop = choose(&p, found->group, group, ANY_MEMBER);
+	hop = choose(&p, found, ANY_MEMBER);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
 	if (COUNTS && port->flags & PORT_SAMPLE)
@@ -310,7 +306,6 @@ int arcus_uplink(struct __sk_buff *skb)
 	struct node *self = bpf_map_lookup_elem(&node, &none);
 	struct uplink *uplink;
 	struct next_hop *hop;
-	struct group *group;
 	struct route *found;
 	struct packet p;
 	int taken;
@@ -338,12 +333,7 @@ int arcus_uplink(struct __sk_buff *skb)
 	found = route(arrival.vrf, &p.now.destination);
 	if (!found)
 		return drop(DROP_NO_ROUTE);
-	group = bpf_map_lookup_elem(&groups, &found->group);
-	if (!group)
-		return drop(DROP_NO_ROUTE);
-	if (!group->local)
-		return drop(DROP_TUNNEL_TO_TUNNEL);
-	hop = choose(&p, found->group, group, LOCAL_MEMBERS);
+	hop = choose(&p, found, LOCAL_MEMBERS);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
 	if (COUNTS && self->sample_one_in && hop->kind == HOP_PORT) {
@@ -357,6 +347,9 @@ int arcus_uplink(struct __sk_buff *skb)
 		return deliver(skb, &p, hop->number, arrival.turned);
 	case HOP_TRANSLATE:
 		return serve_locally(skb, &p, hop, arrival.turned);
+	case HOP_TUNNEL:
+	case HOP_MASQUERADE:
+		return drop(DROP_TUNNEL_TO_TUNNEL);
 	default:
 		return drop(DROP_DISCARD);
 	}

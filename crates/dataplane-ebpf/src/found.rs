@@ -46,7 +46,7 @@ impl EbpfPlane {
     }
 
     /// An interface that was replaced by another of its name is not found.
-    async fn read_node(&mut self, interfaces: &BTreeMap<u32, &Interface>) -> Result<NodeConfig> {
+    pub(crate) async fn read_node(&mut self, interfaces: &BTreeMap<u32, &Interface>) -> Result<NodeConfig> {
         let raw = self.tables.node.read(0, "node")?;
         let mut uplinks = Vec::new();
         for (ifindex, mut uplink) in self.tables.uplinks.all()? {
@@ -98,7 +98,7 @@ impl EbpfPlane {
     }
 
     /// A port that is not as it should be is found attached to nothing, which nobody wants.
-    async fn read_ports(
+    pub(crate) async fn read_ports(
         &mut self,
         interfaces: &BTreeMap<u32, &Interface>,
     ) -> Result<BTreeMap<PortId, Port>> {
@@ -200,9 +200,9 @@ impl EbpfPlane {
         let mut known: BTreeMap<u32, Option<FoundGroup>> = BTreeMap::new();
         let mut fib = dataplane::Fib::new();
         for (vrf, net, raw) in pointers {
-            let group = match known.entry(raw.group) {
+            let group = match known.entry(raw.target) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.read_group(raw.group, &names)?),
+                Entry::Vacant(unknown) => unknown.insert(self.read_target(raw.target, &names)?),
             };
             let identities = sets.get(&raw.identities).cloned().unwrap_or_default();
             // An empty group forwards nothing; nobody wants one, so it will be put anew.
@@ -211,12 +211,12 @@ impl EbpfPlane {
                 fib.entry(vrf).or_default().insert(net, route);
                 continue;
             };
-            self.groups.adopt(raw.group, value, hops);
+            self.groups.adopt(raw.target, value, hops);
             if !identities.is_empty() {
                 self.identities.adopt(raw.identities, identities.clone());
             }
             let number = if identities.is_empty() { 0 } else { raw.identities };
-            let pointer = Pointer { group: raw.group, identities: number };
+            let pointer = Pointer { target: raw.target, identities: number };
             self.routes.entry(vrf).or_default().insert(net, pointer);
             fib.entry(vrf).or_default().insert(net, Route { to: value.clone(), identities });
         }
@@ -250,6 +250,20 @@ impl EbpfPlane {
     }
 
     /// `None`: there is nothing in it.
+    fn read_target(
+        &self,
+        target: u32,
+        names: &BTreeMap<u32, PortId>,
+    ) -> Result<Option<FoundGroup>> {
+        if target & layout::ONE_HOP == 0 {
+            return self.read_group(target, names);
+        }
+        let number = target & !layout::ONE_HOP;
+        let hop = self.tables.next_hops.read(number, "next hop")?;
+        let found = semantic(&hop, names);
+        Ok(found.map(|hop| FoundGroup { value: hop.into(), hops: vec![number] }))
+    }
+
     fn read_group(&self, group: u32, names: &BTreeMap<u32, PortId>) -> Result<Option<FoundGroup>> {
         let raw = self.tables.groups.read(group, "next-hop group")?;
         let shares = self.tables.group_shares.get(&(group * 2), 0).ok();

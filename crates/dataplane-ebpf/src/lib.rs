@@ -13,14 +13,17 @@
 //! flow while there is no agent; [`purge()`] is what takes everything away. Needs Linux 6.6 (tcx).
 //! Knows no BGP and not why a route is wanted.
 
+mod batch;
 mod classic;
 mod counters;
+mod devices;
 mod events;
 mod filters;
 mod found;
 mod groups;
 mod kernel;
 mod layout;
+mod limits;
 mod names;
 mod netlink;
 mod options;
@@ -30,6 +33,7 @@ mod ports;
 mod programs;
 mod purge;
 mod records;
+mod route_maps;
 mod routes;
 mod shares;
 mod tables;

@@ -6,13 +6,14 @@ use std::os::fd::OwnedFd;
 
 use aya::include_bytes_aligned;
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Events, FilterId, Found, Identities, Mirroring,
+    Counters, Dataplane, DataplaneError, Desired, Devices, Events, FilterId, Found, Identities, Mirroring,
     NodeConfig, Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
 };
 use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
 use tracing::{debug, info};
 
+use crate::devices::Watch;
 use crate::events::{Directory, Ring};
 use crate::filters::Installed;
 use crate::groups::{Groups, Numbered};
@@ -43,6 +44,7 @@ pub struct EbpfPlane {
     /// Ports whose packets are copied, for as long as this plane is open.
     pub(crate) mirrored: BTreeSet<PortId>,
     pub(crate) netlink: Netlink,
+    pub(crate) watch: Watch,
     pub(crate) was_found: bool,
     /// Until somebody takes it.
     pub(crate) ring: Option<Ring>,
@@ -87,6 +89,7 @@ impl EbpfPlane {
             tracer: None,
             mirrored: BTreeSet::new(),
             netlink: Netlink::open()?,
+            watch: Watch::open()?,
             was_found,
             ring: Some(ring),
             directory: Directory::default(),
@@ -142,8 +145,11 @@ impl EbpfPlane {
             Op::PutFilter(id, filter) => self.put_filter(id, filter),
             Op::PutPort(id, port) => self.put_port(id, port).await,
             Op::PutTranslation(vrf, address, to) => self.put_translation(*vrf, *address, to),
-            Op::PutRoute(vrf, net, route) => self.put_route(*vrf, *net, route),
-            Op::RemoveRoute(vrf, net) => self.remove_route(*vrf, *net),
+            Op::PutRoute(..) | Op::RemoveRoute(..) => {
+                let mut failures = Vec::new();
+                self.write_routes(std::slice::from_ref(op), 0, &mut failures);
+                failures.pop().map_or(Ok(()), |(_, error)| Err(error))
+            }
             Op::RemoveTranslation(vrf, address) => self.remove_translation(*vrf, *address),
             Op::RemovePort(id) => self.remove_port(id).await,
             Op::RemoveFilter(id) => self.remove_filter(id),
@@ -161,18 +167,11 @@ impl Dataplane for EbpfPlane {
         let mut failures = Vec::new();
         let mut index = 0;
         while let Some(op) = ops.get(index) {
-            // A run of routes is looked at as a whole: those that leave one group for another
-            // together are moved by one write.
-            if let Op::PutRoute(..) = op {
-                let run = ops[index..].iter().take_while(|op| matches!(op, Op::PutRoute(..)));
-                let end = index + run.count();
-                self.move_groups(&ops[index..end]);
-                for (offset, op) in ops[index..end].iter().enumerate() {
-                    if let Err(error) = self.apply_one(op).await {
-                        failures.push((index + offset, error));
-                    }
-                }
-                index = end;
+            // A run of routes is written as a whole.
+            if is_route(op) {
+                let run = ops[index..].iter().take_while(|op| is_route(op)).count();
+                self.write_routes(&ops[index..index + run], index, &mut failures);
+                index += run;
                 continue;
             }
             if let Err(error) = self.apply_one(op).await {
@@ -200,6 +199,14 @@ impl Dataplane for EbpfPlane {
         self.mirror_port(port, mirroring)
     }
 
+    async fn devices(&mut self) -> Result<Devices> {
+        self.read_devices().await
+    }
+
+    async fn disturbed(&mut self) {
+        self.wait_for_disturbance().await;
+    }
+
     async fn take_over(&mut self) -> Result<()> {
         self.programs.relieve(&self.netlink).await
     }
@@ -207,6 +214,10 @@ impl Dataplane for EbpfPlane {
     fn events(&mut self) -> Option<Box<dyn Events>> {
         self.take_events()
     }
+}
+
+const fn is_route(op: &Op) -> bool {
+    matches!(op, Op::PutRoute(..) | Op::RemoveRoute(..))
 }
 
 /// Asked first, so that the answer is what to do, not which of many steps was refused.

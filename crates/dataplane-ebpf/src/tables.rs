@@ -10,6 +10,7 @@ use aya::maps::{
 use aya::{Ebpf, EbpfLoader, Pod};
 use dataplane::DataplaneError;
 
+use crate::batch;
 use crate::kernel::Kernel;
 use crate::layout::{
     Address, Affinity, AffinityKey, Allowed, AllowedKey, Connection, ConnectionKey, Filter,
@@ -17,6 +18,7 @@ use crate::layout::{
     Identities, Label, NetV4, NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic,
     Translation, TranslationKey, Uplink, VrfName,
 };
+use crate::limits;
 use crate::options::Sizes;
 use crate::pins::Pins;
 
@@ -89,40 +91,8 @@ pub(crate) fn open(
 ) -> Result<(Ebpf, Tables, bool), DataplaneError> {
     let found = check_pinned(pins)?;
     let mut loader = EbpfLoader::new();
-    let limits = [
-        ("ports", sizes.ports),
-        ("port_of", sizes.ports),
-        ("port_traffic", sizes.ports),
-        ("port_names", sizes.ports),
-        ("paces", sizes.ports),
-        ("allowed_sources", sizes.ports.saturating_mul(16)),
-        ("labels", sizes.vrfs.saturating_add(sizes.ports)),
-        ("vnis", sizes.vrfs),
-        ("vrf_names", sizes.vrfs),
-        // VRFs are numbered from 1.
-        ("vrf_traffic", sizes.vrfs.saturating_add(1)),
-        ("hosts_v4", sizes.routes),
-        ("hosts_v6", sizes.routes),
-        ("nets_v4", sizes.routes),
-        ("nets_v6", sizes.routes),
-        ("identity_sets", sizes.groups),
-        ("groups", sizes.groups),
-        ("group_shares", sizes.groups),
-        ("next_hops", sizes.next_hops),
-        ("translations", sizes.translations),
-        ("flows", sizes.flows),
-        ("new_flows", sizes.flows / 8),
-        ("affinities", sizes.flows / 8),
-        ("filters", sizes.filters),
-        // Filters are numbered from 1.
-        ("filter_revisions", sizes.filters.saturating_add(1)),
-        ("filter_names", sizes.filters.saturating_mul(8)),
-        ("rule_counts", sizes.rules),
-        ("connections", sizes.connections),
-        ("new_connections", sizes.connections / 8),
-    ];
-    for (name, limit) in limits {
-        loader.map_max_entries(name, limit.max(1));
+    for (name, limit) in limits::entries(sizes) {
+        loader.map_max_entries(name, limit);
     }
     let turns_versions = u8::from(kernel.turns_versions);
     loader.override_global("kernel_turns_versions", &turns_versions, true);
@@ -176,6 +146,16 @@ fn failed(what: &str, name: &str, error: MapError) -> DataplaneError {
     DataplaneError::because(format!("cannot {what} {name}"), error)
 }
 
+fn put_failed(map: &MapData, what: &str, error: MapError) -> DataplaneError {
+    let full = match &error {
+        MapError::SyscallError(error) if limits::is_full(&error.io_error) => {
+            limits::full_map(what, map)
+        }
+        _ => None,
+    };
+    full.unwrap_or_else(|| failed("put", what, error))
+}
+
 /// The entries of a map. One that is removed meanwhile is left out.
 pub(crate) fn entries<K: Pod, V, M: IterableMap<K, V>>(
     map: &M,
@@ -206,7 +186,7 @@ pub(crate) trait Entry<K, V> {
 
 impl<T: BorrowMut<MapData>, K: Pod, V: Pod> Entry<K, V> for HashMap<T, K, V> {
     fn put(&mut self, key: K, value: V, what: &str) -> Result<(), DataplaneError> {
-        self.insert(key, value, 0).map_err(|error| failed("put", what, error))
+        self.insert(key, value, 0).map_err(|error| put_failed(self.map(), what, error))
     }
 
     fn delete(&mut self, key: &K, what: &str) -> Result<(), DataplaneError> {
@@ -214,13 +194,14 @@ impl<T: BorrowMut<MapData>, K: Pod, V: Pod> Entry<K, V> for HashMap<T, K, V> {
     }
 
     fn all(&self) -> Result<Vec<(K, V)>, DataplaneError> {
-        entries(self, self.keys(), |map, key| map.get(key, 0))
+        batch::all(self.map())
+            .map_err(|error| DataplaneError::because("cannot read a map", error))
     }
 }
 
 impl<T: BorrowMut<MapData>, K: Pod, V: Pod> Entry<Key<K>, V> for LpmTrie<T, K, V> {
     fn put(&mut self, key: Key<K>, value: V, what: &str) -> Result<(), DataplaneError> {
-        self.insert(&key, value, 0).map_err(|error| failed("put", what, error))
+        self.insert(&key, value, 0).map_err(|error| put_failed(self.map(), what, error))
     }
 
     fn delete(&mut self, key: &Key<K>, what: &str) -> Result<(), DataplaneError> {

@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::Mirroring;
 use dataplane::{
-    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Events, Found, Link,
+    Attachment, Counters, Dataplane as _, Desired, Devices, DropReason, Encapsulation, Events, Found, Link,
     Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace, Translation,
     TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
-use dataplane_ebpf::{EbpfPlane, Hooks, Options};
+use dataplane_ebpf::{EbpfPlane, Hooks, Options, Sizes};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Fabric, Namespace, UPLINK};
 use tokio::sync::{mpsc, oneshot};
@@ -46,13 +46,15 @@ pub(crate) struct World {
     pub(crate) fabric: Fabric,
     /// What the planes of its nodes are on.
     pub(crate) hooks: Hooks,
+    /// How large their tables are.
+    pub(crate) sizes: Sizes,
 }
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
         let bed = Bed::new("ebpf")?;
         let fabric = bed.fabric().await?;
-        Ok(Self { bed, fabric, hooks: Hooks::Best })
+        Ok(Self { bed, fabric, hooks: Hooks::Best, sizes: Sizes::default() })
     }
 
     /// A node `10.0.0.NUMBER` with an open, empty plane.
@@ -61,7 +63,8 @@ impl World {
         let address = Ipv4Addr::new(10, 0, 0, number);
         let namespace = self.fabric.node(&self.bed, &name, address).await?;
         let instance = format!("{}-{name}", self.bed.prefix());
-        let options = Options { hooks: self.hooks, ..Options::new(instance.clone()) };
+        let (hooks, sizes) = (self.hooks, self.sizes);
+        let options = Options { hooks, sizes, ..Options::new(instance.clone()) };
         self.bed.remove_at_end(options.bpffs.join("arcus").join(instance))?;
         let mut node =
             Node { name, address, namespace, options, wanted: Desired::default(), plane: None };
@@ -103,6 +106,8 @@ enum Job {
     List(oneshot::Sender<Result<Found>>),
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
+    Devices(oneshot::Sender<Result<Devices>>),
+    Disturbed(oneshot::Sender<()>),
     TakeOver(oneshot::Sender<Result<()>>),
     Trace(Probe, oneshot::Sender<Result<Trace>>),
     Mirror(PortId, Mirroring, oneshot::Sender<Result<()>>),
@@ -152,6 +157,17 @@ impl Node {
 
     pub(crate) async fn list(&self) -> Result<Found> {
         self.ask(Job::List).await?
+    }
+
+    /// Whether interfaces are what is wanted, by a look at nothing else.
+    pub(crate) async fn has_its_devices(&self) -> Result<bool> {
+        let Devices { node, ports } = self.ask(Job::Devices).await??;
+        Ok(node == self.wanted.node && ports == self.wanted.ports)
+    }
+
+    /// Waits until the plane says that interfaces have changed under it.
+    pub(crate) async fn disturbed(&self) -> Result<()> {
+        tokio::time::timeout(CEILING, self.ask(Job::Disturbed)).await.context("no disturbance")?
     }
 
     pub(crate) async fn counters(&self) -> Result<Counters> {
@@ -315,6 +331,13 @@ fn serve(
                 Job::List(answer) => drop(answer.send(plane.list().await.map_err(Into::into))),
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
+                }
+                Job::Devices(answer) => {
+                    drop(answer.send(plane.devices().await.map_err(Into::into)));
+                }
+                Job::Disturbed(answer) => {
+                    plane.disturbed().await;
+                    drop(answer.send(()));
                 }
                 Job::Mirror(port, mirroring, answer) => {
                     drop(answer.send(plane.mirror(&port, mirroring).await.map_err(Into::into)));
