@@ -64,10 +64,14 @@ pub async fn run<P: Dataplane>(
                 report
             }
         };
-        for (item, reason) in &report.failed {
-            if !matches!(item, Item::Route(..)) {
-                warn!(?item, reason, "data plane refused");
-            }
+        let (routes, others): (Vec<_>, Vec<_>) =
+            report.failed.iter().partition(|(item, _)| matches!(item, Item::Route(..)));
+        for (item, reason) in others {
+            warn!(?item, reason, "data plane refused");
+        }
+        // They may be many, and then they have one reason.
+        if let Some((_, reason)) = routes.first() {
+            warn!(count = routes.len(), reason, "routes refused");
         }
         if ends.reports.send(report).await.is_err() {
             return Ok(());

@@ -80,7 +80,10 @@ impl Routes {
     pub(super) fn encode(&self) -> Vec<u8> {
         let numbers: Vec<u32> = (0..self.count).collect();
         let by_node = numbers.chunk_by(|a, b| self.next_hop(*a) == self.next_hop(*b));
-        by_node.flat_map(|of_node| of_node.chunks(PER_UPDATE)).flat_map(|some| self.update(some)).collect()
+        by_node
+            .flat_map(|of_node| of_node.chunks(PER_UPDATE))
+            .flat_map(|some| self.update(some))
+            .collect()
     }
 
     fn update(&self, numbers: &[u32]) -> Vec<u8> {

@@ -110,7 +110,10 @@ fn measure(
 ) -> Result<ExitCode> {
     let floor = median((0..args.runs).map(|_| maps::floor(args.routes)).collect::<Result<_>>()?);
     println!("{} routes; one by one into a map: {} ms", args.routes, millis(floor));
-    println!("{:12} {:9} {:>8} {:>8} {:>6} {:>10}", "ways", "step", "wall ms", "CPU ms", "floor", "RSS MiB");
+    println!(
+        "{:12} {:9} {:>8} {:>8} {:>6} {:>10}",
+        "ways", "step", "wall ms", "CPU ms", "floor", "RSS MiB"
+    );
     let mut is_good = true;
     for way in Way::ALL {
         let mut runs = Vec::new();

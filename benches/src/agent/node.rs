@@ -40,7 +40,8 @@ impl Node {
         namespace: &Namespace,
     ) -> Result<Self> {
         let build = "cargo build --release -p arcus-vrouter-agent";
-        let program = agent.canonicalize().with_context(|| format!("{}: {build}", agent.display()))?;
+        let program =
+            agent.canonicalize().with_context(|| format!("{}: {build}", agent.display()))?;
         let directory = bed.run_dir();
         let topology = directory.join("topology.toml");
         let text = format!(
@@ -59,9 +60,20 @@ impl Node {
         bed.remove_at_end(&instance)?;
         let state = directory.join(format!("state-{}", bed.next_number()));
         let words: [&str; 14] = [
-            "--topology", &topology.display().to_string(), "--cloud", NAME, "--address",
-            &ADDRESS.to_string(), "--name", &name, "--instance", &name, "--run-dir",
-            &directory.display().to_string(), "--state-dir", &state.display().to_string(),
+            "--topology",
+            &topology.display().to_string(),
+            "--cloud",
+            NAME,
+            "--address",
+            &ADDRESS.to_string(),
+            "--name",
+            &name,
+            "--instance",
+            &name,
+            "--run-dir",
+            &directory.display().to_string(),
+            "--state-dir",
+            &state.display().to_string(),
         ];
         let args: Vec<String> = words.map(str::to_owned).into();
         let process = bed.start(namespace, "agent", &program, args.clone())?;

@@ -12,6 +12,9 @@ const LOOKUP_BATCH: libc::c_int = 24;
 const UPDATE_BATCH: libc::c_int = 26;
 const DELETE_BATCH: libc::c_int = 27;
 
+/// `BPF_NOEXIST`.
+const NEW_ONLY: u64 = 1;
+
 /// Octets of values that are read at a time.
 const READ: usize = 1 << 20;
 
@@ -35,16 +38,20 @@ pub(crate) fn put<K: Pod, V: Pod>(
     keys: &[K],
     values: &[V],
 ) -> (usize, Option<io::Error>) {
-    if keys.is_empty() {
+    put_raw(map, address(keys.as_ptr()), address(values.as_ptr()), keys.len().min(values.len()), 0)
+}
+
+fn put_raw(
+    map: &MapData,
+    keys: u64,
+    values: u64,
+    count: usize,
+    elem_flags: u64,
+) -> (usize, Option<io::Error>) {
+    if count == 0 {
         return (0, None);
     }
-    let count = keys.len().min(values.len());
-    let mut attributes = Attributes {
-        keys: address(keys.as_ptr()),
-        values: address(values.as_ptr()),
-        ..of(map, count)
-    };
-    // Written only when it is known how far it came.
+    let mut attributes = Attributes { keys, values, elem_flags, ..of(map, count) };
     let done = call(UPDATE_BATCH, &mut attributes);
     outcome(done, &attributes, count)
 }
@@ -60,7 +67,7 @@ pub(crate) fn remove<K: Pod>(map: &MapData, keys: &[K]) -> (usize, Option<io::Er
         let (removed, error) = outcome(done, &attributes, rest.len());
         gone += removed;
         match error {
-            Some(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => gone += 1,
+            Some(error) if is(&error, Errno::NOENT) => gone += 1,
             Some(error) => return (gone, Some(error)),
             None => {}
         }
@@ -71,48 +78,125 @@ pub(crate) fn remove<K: Pod>(map: &MapData, keys: &[K]) -> (usize, Option<io::Er
 /// All entries of a hash. What changes meanwhile may be left out, or be there twice.
 pub(crate) fn all<K: Pod, V: Pod>(map: &MapData) -> io::Result<Vec<(K, V)>> {
     let mut found = Vec::new();
-    // Where the kernel goes on: the number of a bucket.
-    let (mut from, mut to) = (0u32, 0u32);
-    let mut is_first = true;
-    let (mut keys, mut values) = (Vec::<K>::new(), Vec::<V>::new());
-    // More than a bucket of a hash has.
-    let mut room = (READ / size_of::<V>()).clamp(64, 4096);
-    loop {
-        keys.clear();
-        values.clear();
-        keys.reserve(room);
-        values.reserve(room);
-        let mut attributes = Attributes {
-            in_batch: if is_first { 0 } else { address(&raw const from) },
-            out_batch: address(&raw mut to),
-            keys: address(keys.as_mut_ptr()),
-            values: address(values.as_mut_ptr()),
-            ..of(map, room)
-        };
-        let done = call(LOOKUP_BATCH, &mut attributes);
-        let read = usize::try_from(attributes.count).unwrap_or_default().min(room);
-        let is_last = match done {
-            Ok(()) => false,
-            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => true,
-            // A bucket has more than this.
-            Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => {
-                room *= 2;
-                continue;
+    let mut walk = Walk::new(size_of::<K>(), size_of::<V>());
+    while let Some(count) = walk.next(map)? {
+        let keys = walk.keys.chunks_exact(size_of::<K>()).take(count);
+        let values = walk.values.chunks_exact(size_of::<V>()).take(count);
+        found.extend(keys.zip(values).map(|(key, value)| {
+            #[expect(unsafe_code, reason = "aya reads its values in the same way")]
+            // SAFETY: both have as many octets as the type, which may be any.
+            unsafe {
+                (
+                    key.as_ptr().cast::<K>().read_unaligned(),
+                    value.as_ptr().cast::<V>().read_unaligned(),
+                )
             }
-            Err(error) => return Err(error),
-        };
-        #[expect(unsafe_code, reason = "the kernel has written so many of each")]
-        // SAFETY: both have room for `room` elements, of which the kernel has filled the first `read`; a
-        // `Pod` may be any octets.
-        unsafe {
-            keys.set_len(read);
-            values.set_len(read);
+        }));
+    }
+    Ok(found)
+}
+
+/// Which entries are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copied {
+    All,
+    /// Those that are not there yet.
+    Missing,
+}
+
+/// Copies the entries of a map of any kind into another of the kind. `value_size` is what the kernel
+/// gives out of an entry, which of one for each CPU is all of them.
+pub(crate) fn copy(
+    from: &MapData,
+    to: &MapData,
+    (key_size, value_size): (usize, usize),
+    what: Copied,
+) -> io::Result<()> {
+    let flags = if what == Copied::Missing { NEW_ONLY } else { 0 };
+    let mut walk = Walk::new(key_size, value_size);
+    while let Some(count) = walk.next(from)? {
+        let mut done = 0;
+        while done < count {
+            let keys = address(walk.keys[done * key_size..].as_ptr());
+            let values = address(walk.values[done * value_size..].as_ptr());
+            let (put, error) = put_raw(to, keys, values, count - done, flags);
+            done += put;
+            match error {
+                Some(error) if is(&error, Errno::EXIST) => done += 1,
+                Some(error) => return Err(error),
+                None => {}
+            }
         }
-        found.extend(keys.iter().copied().zip(values.iter().copied()));
-        if is_last {
-            return Ok(found);
+    }
+    Ok(())
+}
+
+/// How many entries a map of any kind has; sizes as in [`copy`].
+pub(crate) fn count(map: &MapData, (key_size, value_size): (usize, usize)) -> io::Result<usize> {
+    let mut walk = Walk::new(key_size, value_size);
+    let mut all = 0;
+    while let Some(count) = walk.next(map)? {
+        all += count;
+    }
+    Ok(all)
+}
+
+/// A walk through a map, many entries at a time.
+struct Walk {
+    keys: Vec<u8>,
+    values: Vec<u8>,
+    room: usize,
+    /// Where the kernel goes on: a bucket of a hash, a key of others.
+    from: Vec<u8>,
+    is_first: bool,
+    is_over: bool,
+    sizes: (usize, usize),
+}
+
+impl Walk {
+    fn new(key_size: usize, value_size: usize) -> Self {
+        // More than a bucket of a hash has.
+        let room = (READ / value_size.max(1)).clamp(64, 4096);
+        Self {
+            keys: vec![0; room * key_size],
+            values: vec![0; room * value_size],
+            room,
+            from: vec![0; key_size.max(size_of::<u32>())],
+            is_first: true,
+            is_over: false,
+            sizes: (key_size, value_size),
         }
-        (from, is_first) = (to, false);
+    }
+
+    /// How many entries the buffers begin with now.
+    fn next(&mut self, map: &MapData) -> io::Result<Option<usize>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        loop {
+            let mut to = self.from.clone();
+            let mut attributes = Attributes {
+                in_batch: if self.is_first { 0 } else { address(self.from.as_ptr()) },
+                out_batch: address(to.as_mut_ptr()),
+                keys: address(self.keys.as_mut_ptr()),
+                values: address(self.values.as_mut_ptr()),
+                ..of(map, self.room)
+            };
+            match call(LOOKUP_BATCH, &mut attributes) {
+                Ok(()) => {}
+                Err(error) if is(&error, Errno::NOENT) => self.is_over = true,
+                // A bucket has more than this.
+                Err(error) if is(&error, Errno::NOSPC) => {
+                    self.room *= 2;
+                    self.keys.resize(self.room * self.sizes.0, 0);
+                    self.values.resize(self.room * self.sizes.1, 0);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            (self.from, self.is_first) = (to, false);
+            return Ok(Some(usize::try_from(attributes.count).unwrap_or_default().min(self.room)));
+        }
     }
 }
 
@@ -126,6 +210,10 @@ fn of(map: &MapData, count: usize) -> Attributes {
 
 fn address<T>(of: *const T) -> u64 {
     of.addr() as u64
+}
+
+fn is(error: &io::Error, what: Errno) -> bool {
+    error.raw_os_error() == Some(what.raw_os_error())
 }
 
 fn call(command: libc::c_int, attributes: &mut Attributes) -> io::Result<()> {

@@ -37,10 +37,9 @@ impl Drop for Watch {
 impl Watch {
     /// Must be called on a tokio runtime.
     pub(crate) fn open() -> Result<Self> {
-        let (connection, _, mut messages) = rtnetlink::new_multicast_connection(&[
-            MulticastGroup::Link,
-        ])
-        .map_err(|error| DataplaneError::because("cannot watch interfaces", error))?;
+        let (connection, _, mut messages) =
+            rtnetlink::new_multicast_connection(&[MulticastGroup::Link])
+                .map_err(|error| DataplaneError::because("cannot watch interfaces", error))?;
         let news = Arc::new(Notify::new());
         let told = Arc::clone(&news);
         // Taken at once, however busy the plane is: what they say is looked up anyway.

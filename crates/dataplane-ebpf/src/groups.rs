@@ -214,6 +214,15 @@ impl Groups {
         self.sets.get(target).cloned()
     }
 
+    /// All that are in use, by their numbers.
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = (u32, &NextHop)> {
+        self.hops.by_number.iter().map(|(number, (hop, _))| (*number, hop))
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, &NextHopGroup)> {
+        self.sets.by_number.iter().map(|(number, (group, _))| (*number, group))
+    }
+
     /// Whether some route or group uses the next hop.
     pub(crate) fn has_hop(&self, hop: &NextHop) -> bool {
         self.hops.by_value.contains_key(hop)

@@ -14,6 +14,7 @@
 //! Knows no BGP and not why a route is wanted.
 
 mod batch;
+mod checksum;
 mod classic;
 mod counters;
 mod devices;
@@ -33,6 +34,7 @@ mod ports;
 mod programs;
 mod purge;
 mod records;
+mod resize;
 mod route_maps;
 mod routes;
 mod shares;

@@ -91,7 +91,9 @@ pub(crate) fn full_map(what: &str, map: &MapData) -> Option<DataplaneError> {
 pub(crate) fn check_room(what: &str, map: &MapData, wanted: usize) -> Result<(), DataplaneError> {
     let entries = map
         .info()
-        .map_err(|error| DataplaneError::because(format!("cannot ask about a map ({what})"), error))?
+        .map_err(|error| {
+            DataplaneError::because(format!("cannot ask about a map ({what})"), error)
+        })?
         .max_entries();
     let fits = u32::try_from(wanted).is_ok_and(|wanted| wanted <= entries);
     if fits { Ok(()) } else { Err(full_map(what, map).unwrap_or_else(|| full(what, "?", entries))) }

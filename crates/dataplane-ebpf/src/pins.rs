@@ -51,6 +51,11 @@ impl Pins {
         self.version.join("maps")
     }
 
+    /// Where maps are while others of another size take their place.
+    pub(crate) fn old_maps(&self) -> PathBuf {
+        self.version.join("old")
+    }
+
     pub(crate) fn links(&self) -> PathBuf {
         self.version.join("links")
     }

@@ -6,13 +6,14 @@ use std::os::fd::OwnedFd;
 
 use aya::include_bytes_aligned;
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Devices, Events, FilterId, Found, Identities, Mirroring,
-    NodeConfig, Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
+    Counters, Dataplane, DataplaneError, Desired, Devices, Events, Fib, FilterId, Found,
+    Identities, Mirroring, NodeConfig, Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
 };
 use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
 use tracing::{debug, info};
 
+use crate::checksum::Checksum;
 use crate::devices::Watch;
 use crate::events::{Directory, Ring};
 use crate::filters::Installed;
@@ -58,6 +59,8 @@ pub struct EbpfPlane {
     pub(crate) slots: BTreeMap<PortId, Slot>,
     pub(crate) translations: BTreeMap<(VrfId, IpAddr), Translation>,
     pub(crate) routes: BTreeMap<VrfId, BTreeMap<IpNet, Pointer>>,
+    /// Of `routes`.
+    pub(crate) checksum: Checksum,
     pub(crate) groups: Groups,
     pub(crate) identities: Numbered<Identities>,
 }
@@ -77,7 +80,8 @@ impl EbpfPlane {
         let pins = Pins::new(options)?;
         pins.prepare()?;
         let lock = pins.lock()?;
-        let (mut ebpf, tables, was_found) = tables::open(&pins, &options.sizes, kernel, OBJECT)?;
+        let (mut ebpf, tables, was_found, resize) =
+            tables::open(&pins, &options.sizes, kernel, OBJECT)?;
         let ring = Ring::take(&mut ebpf)?;
         let mut plane = Self {
             instance: options.instance.clone(),
@@ -100,11 +104,13 @@ impl EbpfPlane {
             slots: BTreeMap::new(),
             translations: BTreeMap::new(),
             routes: BTreeMap::new(),
+            checksum: Checksum::default(),
             groups: Groups::new(options.sizes.groups, options.sizes.next_hops),
             identities: Numbered::new(options.sizes.groups),
         };
         let known = plane.known_interfaces()?;
         plane.programs.adopt(&plane.netlink, &known).await?;
+        resize.finish()?;
         let found = plane.read_back().await?;
         // Empty tables forward nothing that a peer should keep routes for.
         // What an earlier agent copied, nobody reads any more.
@@ -197,6 +203,12 @@ impl Dataplane for EbpfPlane {
 
     async fn mirror(&mut self, port: &PortId, mirroring: Mirroring) -> Result<()> {
         self.mirror_port(port, mirroring)
+    }
+
+    async fn review(&mut self) -> Result<(Found, Option<Fib>)> {
+        let found = self.read_all_but_routes().await?;
+        let fib = if self.are_routes_as_left()? { None } else { Some(self.read_routes()?) };
+        Ok((found, fib))
     }
 
     async fn devices(&mut self) -> Result<Devices> {

@@ -9,8 +9,8 @@ use dataplane::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::limits;
 use crate::layout::{self, Address, Allowed, AllowedKey, Be32, Label, Traffic};
+use crate::limits;
 use crate::names::{self, PortRecord};
 use crate::plane::EbpfPlane;
 use crate::programs::Hook;

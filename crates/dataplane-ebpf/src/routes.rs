@@ -47,9 +47,8 @@ impl EbpfPlane {
                 _ => continue,
             };
             // Whatever says something of a route twice says it out of order, or another thing.
-            let goes_on = last.is_some_and(|(removes, place)| {
-                removes == route.is_none() && place < (vrf, net)
-            });
+            let goes_on = last
+                .is_some_and(|(removes, place)| removes == route.is_none() && place < (vrf, net));
             if staged.len() >= BATCH || !goes_on {
                 self.flush(&mut staged, failures);
             }
@@ -118,13 +117,18 @@ impl EbpfPlane {
     }
 
     fn note_pointer(&mut self, vrf: VrfId, net: IpNet, is: Option<Pointer>) {
+        let mut was = None;
         if let Some(is) = is {
-            self.routes.entry(vrf).or_default().insert(net, is);
+            was = self.routes.entry(vrf).or_default().insert(net, is);
+            self.checksum.add(vrf, net, is);
         } else if let Some(table) = self.routes.get_mut(&vrf) {
-            table.remove(&net);
+            was = table.remove(&net);
             if table.is_empty() {
                 self.routes.remove(&vrf);
             }
+        }
+        if let Some(was) = was {
+            self.checksum.remove(vrf, net, was);
         }
     }
 
@@ -206,9 +210,7 @@ impl EbpfPlane {
     /// Where a route is to lead, with what it needs written.
     fn write_target(&mut self, to: &NextHopGroup) -> Result<u32> {
         let acquired = self.groups.acquire(to).map_err(|full| match full {
-            Full::Groups => {
-                limits::full("group of next hops", "groups", self.tables.groups.len())
-            }
+            Full::Groups => limits::full("group of next hops", "groups", self.tables.groups.len()),
             Full::NextHops => limits::full("next hop", "next_hops", self.tables.next_hops.len()),
         })?;
         if let Err(error) = self.write_acquired(to, &acquired) {

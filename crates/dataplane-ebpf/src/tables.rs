@@ -21,6 +21,7 @@ use crate::layout::{
 use crate::limits;
 use crate::options::Sizes;
 use crate::pins::Pins;
+use crate::resize::Resize;
 
 /// Lists the maps once: a field, its name, and the sizes that a pinned one must have.
 macro_rules! maps {
@@ -82,14 +83,32 @@ maps! {
 
 /// Opens the pinned maps, or makes and pins them, and loads the programs' code against them.
 ///
-/// The flag says whether the maps were there.
+/// The flag says whether the maps were there; what of them has another size now is filled, and has to be
+/// [finished](Resize::finish) when the programs are in place.
 pub(crate) fn open(
     pins: &Pins,
     sizes: &Sizes,
     kernel: Kernel,
     object: &[u8],
-) -> Result<(Ebpf, Tables, bool), DataplaneError> {
+) -> Result<(Ebpf, Tables, bool, Resize), DataplaneError> {
     let found = check_pinned(pins)?;
+    let resize = Resize::begin(pins, sizes)?;
+    let made = make(pins, sizes, kernel, object).and_then(|made| resize.fill().map(|()| made));
+    match made {
+        Ok((ebpf, tables)) => Ok((ebpf, tables, found, resize)),
+        Err(error) => {
+            resize.undo();
+            Err(error)
+        }
+    }
+}
+
+fn make(
+    pins: &Pins,
+    sizes: &Sizes,
+    kernel: Kernel,
+    object: &[u8],
+) -> Result<(Ebpf, Tables), DataplaneError> {
     let mut loader = EbpfLoader::new();
     for (name, limit) in limits::entries(sizes) {
         loader.map_max_entries(name, limit);
@@ -101,7 +120,7 @@ pub(crate) fn open(
         .load(object)
         .map_err(|error| DataplaneError::because("cannot make the eBPF maps", error))?;
     let tables = Tables::take(&mut ebpf)?;
-    Ok((ebpf, tables, found))
+    Ok((ebpf, tables))
 }
 
 /// Loads other code against the maps that are pinned.
@@ -121,7 +140,10 @@ pub(crate) fn open_tracer<T>(
 fn check_pinned(pins: &Pins) -> Result<bool, DataplaneError> {
     let mut found = 0;
     for &(name, key, value) in SIZES {
-        let Ok(info) = MapInfo::from_pin(pins.maps().join(name)) else { continue };
+        let aside = MapInfo::from_pin(pins.old_maps().join(name));
+        let Ok(info) = aside.or_else(|_| MapInfo::from_pin(pins.maps().join(name))) else {
+            continue;
+        };
         if (info.key_size() as usize, info.value_size() as usize) != (key, value) {
             return Err(DataplaneError::new(format!(
                 "the pinned map {name} has another layout than this program; purge the plane first"
@@ -194,8 +216,7 @@ impl<T: BorrowMut<MapData>, K: Pod, V: Pod> Entry<K, V> for HashMap<T, K, V> {
     }
 
     fn all(&self) -> Result<Vec<(K, V)>, DataplaneError> {
-        batch::all(self.map())
-            .map_err(|error| DataplaneError::because("cannot read a map", error))
+        batch::all(self.map()).map_err(|error| DataplaneError::because("cannot read a map", error))
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{Desired, NodeConfig};
 use crate::diff::Op;
 use crate::event::Events;
+use crate::fib::Fib;
 use crate::filter::FilterId;
 use crate::port::{Port, PortId, VrfId};
 use crate::trace::{Probe, Trace};
@@ -33,6 +34,16 @@ pub struct Devices {
 pub trait Dataplane: Send {
     /// Lists what is really there, ours or left by an earlier run.
     fn list(&mut self) -> impl Future<Output = Result<Found>> + Send;
+
+    /// As [`Dataplane::list`], but routes by themselves, and `None` where they are as this plane left
+    /// them: which can be seen faster than it can be listed.
+    fn review(&mut self) -> impl Future<Output = Result<(Found, Option<Fib>)>> + Send {
+        async {
+            let mut found = self.list().await?;
+            let fib = std::mem::take(&mut found.fib);
+            Ok((found, Some(fib)))
+        }
+    }
 
     /// The part of [`Dataplane::list`] that interfaces can change under the plane; costs nothing for
     /// routes.

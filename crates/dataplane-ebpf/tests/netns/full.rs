@@ -69,7 +69,10 @@ fn filter(name: &str, rules: usize, name_length: usize) -> Op {
         log: false,
     };
     let (default_in, default_out) = (Verdict::Deny, Verdict::Allow);
-    Op::PutFilter(FilterId(name.to_owned()), Filter { rules: vec![rule; rules], default_in, default_out })
+    Op::PutFilter(
+        FilterId(name.to_owned()),
+        Filter { rules: vec![rule; rules], default_in, default_out },
+    )
 }
 
 fn routes(map: &'static str, nets: [&str; 3], fill: usize) -> Case {
@@ -91,7 +94,8 @@ fn port(node: &Node, like: &Workload, of: &Workload, sources: u8) -> Op {
     }
     let dataplane::Attachment::Netns { path, .. } = &mut port.attachment;
     *path = of.namespace.path();
-    let source = |n| AllowedSource { net: IpAddr::V4(Ipv4Addr::new(10, 8, 0, n)).into(), mac: None };
+    let source =
+        |n| AllowedSource { net: IpAddr::V4(Ipv4Addr::new(10, 8, 0, n)).into(), mac: None };
     port.allowed = (0..sources).map(source).collect::<BTreeSet<_>>();
     Op::PutPort(of.id.clone(), port)
 }
@@ -262,9 +266,21 @@ async fn a_full_map_is_named_and_nothing_is_half_done_until_there_is_room() -> R
 /// The maps in the order of [`cases`].
 fn sizes_of_all() -> [&'static str; 15] {
     [
-        "hosts_v4", "nets_v4", "hosts_v6", "nets_v6", "next_hops", "groups", "identity_sets",
-        "vrf_names", "ports", "allowed_sources", "translations", "filters", "filter_names",
-        "rule_counts", "probers",
+        "hosts_v4",
+        "nets_v4",
+        "hosts_v6",
+        "nets_v6",
+        "next_hops",
+        "groups",
+        "identity_sets",
+        "vrf_names",
+        "ports",
+        "allowed_sources",
+        "translations",
+        "filters",
+        "filter_names",
+        "rule_counts",
+        "probers",
     ]
 }
 

@@ -18,6 +18,7 @@ mod memory;
 mod node;
 mod path_mtu;
 mod raw;
+mod resize;
 mod restart;
 mod scale;
 mod scenes;

@@ -29,6 +29,7 @@ fn way(number: u32) -> NextHop {
 async fn four_thousand_vrfs_have_the_same_addresses_and_are_kept_apart() -> Result<()> {
     let world = World::new().await?;
     let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
+    one.reconcile().await?;
     let empty = memory::charged(&one)?;
     let first = world.workload("first", [172, 16, 1, 10]).await?;
     let last = world.workload("last", [172, 16, 1, 10]).await?;
@@ -149,7 +150,8 @@ async fn a_port_that_comes_and_goes_a_thousand_times_harms_no_other_and_leaves_n
     node.vrf(1, 101).port(1, &a).port(1, &b).port(1, &c);
     node.reconcile().await?;
     let net: IpNet = "172.16.1.12/32".parse()?;
-    let (port, route) = (node.wanted.ports[&c.id].clone(), node.wanted.fib[&VrfId(1)][&net].clone());
+    let (port, route) =
+        (node.wanted.ports[&c.id].clone(), node.wanted.fib[&VrfId(1)][&net].clone());
     let cycle = || {
         vec![
             Op::RemoveRoute(VrfId(1), net),

@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::Mirroring;
 use dataplane::{
-    Attachment, Counters, Dataplane as _, Desired, Devices, DropReason, Encapsulation, Events, Found, Link,
-    Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace, Translation,
-    TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
+    Attachment, Counters, Dataplane as _, Desired, Devices, DropReason, Encapsulation, Events, Fib,
+    Found, Link, Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace,
+    Translation, TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
 use dataplane_ebpf::{EbpfPlane, Hooks, Options, Sizes};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -108,6 +108,7 @@ enum Job {
     Counters(oneshot::Sender<Result<Counters>>),
     Devices(oneshot::Sender<Result<Devices>>),
     Disturbed(oneshot::Sender<()>),
+    Review(oneshot::Sender<Result<(Found, Option<Fib>)>>),
     TakeOver(oneshot::Sender<Result<()>>),
     Trace(Probe, oneshot::Sender<Result<Trace>>),
     Mirror(PortId, Mirroring, oneshot::Sender<Result<()>>),
@@ -163,6 +164,15 @@ impl Node {
     pub(crate) async fn has_its_devices(&self) -> Result<bool> {
         let Devices { node, ports } = self.ask(Job::Devices).await??;
         Ok(node == self.wanted.node && ports == self.wanted.ports)
+    }
+
+    /// Whether the plane sees routes as it left them. They are as they are wanted, if so.
+    pub(crate) async fn sees_its_routes(&self) -> Result<bool> {
+        let (found, fib) = self.ask(Job::Review).await??;
+        let is_as_left = fib.is_none();
+        let fib = fib.unwrap_or_else(|| self.wanted.fib.clone());
+        ensure!(!is_as_left || self.list().await? == Desired { fib, ..found });
+        Ok(is_as_left)
     }
 
     /// Waits until the plane says that interfaces have changed under it.
@@ -334,6 +344,9 @@ fn serve(
                 }
                 Job::Devices(answer) => {
                     drop(answer.send(plane.devices().await.map_err(Into::into)));
+                }
+                Job::Review(answer) => {
+                    drop(answer.send(plane.review().await.map_err(Into::into)));
                 }
                 Job::Disturbed(answer) => {
                     plane.disturbed().await;
