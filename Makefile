@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-conformance test-interop test-old-kernel fuzz lint bench bench-against bench-full bench-smoke flame cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-conformance test-interop test-old-kernel fuzz lint bench bench-against bench-full bench-smoke bench-agent flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -121,6 +121,10 @@ bench-smoke: setup ## the benchmark, small and once: fails on wrong counts and c
 	cargo build --release -p arcus-bgpd -p arcus-bench
 	target/release/arcus-bench run --runs 1 --scale 0.05 --within 3 --json target/bench-smoke.json --only $(SMOKE)
 	target/release/arcus-bench run --runs 1 --full --within 3 --only idle
+
+bench-agent: setup ## what a node needs to take 100,000 routes into its data plane; BENCH="--runs 9"
+	cargo build --release -p arcus-vrouter-agent -p arcus-bench
+	target/release/arcus-bench agent $(BENCH)
 
 # With frame pointers, so that perf sees who called whom; in a directory of its own, since all is built anew.
 flame: setup ## where the time goes: docs/flame.svg from perf, over the load of vpnv4-1m

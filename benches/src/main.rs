@@ -6,6 +6,7 @@
 //! All of it runs on loopback addresses of a network namespace of its own.
 #![expect(clippy::print_stdout, reason = "a command line that prints its results")]
 
+mod agent;
 mod bare;
 mod flame;
 mod forwarding;
@@ -45,6 +46,8 @@ struct Args {
 enum Command {
     /// Run scenarios and print what came out. Needs root: it makes a network namespace.
     Run(Run),
+    /// Measure how fast a node takes routes into its data plane. Needs root, as above.
+    Agent(agent::Args),
     /// Compare the JSON files of two runs.
     Compare { old: PathBuf, new: PathBuf },
     /// Write the results of a run into the documentation.
@@ -113,6 +116,7 @@ const KIND: &str = "arcus-bench";
 fn main() -> Result<ExitCode> {
     match Args::parse().command {
         Command::Run(args) => run(&args),
+        Command::Agent(args) => agent::run(&args),
         Command::Compare { old, new } => {
             print!("{}", compare::compare(&Results::read(&old)?, &Results::read(&new)?));
             Ok(ExitCode::SUCCESS)

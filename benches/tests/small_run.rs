@@ -31,3 +31,20 @@ fn a_small_run_of_the_scenarios_ends_well() {
     let ours = rows.iter().filter(|row| row["subject"] == "arcus").count();
     assert_eq!(ours, scenarios.split(',').count());
 }
+
+#[test]
+#[ignore = "needs root: make test-netns"]
+fn a_node_takes_a_few_routes_and_what_it_writes_is_right() {
+    let bench = Path::new(env!("CARGO_BIN_EXE_arcus-bench"));
+    let agent = bench.with_file_name("arcus-vrouter-agent");
+    let output = Command::new(bench)
+        .args(["agent", "--runs", "1", "--routes", "3000", "--agent"])
+        .arg(&agent)
+        .output()
+        .expect("it runs");
+    let text =
+        [output.stdout, output.stderr].map(|part| String::from_utf8_lossy(&part).into_owned());
+    assert!(output.status.success(), "{}", text.concat());
+    // Five steps of each of two ways that routes lead.
+    assert_eq!(text[0].lines().count(), 2 + 10, "{}", text[0]);
+}

@@ -373,7 +373,7 @@ async fn ports_are_those_of_the_kernel(federation: &Federation) -> Result<()> {
         let veths = veths.filter(|name| name.starts_with("arc")).count();
         let pins = Path::new("/sys/fs/bpf/arcus")
             .join(format!("{}-{}", federation.bed().prefix(), node.name))
-            .join("v2/links");
+            .join("v3/links");
         let pins = fs::read_dir(&pins).with_context(|| pins.display().to_string())?;
         let names = pins.flatten().map(|pin| pin.file_name().to_string_lossy().into_owned());
         let pins = names.filter(|name| name.starts_with("port-")).count();

@@ -10,7 +10,7 @@ use dataplane::{MplsLabel, VrfId};
 use serde::{Deserialize, Serialize};
 
 /// The highest VRF number.
-const MAX_VRF: u32 = 4095;
+const MAX_VRF: u32 = 4096;
 
 /// The number and label of one VRF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

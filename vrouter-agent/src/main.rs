@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use arcus_config::NodeScale;
 use arcus_vrouter_agent::agent::{self, Settings};
 use arcus_vrouter_agent::args::Args;
 use arcus_vrouter_agent::node::{Node, default_router_id};
@@ -46,7 +45,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let topology = running::read(&args.topology, &args.cloud)
         .map_err(|error| anyhow!("the topology is refused\n{error}"))?;
     if let Some(scale) = topology.node_scale(&args.cloud) {
-        options.sizes = sizes(scale);
+        options.sizes = Sizes::of(scale.max_routes, scale.max_ports);
     }
     let uplink = uplink::find(args.uplink.as_deref(), args.address).await?;
     let has_v6 = args.address.is_ipv6() || args.address6.is_some();
@@ -75,16 +74,4 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let outcome = live(&api, &mut supervisor).await;
     supervisor.stop(GRACE).await;
     outcome
-}
-
-/// Tables for as much as the topology says that a node may have to hold. Numbers of VRFs are given out
-/// again only when all were used, so that there is room for all of them.
-fn sizes(scale: NodeScale) -> Sizes {
-    let default = Sizes::default();
-    Sizes {
-        routes: scale.max_routes,
-        ports: scale.max_ports,
-        translations: scale.max_ports.saturating_mul(4).max(default.translations),
-        ..default
-    }
 }

@@ -30,7 +30,7 @@ impl Node {
     /// The distinguisher of one of this node's VRFs: unique in the federation, so that a reflector
     /// passes on the routes of every node that has an address (RFC 4364 §4.2, type 1).
     pub fn route_distinguisher(&self, vrf: VrfId) -> RouteDistinguisher {
-        // `VrfId` ends at 4095.
+        // `VrfId` ends at 4096.
         RouteDistinguisher::ipv4(self.router_id, u16::try_from(vrf.0).unwrap_or(u16::MAX))
     }
 

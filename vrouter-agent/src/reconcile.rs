@@ -7,17 +7,21 @@
 //! it knows everything again ([`Work::sweep`]). Until then a route keeps the tunnels it was found
 //! with beside those that are wanted, so that no flow moves while routes come in one by one.
 
+mod items;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Events, Fib, Filter, FilterId, Mirroring,
-    NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Route, Scope, Trace, Translation,
-    TranslationKind, Vrf, VrfFib, VrfId, diff,
+    Counters, Dataplane, DataplaneError, Desired, Devices, Events, Fib, Filter, FilterId,
+    Mirroring, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Route, Scope, Trace,
+    Translation, TranslationKind, Vrf, VrfFib, VrfId, diff,
 };
 use ipnet::IpNet;
 use tracing::warn;
+
+use items::{item_of, items_but_routes, note, part, put};
 
 /// The first wait before something that failed is tried again; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -185,12 +189,50 @@ impl<P: Dataplane> Reconciler<P> {
 
     /// Looks at what is really there, and repairs it.
     pub async fn audit(&mut self, now: Instant) -> Result<Report, DataplaneError> {
-        self.found = self.plane.list().await?;
+        let (rest, fib) = self.plane.review().await?;
+        let as_left = fib.is_none();
+        let fib = fib.unwrap_or_else(|| std::mem::take(&mut self.found.fib));
+        self.found = Desired { fib, ..rest };
         if self.adopting {
             let all = self.wanted_items();
             return Ok(self.pass(now, &all).await);
         }
+        if as_left {
+            // All that can differ is what failed; routes are too many to compare for nothing.
+            let mut touched = items_but_routes(&self.wanted);
+            touched.extend(items_but_routes(&self.found));
+            touched.extend(self.failures.keys().cloned());
+            return Ok(self.pass(now, &touched).await);
+        }
         Ok(self.everything(now).await)
+    }
+
+    /// Waits until [`Reconciler::look_at_devices`] finds something. May be given up at any moment.
+    pub async fn disturbed(&mut self) {
+        self.plane.disturbed().await;
+    }
+
+    /// Looks at interfaces alone, and repairs what stands on them. Routes may be many, and are not
+    /// looked at.
+    pub async fn look_at_devices(&mut self, now: Instant) -> Result<Report, DataplaneError> {
+        if self.seq == 0 {
+            // Nobody has said yet what is wanted.
+            return Ok(Report::default());
+        }
+        let Devices { node, ports } = self.plane.devices().await?;
+        let before = std::mem::replace(&mut self.found.ports, ports);
+        self.found.node = node;
+        let found = &self.found.ports;
+        // What an earlier run left is nobody's until the sweep.
+        let mut touched: BTreeSet<Item> = before
+            .keys()
+            .chain(found.keys())
+            .filter(|id| before.get(*id) != found.get(*id))
+            .filter(|id| !self.adopting || self.wanted.ports.contains_key(*id))
+            .map(|id| Item::Port(id.clone()))
+            .collect();
+        touched.insert(Item::Node);
+        Ok(self.pass(now, &touched).await)
     }
 
     async fn everything(&mut self, now: Instant) -> Report {
@@ -201,6 +243,15 @@ impl<P: Dataplane> Reconciler<P> {
     }
 
     async fn pass(&mut self, now: Instant, touched: &BTreeSet<Item>) -> Report {
+        let routes: Option<BTreeSet<(VrfId, IpNet)>> = touched
+            .iter()
+            .map(|item| if let Item::Route(vrf, net) = item { Some((*vrf, *net)) } else { None })
+            .collect();
+        // By far the most common, and by far the largest.
+        if let Some(routes) = routes.filter(|_| !self.adopting) {
+            let ops = diff(&self.wanted, &self.found, Scope::Routes(&routes));
+            return self.run(now, &ops, touched).await;
+        }
         let mut wanted = part(&self.wanted, touched);
         let found = part(&self.found, touched);
         if self.adopting {
@@ -235,9 +286,11 @@ impl<P: Dataplane> Reconciler<P> {
             }
             failed.insert(item);
         }
-        for item in touched.difference(&failed) {
-            if self.failures.remove(item).is_some() {
-                report.recovered.push(item.clone());
+        if !self.failures.is_empty() {
+            for item in touched.difference(&failed) {
+                if self.failures.remove(item).is_some() {
+                    report.recovered.push(item.clone());
+                }
             }
         }
         report
@@ -294,14 +347,10 @@ impl<P: Dataplane> Reconciler<P> {
     }
 
     fn wanted_items(&self) -> BTreeSet<Item> {
-        let Desired { vrfs, filters, ports, fib, translations, .. } = &self.wanted;
-        std::iter::once(Item::Node)
-            .chain(vrfs.keys().map(|id| Item::Vrf(*id)))
-            .chain(filters.keys().map(|id| Item::Filter(id.clone())))
-            .chain(ports.keys().map(|id| Item::Port(id.clone())))
-            .chain(translations.keys().map(|(vrf, address)| Item::Translation(*vrf, *address)))
-            .chain(fib.iter().flat_map(|(vrf, t)| t.keys().map(|net| Item::Route(*vrf, *net))))
-            .collect()
+        let mut items = items_but_routes(&self.wanted);
+        let routes = self.wanted.fib.iter();
+        items.extend(routes.flat_map(|(vrf, t)| t.keys().map(|net| Item::Route(*vrf, *net))));
+        items
     }
 }
 
@@ -339,83 +388,6 @@ pub(crate) fn both(wanted: Option<&NextHopGroup>, left: &NextHopGroup) -> Option
     let left = left.members().iter().filter(|member| is_left(&member.hop));
     let hops = members.iter().chain(left).map(|m| (m.hop.clone(), u64::from(m.weight)));
     NextHopGroup::weighted(hops, wanted.map(NextHopGroup::spread).unwrap_or_default())
-}
-
-/// The part of a state that `items` are about.
-fn part(state: &Desired, items: &BTreeSet<Item>) -> Desired {
-    let mut part = Desired::default();
-    for item in items {
-        match item {
-            Item::Node => part.node = state.node.clone(),
-            Item::Vrf(id) => put(&mut part.vrfs, id, state.vrfs.get(id)),
-            Item::Filter(id) => put(&mut part.filters, id, state.filters.get(id)),
-            Item::Port(id) => put(&mut part.ports, id, state.ports.get(id)),
-            Item::Translation(vrf, address) => {
-                let key = (*vrf, *address);
-                put(&mut part.translations, &key, state.translations.get(&key));
-            }
-            Item::Route(vrf, net) => {
-                if let Some(group) = state.fib.get(vrf).and_then(|table| table.get(net)) {
-                    part.fib.entry(*vrf).or_default().insert(*net, group.clone());
-                }
-            }
-        }
-    }
-    part
-}
-
-fn put<K: Ord + Clone, V: Clone>(map: &mut BTreeMap<K, V>, key: &K, value: Option<&V>) {
-    match value {
-        Some(value) => {
-            map.insert(key.clone(), value.clone());
-        }
-        None => {
-            map.remove(key);
-        }
-    }
-}
-
-fn item_of(op: &Op) -> Item {
-    match op {
-        Op::PutNode(_) => Item::Node,
-        Op::PutVrf(id, _) | Op::RemoveVrf(id) => Item::Vrf(*id),
-        Op::PutFilter(id, _) | Op::RemoveFilter(id) => Item::Filter(id.clone()),
-        Op::PutPort(id, _) | Op::RemovePort(id) => Item::Port(id.clone()),
-        Op::PutTranslation(vrf, address, _) | Op::RemoveTranslation(vrf, address) => {
-            Item::Translation(*vrf, *address)
-        }
-        Op::PutRoute(vrf, net, _) | Op::RemoveRoute(vrf, net) => Item::Route(*vrf, *net),
-    }
-}
-
-/// Brings an operation that was applied into what is known to be there.
-fn note(found: &mut Desired, op: &Op) {
-    match op {
-        Op::PutNode(node) => found.node = node.clone(),
-        Op::PutVrf(id, vrf) => put(&mut found.vrfs, id, Some(vrf)),
-        Op::RemoveVrf(id) => put(&mut found.vrfs, id, None),
-        Op::PutFilter(id, filter) => put(&mut found.filters, id, Some(filter)),
-        Op::RemoveFilter(id) => put(&mut found.filters, id, None),
-        Op::PutPort(id, port) => put(&mut found.ports, id, Some(port)),
-        Op::RemovePort(id) => put(&mut found.ports, id, None),
-        Op::PutTranslation(vrf, address, to) => {
-            put(&mut found.translations, &(*vrf, *address), Some(to));
-        }
-        Op::RemoveTranslation(vrf, address) => {
-            put(&mut found.translations, &(*vrf, *address), None);
-        }
-        Op::PutRoute(vrf, net, group) => {
-            found.fib.entry(*vrf).or_default().insert(*net, group.clone());
-        }
-        Op::RemoveRoute(vrf, net) => {
-            if let Some(table) = found.fib.get_mut(vrf) {
-                table.remove(net);
-                if table.is_empty() {
-                    found.fib.remove(vrf);
-                }
-            }
-        }
-    }
 }
 
 fn with_causes(error: &DataplaneError) -> String {

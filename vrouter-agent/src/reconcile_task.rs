@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dataplane::{Counters, Dataplane, Mirroring, PortId, Probe, Trace};
+use dataplane::{Counters, Dataplane, DataplaneError, Mirroring, PortId, Probe, Trace};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -52,27 +52,36 @@ pub async fn run<P: Dataplane>(
                 let now = Instant::now();
                 if now >= next_audit {
                     next_audit = now + AUDIT;
-                    match reconciler.audit(now).await {
-                        Ok(report) => report,
-                        Err(error) => {
-                            error!(%error, "data plane cannot be listed");
-                            continue;
-                        }
-                    }
+                    let Some(report) = seen(reconciler.audit(now).await) else { continue };
+                    report
                 } else {
                     reconciler.retry(now).await
                 }
             }
-        };
-        for (item, reason) in &report.failed {
-            if !matches!(item, Item::Route(..)) {
-                warn!(?item, reason, "data plane refused");
+            () = reconciler.disturbed() => {
+                let repaired = reconciler.look_at_devices(Instant::now()).await;
+                let Some(report) = seen(repaired) else { continue };
+                report
             }
+        };
+        let (routes, others): (Vec<_>, Vec<_>) =
+            report.failed.iter().partition(|(item, _)| matches!(item, Item::Route(..)));
+        for (item, reason) in others {
+            warn!(?item, reason, "data plane refused");
+        }
+        // They may be many, and then they have one reason.
+        if let Some((_, reason)) = routes.first() {
+            warn!(count = routes.len(), reason, "routes refused");
         }
         if ends.reports.send(report).await.is_err() {
             return Ok(());
         }
     }
+}
+
+/// What came of a look at the data plane, if it could be looked at.
+fn seen(report: Result<Report, DataplaneError>) -> Option<Report> {
+    report.inspect_err(|error| error!(%error, "data plane cannot be listed")).ok()
 }
 
 async fn answer<P: Dataplane>(reconciler: &mut Reconciler<P>, question: Question) {

@@ -59,7 +59,8 @@ impl VrfTable {
     /// Adds a path, or replaces the one from the same source under the same distinguisher. Returns
     /// whether that changed anything.
     pub fn insert(&mut self, net: IpNet, entry: Entry) -> bool {
-        let entries = self.routes.entry(net).or_default();
+        // Most prefixes have one path, and a vector that grows takes room for four at once.
+        let entries = self.routes.entry(net).or_insert_with(|| Vec::with_capacity(1));
         match entries.iter_mut().find(|e| e.id() == entry.id()) {
             Some(before) if *before == entry => false,
             Some(before) => {

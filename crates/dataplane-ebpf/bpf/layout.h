@@ -161,8 +161,11 @@ struct net_v6 {
 	struct address address;
 };
 
+/* Marks the number of a next hop where that of a group could stand. */
+#define ONE_HOP (1u << 31)
+
 struct route {
-	__u32 group;	  /* element of `groups` */
+	__u32 target;	  /* element of `groups`, or of `next_hops` with ONE_HOP */
 	__u32 identities; /* key of `identity_sets`; 0: none */
 };
 

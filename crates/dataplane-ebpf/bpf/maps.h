@@ -37,7 +37,7 @@ MAP(nets_v4, LPM_TRIE, 65536, GROWS, struct net_v4, struct route);
 MAP(nets_v6, LPM_TRIE, 65536, GROWS, struct net_v6, struct route);
 MAP(identity_sets, HASH, 16384, GROWS, __u32, struct identities);
 MAP(groups, ARRAY, 16384, 0, __u32, struct group);
-MAP(group_shares, HASH, 16384, GROWS, __u32, struct shares);  /* by twice the group, and one for those that stay here */
+MAP(group_shares, HASH, 32768, GROWS, __u32, struct shares);  /* by twice the group, and one for those that stay here */
 MAP(next_hops, ARRAY, 65536, 0, __u32, struct next_hop);
 MAP(translations, HASH, 16384, GROWS, struct translation_key, struct translation);
 MAP(flows, LRU_HASH, 131072, 0, struct flow_key, struct flow);

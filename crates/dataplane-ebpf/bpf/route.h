@@ -45,12 +45,19 @@ OWN_FRAME struct route *route(__u32 vrf, const struct address *to)
 OWN_FRAME int leads_out(const struct route *found)
 {
 	struct next_hop *hop;
-	struct group *group;
+	__u32 number;
 
 	if (!found)
 		return 1;
-	group = bpf_map_lookup_elem(&groups, &found->group);
-	hop = group ? bpf_map_lookup_elem(&next_hops, &group->hops[0]) : NULL;
+	number = found->target & ~ONE_HOP;
+	if (!(found->target & ONE_HOP)) {
+		struct group *group = bpf_map_lookup_elem(&groups, &number);
+
+		if (!group)
+			return 0;
+		number = group->hops[0];
+	}
+	hop = bpf_map_lookup_elem(&next_hops, &number);
 	return hop && hop->kind == HOP_MASQUERADE;
 }
 
@@ -60,25 +67,32 @@ enum members {
 	LOCAL_MEMBERS,
 };
 
-/* The flow's next hop among the members of a group. */
-OWN_FRAME struct next_hop *choose(const struct packet *p, __u32 number, const struct group *group,
-				  enum members among)
+/* The flow's next hop by a route; of several, its member of the group. Where only those count that stay
+ * here and none does, one that does not. */
+OWN_FRAME struct next_hop *choose(const struct packet *p, const struct route *found, enum members among)
 {
-	__u32 count = among == LOCAL_MEMBERS ? group->local : group->count;
-	__u32 hop = group->hops[0];
+	__u32 count = 1, hop = found->target & ~ONE_HOP;
 
-	if (count > 1) {
-		__u32 key = number * 2 + (among == LOCAL_MEMBERS);
-		struct shares *shares = bpf_map_lookup_elem(&group_shares, &key);
-		__u32 hash = group->by_source ? source_hash(p, HASH_MEMBER) :
-						flow_hash(p, HASH_MEMBER);
+	if (!(found->target & ONE_HOP)) {
+		struct group *group = bpf_map_lookup_elem(&groups, &found->target);
 
-		if (shares) {
-			__u32 member = shares->member[hash % SHARES];
+		if (!group)
+			return NULL;
+		count = among == LOCAL_MEMBERS ? group->local : group->count;
+		hop = group->hops[0];
+		if (count > 1) {
+			__u32 key = found->target * 2 + (among == LOCAL_MEMBERS);
+			struct shares *shares = bpf_map_lookup_elem(&group_shares, &key);
+			__u32 hash = group->by_source ? source_hash(p, HASH_MEMBER) :
+							flow_hash(p, HASH_MEMBER);
 
-			/* A group of other members may just have been written. */
-			if (member < count && member < GROUP_MAX)
-				hop = group->hops[member];
+			if (shares) {
+				__u32 member = shares->member[hash % SHARES];
+
+				/* A group of other members may just have been written. */
+				if (member < count && member < GROUP_MAX)
+					hop = group->hops[member];
+			}
 		}
 	}
 	TRACE(STEP_CHOSEN, step->number[0] = hop; step->number[1] = count);

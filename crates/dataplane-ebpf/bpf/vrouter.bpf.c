@@ -196,7 +196,6 @@ int arcus_port(struct __sk_buff *skb)
 	__u32 ifindex = skb->ifindex, vrf, none = 0;
 	__u32 *slot = bpf_map_lookup_elem(&port_of, &ifindex);
 	struct next_hop *hop;
-	struct group *group;
 	struct route *found;
 	struct flow *flow;
 	struct port *port;
@@ -274,10 +273,7 @@ int arcus_port(struct __sk_buff *skb)
 		drop(DROP_NO_ROUTE);
 		return answer_error(skb, port, &p, NO_ROUTE, 0);
 	}
-	group = bpf_map_lookup_elem(&groups, &found->group);
-	if (!group)
-		return drop(DROP_NO_ROUTE);
-	hop = choose(&p, found->group, group, ANY_MEMBER);
+	hop = choose(&p, found, ANY_MEMBER);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
 	if (COUNTS && port->flags & PORT_SAMPLE)
@@ -314,7 +310,6 @@ int arcus_uplink(struct __sk_buff *skb)
 	__u32 none = 0, ifindex = skb->ifindex;
 	struct node *self = bpf_map_lookup_elem(&node, &none);
 	struct next_hop *hop;
-	struct group *group;
 	struct route *found;
 	struct packet p;
 	int taken;
@@ -347,12 +342,7 @@ int arcus_uplink(struct __sk_buff *skb)
 	found = route(arrival.vrf, &p.now.destination);
 	if (!found)
 		return drop(DROP_NO_ROUTE);
-	group = bpf_map_lookup_elem(&groups, &found->group);
-	if (!group)
-		return drop(DROP_NO_ROUTE);
-	if (!group->local)
-		return drop(DROP_TUNNEL_TO_TUNNEL);
-	hop = choose(&p, found->group, group, LOCAL_MEMBERS);
+	hop = choose(&p, found, LOCAL_MEMBERS);
 	if (!hop)
 		return drop(DROP_NO_ROUTE);
 	switch (hop->kind) {
@@ -364,6 +354,9 @@ int arcus_uplink(struct __sk_buff *skb)
 		if (taken < 0)
 			return drop(-1 - taken);
 		break;
+	case HOP_TUNNEL:
+	case HOP_MASQUERADE:
+		return drop(DROP_TUNNEL_TO_TUNNEL);
 	default:
 		return drop(DROP_DISCARD);
 	}

@@ -9,6 +9,7 @@ use dataplane::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::layout::{self, FilterName, FilterNameKey};
+use crate::limits;
 use crate::names::{decode_filter_names, encode_filter_names};
 use crate::plane::EbpfPlane;
 use crate::tables::{Element as _, Entry as _};
@@ -28,8 +29,8 @@ const DEFAULTS: usize = 2;
 impl EbpfPlane {
     /// One write replaces the rules. Counters begin anew: they are those of these rules.
     pub(crate) fn put_filter(&mut self, id: &FilterId, filter: &Filter) -> Result<()> {
-        let was = self.filters.get(id);
-        if was.is_some_and(|was| was.filter == *filter) {
+        let was = self.filters.get(id).cloned();
+        if was.as_ref().is_some_and(|was| was.filter == *filter) {
             return Ok(());
         }
         if filter.rules.len() > Filter::MAX_RULES {
@@ -39,15 +40,23 @@ impl EbpfPlane {
                 Filter::MAX_RULES
             )));
         }
-        let number = match was {
+        let number = match &was {
             Some(was) => was.number,
             None => self.free_number()?,
         };
         let counters = self.free_counters(filter.rules.len() + DEFAULTS)?;
         let revision = self.revision.wrapping_add(1).max(1);
-        self.write_names(number, id, filter)?;
         let raw = encode(filter, revision, counters);
-        self.tables.filters.put(number, raw, "filter")?;
+        let written = self
+            .write_names(number, id, filter)
+            .and_then(|()| self.tables.filters.put(number, raw, "filter"));
+        if let Err(error) = written {
+            match &was {
+                Some(was) => self.write_names(number, id, &was.filter)?,
+                None => self.forget_names(number, 0)?,
+            }
+            return Err(error);
+        }
         self.revision = revision;
         self.tables.filter_revisions.write(number, revision, "filter")?;
         self.directory.put_filter(number, id);
@@ -63,10 +72,7 @@ impl EbpfPlane {
             return Err(DataplaneError::new(format!("port {port} uses filter {id}")));
         }
         self.tables.filters.delete(&number, "filter")?;
-        let names = self.tables.filter_names.all()?.into_iter().map(|(key, _)| key);
-        for key in names.filter(|key| key.filter == number) {
-            self.tables.filter_names.delete(&key, "filter name")?;
-        }
+        self.forget_names(number, 0)?;
         self.directory.remove_filter(number);
         self.filters.remove(id);
         Ok(())
@@ -132,7 +138,7 @@ impl EbpfPlane {
             self.filters.values().map(|filter| filter.number).collect();
         let mut numbers = 1..self.tables.filter_revisions.len();
         numbers.find(|number| !used.contains(number)).ok_or_else(|| {
-            DataplaneError::new(format!("no room for more than {} filters", used.len()))
+            limits::full("filter", "filters", self.tables.filter_revisions.len() - 1)
         })
     }
 
@@ -147,7 +153,8 @@ impl EbpfPlane {
         used.sort_unstable();
         let first = first_gap(&used, count);
         if first.saturating_add(count) > self.tables.rule_counts.len() {
-            return Err(DataplaneError::new("there are too many rules to count for"));
+            let limit = self.tables.rule_counts.len();
+            return Err(limits::full("filter's rules", "rule_counts", limit));
         }
         let unusable = |error| DataplaneError::because("cannot reset the counters of rules", error);
         let cpus = aya::util::nr_cpus().map_err(|(what, error)| {
@@ -173,10 +180,15 @@ impl EbpfPlane {
             part += 1;
         }
         // Of longer names than these.
-        let key = |part| FilterNameKey { filter: number, part };
-        while self.tables.filter_names.get(&key(part), 0).is_ok() {
-            self.tables.filter_names.delete(&key(part), "filter name")?;
-            part += 1;
+        self.forget_names(number, part)
+    }
+
+    /// All parts from this one on.
+    fn forget_names(&mut self, number: u32, first: u32) -> Result<()> {
+        let mut key = FilterNameKey { filter: number, part: first };
+        while self.tables.filter_names.get(&key, 0).is_ok() {
+            self.tables.filter_names.delete(&key, "filter name")?;
+            key.part += 1;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use dataplane::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::checksum::Checksum;
 use crate::groups::{Groups, Numbered};
 use crate::kernel::are_reserved;
 use crate::layout::{self, NetV4, NetV6};
@@ -28,6 +29,11 @@ use crate::veth;
 impl EbpfPlane {
     /// Reads maps and interfaces, and makes what the plane remembers the same.
     pub(crate) async fn read_back(&mut self) -> Result<Found> {
+        let found = self.read_all_but_routes().await?;
+        Ok(Desired { fib: self.read_routes()?, ..found })
+    }
+
+    pub(crate) async fn read_all_but_routes(&mut self) -> Result<Found> {
         let interfaces = self.netlink.interfaces().await?;
         let by_number: BTreeMap<u32, &Interface> =
             interfaces.iter().map(|interface| (interface.ifindex, interface)).collect();
@@ -38,15 +44,17 @@ impl EbpfPlane {
         let numbers: Vec<u32> = by_number.keys().copied().collect();
         self.programs.keep_only(&numbers)?;
         self.read_translations()?;
-        let fib = self.read_routes()?;
         self.node = node.clone();
         self.vrfs.clone_from(&vrfs);
         let translations: BTreeMap<_, Translation> = self.translations.clone();
-        Ok(Desired { node, vrfs, filters, ports, fib, translations })
+        Ok(Desired { node, vrfs, filters, ports, translations, ..Desired::default() })
     }
 
     /// An interface that was replaced by another of its name is not found.
-    async fn read_node(&mut self, interfaces: &BTreeMap<u32, &Interface>) -> Result<NodeConfig> {
+    pub(crate) async fn read_node(
+        &mut self,
+        interfaces: &BTreeMap<u32, &Interface>,
+    ) -> Result<NodeConfig> {
         let raw = self.tables.node.read(0, "node")?;
         let mut uplinks = Vec::new();
         for (ifindex, mut uplink) in self.tables.uplinks.all()? {
@@ -98,7 +106,7 @@ impl EbpfPlane {
     }
 
     /// A port that is not as it should be is found attached to nothing, which nobody wants.
-    async fn read_ports(
+    pub(crate) async fn read_ports(
         &mut self,
         interfaces: &BTreeMap<u32, &Interface>,
     ) -> Result<BTreeMap<PortId, Port>> {
@@ -183,13 +191,14 @@ impl EbpfPlane {
         Ok(())
     }
 
-    fn read_routes(&mut self) -> Result<dataplane::Fib> {
+    pub(crate) fn read_routes(&mut self) -> Result<dataplane::Fib> {
         let names = self.names();
         let pointers = self.read_pointers()?;
         let limit = self.tables.groups.len();
         self.groups = Groups::new(limit, self.tables.next_hops.len());
         self.identities = Numbered::new(limit);
         self.routes.clear();
+        self.checksum = Checksum::default();
         let sets: BTreeMap<u32, Identities> = self
             .tables
             .identity_sets
@@ -200,9 +209,9 @@ impl EbpfPlane {
         let mut known: BTreeMap<u32, Option<FoundGroup>> = BTreeMap::new();
         let mut fib = dataplane::Fib::new();
         for (vrf, net, raw) in pointers {
-            let group = match known.entry(raw.group) {
+            let group = match known.entry(raw.target) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.read_group(raw.group, &names)?),
+                Entry::Vacant(unknown) => unknown.insert(self.read_target(raw.target, &names)?),
             };
             let identities = sets.get(&raw.identities).cloned().unwrap_or_default();
             // An empty group forwards nothing; nobody wants one, so it will be put anew.
@@ -211,13 +220,14 @@ impl EbpfPlane {
                 fib.entry(vrf).or_default().insert(net, route);
                 continue;
             };
-            self.groups.adopt(raw.group, value, hops);
+            self.groups.adopt(raw.target, value, hops);
             if !identities.is_empty() {
                 self.identities.adopt(raw.identities, identities.clone());
             }
             let number = if identities.is_empty() { 0 } else { raw.identities };
-            let pointer = Pointer { group: raw.group, identities: number };
+            let pointer = Pointer { target: raw.target, identities: number };
             self.routes.entry(vrf).or_default().insert(net, pointer);
+            self.checksum.add(vrf, net, pointer);
             fib.entry(vrf).or_default().insert(net, Route { to: value.clone(), identities });
         }
         self.groups.adopted();
@@ -225,7 +235,7 @@ impl EbpfPlane {
         Ok(fib)
     }
 
-    fn read_pointers(&self) -> Result<Vec<(VrfId, IpNet, layout::Route)>> {
+    pub(crate) fn read_pointers(&self) -> Result<Vec<(VrfId, IpNet, layout::Route)>> {
         let mut pointers = Vec::new();
         for (key, route) in self.tables.hosts_v4.all()? {
             let address: Ipv4Addr = key.address.into();
@@ -250,7 +260,25 @@ impl EbpfPlane {
     }
 
     /// `None`: there is nothing in it.
-    fn read_group(&self, group: u32, names: &BTreeMap<u32, PortId>) -> Result<Option<FoundGroup>> {
+    fn read_target(
+        &self,
+        target: u32,
+        names: &BTreeMap<u32, PortId>,
+    ) -> Result<Option<FoundGroup>> {
+        if target & layout::ONE_HOP == 0 {
+            return self.read_group(target, names);
+        }
+        let number = target & !layout::ONE_HOP;
+        let hop = self.tables.next_hops.read(number, "next hop")?;
+        let found = semantic(&hop, names);
+        Ok(found.map(|hop| FoundGroup { value: hop.into(), hops: vec![number] }))
+    }
+
+    pub(crate) fn read_group(
+        &self,
+        group: u32,
+        names: &BTreeMap<u32, PortId>,
+    ) -> Result<Option<FoundGroup>> {
         let raw = self.tables.groups.read(group, "next-hop group")?;
         let shares = self.tables.group_shares.get(&(group * 2), 0).ok();
         let weight = |index: usize| {
@@ -281,8 +309,8 @@ fn name_of(names: &BTreeMap<u32, PortId>, index: u32) -> PortId {
 }
 
 /// A group, and the numbers of its members' next hops.
-struct FoundGroup {
-    value: NextHopGroup,
+pub(crate) struct FoundGroup {
+    pub(crate) value: NextHopGroup,
     hops: Vec<u32>,
 }
 

@@ -1,11 +1,15 @@
-//! Groups of next hops, each kept once however many routes point at it.
+//! Next hops and groups of them, each kept once however many routes point at it.
 //!
-//! Knows numbers and what is to be written for them; the maps are somebody else's.
+//! A route to one place alone points at its next hop, and costs no group: where every workload has a
+//! label of its own there are as many next hops as routes. Knows numbers and what is to be written for
+//! them; the maps are somebody else's.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 
-use dataplane::{NextHop, NextHopGroup};
+use dataplane::{NextHop, NextHopGroup, Spread};
+
+use crate::layout::ONE_HOP;
 
 /// Values with numbers from 1 on, each kept while somebody uses it.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 }
 
-/// The groups that routes use, and the next hops that groups use.
+/// The groups that routes use, and the next hops that routes and groups use.
 #[derive(Debug)]
 pub(crate) struct Groups {
     sets: Numbered<NextHopGroup>,
@@ -95,50 +99,69 @@ pub(crate) struct Groups {
 
 type NewHops = Vec<(u32, NextHop)>;
 
-/// A group's number, and what has to be written before a route may point at it.
+/// What a route points at, and what has to be written before it may.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Acquired {
-    pub(crate) group: u32,
+    /// Number of a group, or of a next hop with [`ONE_HOP`].
+    pub(crate) target: u32,
     pub(crate) new_hops: NewHops,
-    /// Numbers of the members' next hops; `None`: the group is written already.
-    pub(crate) new_group: Option<Vec<u32>>,
+    /// The group that is to be written, and numbers of its members' next hops.
+    pub(crate) new_group: Option<(u32, Vec<u32>)>,
+}
+
+/// All numbers are in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    Groups,
+    NextHops,
 }
 
 impl Groups {
     pub(crate) fn new(groups: u32, next_hops: u32) -> Self {
         Self {
             sets: Numbered::new(groups),
-            hops: Numbered::new(next_hops),
+            hops: Numbered::new(next_hops.min(ONE_HOP)),
             members: HashMap::new(),
         }
     }
 
-    /// One more route uses `group`. `None`: there is no room.
-    pub(crate) fn acquire(&mut self, group: &NextHopGroup) -> Option<Acquired> {
-        let (number, new) = self.sets.acquire(group)?;
-        if !new {
-            return Some(Acquired { group: number, new_hops: Vec::new(), new_group: None });
+    /// One more route goes there.
+    pub(crate) fn acquire(&mut self, to: &NextHopGroup) -> Result<Acquired, Full> {
+        if let Some(hop) = only(to) {
+            let (number, new) = self.hops.acquire(hop).ok_or(Full::NextHops)?;
+            let new_hops = if new { vec![(number, hop.clone())] } else { Vec::new() };
+            return Ok(Acquired { target: number | ONE_HOP, new_hops, new_group: None });
         }
-        let Some((members, new_hops)) = self.acquire_hops(group) else {
+        let (number, new) = self.sets.acquire(to).ok_or(Full::Groups)?;
+        if !new {
+            return Ok(Acquired { target: number, new_hops: Vec::new(), new_group: None });
+        }
+        let Some((members, new_hops)) = self.acquire_hops(to) else {
             drop(self.sets.release(number));
-            return None;
+            return Err(Full::NextHops);
         };
         self.members.insert(number, members.clone());
-        Some(Acquired { group: number, new_hops, new_group: Some(members) })
+        Ok(Acquired { target: number, new_hops, new_group: Some((number, members)) })
     }
 
-    /// One route less uses the group.
-    pub(crate) fn release(&mut self, group: u32) {
-        if self.sets.release(group).is_some() {
-            for hop in self.members.remove(&group).unwrap_or_default() {
+    /// One route less goes there.
+    pub(crate) fn release(&mut self, target: u32) {
+        if target & ONE_HOP != 0 {
+            drop(self.hops.release(target & !ONE_HOP));
+        } else if self.sets.release(target).is_some() {
+            for hop in self.members.remove(&target).unwrap_or_default() {
                 drop(self.hops.release(hop));
             }
         }
     }
 
-    /// Turns a group that `users` routes use into another one at the same number, if those are all
-    /// that use it and the other is not there yet. One write then moves all of them.
+    /// Makes a group that `users` routes point at another one, if those are all that use it and the other
+    /// is not there yet. One write then moves all of them. Never a next hop: a packet that passes while
+    /// it is written could leave with the label of one and the address of the other.
     pub(crate) fn rename(&mut self, from: u32, to: &NextHopGroup, users: u32) -> Option<Acquired> {
+        if from & ONE_HOP != 0 || only(to).is_some() {
+            return None;
+        }
         let (_, all) = self.sets.by_number.get(&from)?;
         if *all != users || self.sets.by_value.contains_key(to) {
             return None;
@@ -154,7 +177,7 @@ impl Groups {
         for hop in self.members.insert(from, members.clone()).unwrap_or_default() {
             drop(self.hops.release(hop));
         }
-        Some(Acquired { group: from, new_hops, new_group: Some(members) })
+        Some(Acquired { target: from, new_hops, new_group: Some((from, members)) })
     }
 
     /// Numbers of all members, and the members that are new; all of them or none.
@@ -175,23 +198,48 @@ impl Groups {
         Some((numbers, new_hops))
     }
 
-    pub(crate) fn get(&self, group: u32) -> Option<&NextHopGroup> {
-        self.sets.get(group)
+    /// Whether a route that points there goes to `to`.
+    pub(crate) fn leads_to(&self, target: u32, to: &NextHopGroup) -> bool {
+        if target & ONE_HOP != 0 {
+            return only(to).is_some_and(|hop| self.hops.get(target & !ONE_HOP) == Some(hop));
+        }
+        self.sets.get(target) == Some(to)
     }
 
-    /// The number of a next hop, if some group uses it.
-    pub(crate) fn hop(&self, hop: &NextHop) -> Option<u32> {
-        self.hops.by_value.get(hop).copied()
+    /// Where a route that points there goes.
+    pub(crate) fn get(&self, target: u32) -> Option<NextHopGroup> {
+        if target & ONE_HOP != 0 {
+            return self.hops.get(target & !ONE_HOP).cloned().map(NextHopGroup::from);
+        }
+        self.sets.get(target).cloned()
     }
 
-    /// A route that uses `group` was found; `hops` are the numbers of its members' next hops, in order.
-    pub(crate) fn adopt(&mut self, group: u32, value: &NextHopGroup, hops: &[u32]) {
-        self.sets.adopt(group, value.clone());
-        if !self.members.contains_key(&group) {
-            for (number, hop) in hops.iter().zip(value.hops()) {
-                self.hops.adopt(*number, hop.clone());
+    /// All that are in use, by their numbers.
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = (u32, &NextHop)> {
+        self.hops.by_number.iter().map(|(number, (hop, _))| (*number, hop))
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (u32, &NextHopGroup)> {
+        self.sets.by_number.iter().map(|(number, (group, _))| (*number, group))
+    }
+
+    /// Whether some route or group uses the next hop.
+    pub(crate) fn has_hop(&self, hop: &NextHop) -> bool {
+        self.hops.by_value.contains_key(hop)
+    }
+
+    /// A route that points at `target` was found; `hops` are the numbers of the members' next hops, in
+    /// order.
+    pub(crate) fn adopt(&mut self, target: u32, value: &NextHopGroup, hops: &[u32]) {
+        if target & ONE_HOP == 0 {
+            self.sets.adopt(target, value.clone());
+            if self.members.contains_key(&target) {
+                return;
             }
-            self.members.insert(group, hops.to_vec());
+            self.members.insert(target, hops.to_vec());
+        }
+        for (number, hop) in hops.iter().zip(value.hops()) {
+            self.hops.adopt(*number, hop.clone());
         }
     }
 
@@ -199,6 +247,15 @@ impl Groups {
     pub(crate) fn adopted(&mut self) {
         self.sets.adopted();
         self.hops.adopted();
+    }
+}
+
+/// The next hop that stands for all of the group. One that spreads by source says so in a group of its
+/// own, so that it is found again.
+fn only(to: &NextHopGroup) -> Option<&NextHop> {
+    match to.members() {
+        [only] if to.spread() == Spread::Flow => Some(&only.hop),
+        _ => None,
     }
 }
 
@@ -214,50 +271,74 @@ mod tests {
     fn equal_groups_are_written_once() {
         let mut groups = Groups::new(10, 10);
         let first = groups.acquire(&group(&["a", "b"])).unwrap();
-        assert_eq!((first.group, first.new_hops.len()), (1, 2));
-        assert_eq!(first.new_group, Some(vec![1, 2]));
+        assert_eq!((first.target, first.new_hops.len()), (1, 2));
+        assert_eq!(first.new_group, Some((1, vec![1, 2])));
         let again = groups.acquire(&group(&["b", "a"])).unwrap();
-        assert_eq!(again, Acquired { group: 1, new_hops: vec![], new_group: None });
+        assert_eq!(again, Acquired { target: 1, new_hops: vec![], new_group: None });
         let other = groups.acquire(&group(&["b", "c"])).unwrap();
         assert_eq!(other.new_hops, [(3, NextHop::Port("c".into()))]);
-        assert_eq!(other.new_group, Some(vec![2, 3]));
+        assert_eq!(other.new_group, Some((2, vec![2, 3])));
+    }
+
+    #[test]
+    fn one_next_hop_needs_no_group() {
+        let mut groups = Groups::new(1, 10);
+        let a = groups.acquire(&group(&["a"])).unwrap();
+        assert_eq!((a.target, a.new_group), (1 | ONE_HOP, None));
+        assert_eq!(a.new_hops, [(1, NextHop::Port("a".into()))]);
+        assert!(groups.leads_to(a.target, &group(&["a"])));
+        assert!(!groups.leads_to(a.target, &group(&["b"])));
+        assert_eq!(groups.get(a.target), Some(group(&["a"])));
+        assert_eq!(groups.acquire(&group(&["a", "b"])), Err(Full::Groups));
+        let to_a = [(NextHop::Port("a".into()), 1)];
+        let by_source = NextHopGroup::weighted(to_a, Spread::Source).unwrap();
+        assert_eq!(groups.acquire(&by_source), Err(Full::Groups), "that is said in a group");
     }
 
     #[test]
     fn a_number_is_free_when_its_last_user_is_gone_and_is_used_again_last() {
-        let mut groups = Groups::new(4, 10);
-        let a = groups.acquire(&group(&["a"])).unwrap().group;
+        let mut groups = Groups::new(10, 4);
+        let a = groups.acquire(&group(&["a"])).unwrap().target;
         groups.acquire(&group(&["a"])).unwrap();
         groups.release(a);
-        assert_eq!(groups.get(a), Some(&group(&["a"])));
+        assert_eq!(groups.get(a), Some(group(&["a"])));
         groups.release(a);
         assert_eq!(groups.get(a), None);
-        assert_eq!(groups.hop(&NextHop::Port("a".into())), None);
+        assert!(!groups.has_hop(&NextHop::Port("a".into())));
         let numbers: Vec<u32> =
-            ["b", "c", "d"].map(|port| groups.acquire(&group(&[port])).unwrap().group).into();
-        assert_eq!(numbers, [2, 3, 1]);
-        assert_eq!(groups.acquire(&group(&["e"])), None, "all are in use");
+            ["b", "c", "d"].map(|port| groups.acquire(&group(&[port])).unwrap().target).into();
+        assert_eq!(numbers, [2 | ONE_HOP, 3 | ONE_HOP, 1 | ONE_HOP]);
+        assert_eq!(groups.acquire(&group(&["e"])), Err(Full::NextHops), "all are in use");
     }
 
     #[test]
     fn without_room_for_its_next_hops_a_group_takes_nothing() {
         let mut groups = Groups::new(10, 3);
-        assert_eq!(groups.acquire(&group(&["a", "b", "c"])), None);
-        assert!(groups.acquire(&group(&["a", "b"])).is_some());
+        assert_eq!(groups.acquire(&group(&["a", "b", "c"])), Err(Full::NextHops));
+        assert!(groups.acquire(&group(&["a", "b"])).is_ok());
     }
 
     #[test]
     fn a_group_that_all_its_routes_leave_together_is_renamed() {
         let mut groups = Groups::new(10, 10);
-        let number = groups.acquire(&group(&["a", "b"])).unwrap().group;
+        let number = groups.acquire(&group(&["a", "b"])).unwrap().target;
         groups.acquire(&group(&["a", "b"])).unwrap();
         assert_eq!(groups.rename(number, &group(&["a", "c"]), 1), None, "one route stays");
+        assert_eq!(groups.rename(number, &group(&["a"]), 2), None, "that is no group");
         let renamed = groups.rename(number, &group(&["a", "c"]), 2).unwrap();
-        assert_eq!((renamed.group, renamed.new_group), (number, Some(vec![1, 3])));
-        assert_eq!(groups.hop(&NextHop::Port("b".into())), None);
-        assert_eq!(groups.get(number), Some(&group(&["a", "c"])));
+        assert_eq!((renamed.target, renamed.new_group), (number, Some((number, vec![1, 3]))));
+        assert!(!groups.has_hop(&NextHop::Port("b".into())));
+        assert_eq!(groups.get(number), Some(group(&["a", "c"])));
         let again = groups.acquire(&group(&["a", "c"])).unwrap();
-        assert_eq!((again.group, again.new_group), (number, None));
+        assert_eq!((again.target, again.new_group), (number, None));
+    }
+
+    #[test]
+    fn a_next_hop_is_never_written_over_while_routes_lead_to_it() {
+        let mut groups = Groups::new(10, 10);
+        let number = groups.acquire(&group(&["a"])).unwrap().target;
+        assert_eq!(groups.rename(number, &group(&["c"]), 1), None);
+        assert_eq!(groups.rename(number, &group(&["c", "d"]), 1), None);
     }
 
     #[test]
@@ -265,13 +346,16 @@ mod tests {
         let mut groups = Groups::new(10, 10);
         groups.adopt(3, &group(&["a", "b"]), &[4, 2]);
         groups.adopt(3, &group(&["a", "b"]), &[4, 2]);
+        groups.adopt(4 | ONE_HOP, &group(&["a"]), &[4]);
         groups.adopted();
-        assert_eq!(groups.acquire(&group(&["a", "b"])).unwrap().group, 3);
-        let next = groups.acquire(&group(&["c"])).unwrap();
-        assert_eq!((next.group, next.new_hops[0].0), (4, 5));
+        assert_eq!(groups.acquire(&group(&["a", "b"])).unwrap().target, 3);
+        assert_eq!(groups.acquire(&group(&["a"])).unwrap().target, 4 | ONE_HOP);
+        let next = groups.acquire(&group(&["c", "d"])).unwrap();
+        assert_eq!((next.target, next.new_hops[0].0), (4, 5));
         for _ in 0..3 {
             groups.release(3);
         }
         assert_eq!(groups.get(3), None);
+        assert!(groups.has_hop(&NextHop::Port("a".into())), "two routes go there");
     }
 }

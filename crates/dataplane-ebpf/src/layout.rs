@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use aya::Pod;
 
 pub(crate) const GROUP_MAX: usize = dataplane::NextHopGroup::MAX;
+/// Marks the number of a next hop where that of a group could stand.
+pub(crate) const ONE_HOP: u32 = 1 << 31;
+
 /// Places that the flows of a group are spread over.
 pub(crate) const SHARES: usize = 4096;
 pub(crate) const BACKENDS_MAX: usize = dataplane::Translation::MAX_TARGETS;
@@ -230,7 +233,8 @@ pub(crate) struct NetV6 {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Route {
-    pub(crate) group: u32,
+    /// Element of `groups`, or of `next_hops` with [`ONE_HOP`].
+    pub(crate) target: u32,
     pub(crate) identities: u32,
 }
 

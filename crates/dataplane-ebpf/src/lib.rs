@@ -15,15 +15,19 @@
 //!
 //! Knows no BGP and not why a route is wanted.
 
+mod batch;
+mod checksum;
 mod classic;
 mod costs;
 mod counters;
+mod devices;
 mod events;
 mod filters;
 mod found;
 mod groups;
 mod kernel;
 mod layout;
+mod limits;
 mod names;
 mod netlink;
 mod options;
@@ -33,6 +37,8 @@ mod ports;
 mod programs;
 mod purge;
 mod records;
+mod resize;
+mod route_maps;
 mod routes;
 mod shares;
 #[cfg(test)]

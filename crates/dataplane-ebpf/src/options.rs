@@ -37,16 +37,15 @@ pub enum Hooks {
     Filters,
 }
 
-/// Most entries of the tables. Only tables that do not exist yet are made with them: what an
-/// earlier run pinned keeps its sizes until it is purged.
+/// Most entries of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
     /// Host routes of each version of IP, and as many others. Taken as they come.
     pub routes: u32,
-    /// Distinct sets of next hops, 268 octets each, reserved, and 4.3 kB more of each that has several
-    /// members.
+    /// Distinct sets of several next hops, 268 octets each, reserved, and 4.3 kB more of each that is in
+    /// use.
     pub groups: u32,
-    /// Distinct next hops, 28 octets each, reserved.
+    /// Distinct next hops, 32 octets each, reserved.
     pub next_hops: u32,
     pub vrfs: u32,
     pub ports: u32,
@@ -63,6 +62,25 @@ pub struct Sizes {
     /// Connections of ports that have a filter, about 130 octets each, reserved; and an eighth of that
     /// for those that are only opening. When it is full the longest unused gives way.
     pub connections: u32,
+}
+
+impl Sizes {
+    /// For so many routes and ports. Where every workload has a label of its own there are as many next
+    /// hops as routes; sets of several are fewer. A port has at most a filter of its own.
+    pub fn of(routes: u32, ports: u32) -> Self {
+        let default = Self::default();
+        Self {
+            routes,
+            groups: (routes / 16).max(default.groups),
+            // They are numbered from 1.
+            next_hops: routes.saturating_add(1).max(default.next_hops),
+            ports,
+            translations: ports.saturating_mul(4).max(default.translations),
+            filters: ports.max(default.filters),
+            rules: ports.saturating_mul(16).max(default.rules),
+            ..default
+        }
+    }
 }
 
 impl Default for Sizes {

@@ -1,8 +1,8 @@
 //! Where the plane's maps and links are pinned.
 //!
 //! ```text
-//! <bpffs>/arcus/<instance>/v2/maps/<name>
-//!                         /v2/links/<hook>-<interface number>
+//! <bpffs>/arcus/<instance>/v3/maps/<name>
+//!                         /v3/links/<hook>-<interface number>
 //! ```
 //!
 //! The version names the layout of what is in the maps.
@@ -21,7 +21,7 @@ use crate::options::Options;
 
 /// Changes with `bpf/layout.h` and `bpf/maps.h`. The plane of another version goes on forwarding by its own maps
 /// until the ones of this version are filled ([`crate::programs::Programs::relieve`]).
-const VERSION: &str = "v2";
+const VERSION: &str = "v3";
 
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
@@ -49,6 +49,11 @@ impl Pins {
 
     pub(crate) fn maps(&self) -> PathBuf {
         self.version.join("maps")
+    }
+
+    /// Where maps are while others of another size take their place.
+    pub(crate) fn old_maps(&self) -> PathBuf {
+        self.version.join("old")
     }
 
     pub(crate) fn links(&self) -> PathBuf {
@@ -176,6 +181,6 @@ mod tests {
             assert!(Pins::new(&Options::new(wrong)).is_err(), "{wrong}");
         }
         let pins = Pins::new(&Options::new("k8s-node_1")).unwrap();
-        assert_eq!(pins.link("port", 7), Path::new("/sys/fs/bpf/arcus/k8s-node_1/v2/links/port-7"));
+        assert_eq!(pins.link("port", 7), Path::new("/sys/fs/bpf/arcus/k8s-node_1/v3/links/port-7"));
     }
 }

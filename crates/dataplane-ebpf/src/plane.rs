@@ -6,13 +6,15 @@ use std::os::fd::OwnedFd;
 
 use aya::include_bytes_aligned;
 use dataplane::{
-    Counters, Dataplane, DataplaneError, Desired, Events, FilterId, Found, Identities, Mirroring,
-    NodeConfig, Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
+    Counters, Dataplane, DataplaneError, Desired, Devices, Events, Fib, FilterId, Found,
+    Identities, Mirroring, NodeConfig, Op, PortId, Probe, Result, Trace, Translation, Vrf, VrfId,
 };
 use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
 use tracing::{debug, info};
 
+use crate::checksum::Checksum;
+use crate::devices::Watch;
 use crate::events::{Directory, Ring};
 use crate::filters::Installed;
 use crate::groups::{Groups, Numbered};
@@ -44,6 +46,7 @@ pub struct EbpfPlane {
     /// Ports whose packets are copied, for as long as this plane is open.
     pub(crate) mirrored: BTreeSet<PortId>,
     pub(crate) netlink: Netlink,
+    pub(crate) watch: Watch,
     pub(crate) was_found: bool,
     /// Until somebody takes it.
     pub(crate) ring: Option<Ring>,
@@ -57,6 +60,8 @@ pub struct EbpfPlane {
     pub(crate) slots: BTreeMap<PortId, Slot>,
     pub(crate) translations: BTreeMap<(VrfId, IpAddr), Translation>,
     pub(crate) routes: BTreeMap<VrfId, BTreeMap<IpNet, Pointer>>,
+    /// Of `routes`.
+    pub(crate) checksum: Checksum,
     pub(crate) groups: Groups,
     pub(crate) identities: Numbered<Identities>,
 }
@@ -76,7 +81,8 @@ impl EbpfPlane {
         let pins = Pins::new(options)?;
         pins.prepare()?;
         let lock = pins.lock()?;
-        let (mut ebpf, tables, was_found) = tables::open(&pins, &options.sizes, kernel, OBJECT)?;
+        let (mut ebpf, tables, was_found, resize) =
+            tables::open(&pins, &options.sizes, kernel, OBJECT)?;
         let ring = Ring::take(&mut ebpf)?;
         let mut plane = Self {
             instance: options.instance.clone(),
@@ -88,6 +94,7 @@ impl EbpfPlane {
             tracer: None,
             mirrored: BTreeSet::new(),
             netlink: Netlink::open()?,
+            watch: Watch::open()?,
             was_found,
             ring: Some(ring),
             directory: Directory::default(),
@@ -98,11 +105,13 @@ impl EbpfPlane {
             slots: BTreeMap::new(),
             translations: BTreeMap::new(),
             routes: BTreeMap::new(),
+            checksum: Checksum::default(),
             groups: Groups::new(options.sizes.groups, options.sizes.next_hops),
             identities: Numbered::new(options.sizes.groups),
         };
         let known = plane.known_interfaces()?;
         plane.programs.adopt(&plane.netlink, &known).await?;
+        resize.finish()?;
         let found = plane.read_back().await?;
         // Empty tables forward nothing that a peer should keep routes for.
         // What an earlier agent copied, nobody reads any more.
@@ -143,8 +152,11 @@ impl EbpfPlane {
             Op::PutFilter(id, filter) => self.put_filter(id, filter),
             Op::PutPort(id, port) => self.put_port(id, port).await,
             Op::PutTranslation(vrf, address, to) => self.put_translation(*vrf, *address, to),
-            Op::PutRoute(vrf, net, route) => self.put_route(*vrf, *net, route),
-            Op::RemoveRoute(vrf, net) => self.remove_route(*vrf, *net),
+            Op::PutRoute(..) | Op::RemoveRoute(..) => {
+                let mut failures = Vec::new();
+                self.write_routes(std::slice::from_ref(op), 0, &mut failures);
+                failures.pop().map_or(Ok(()), |(_, error)| Err(error))
+            }
             Op::RemoveTranslation(vrf, address) => self.remove_translation(*vrf, *address),
             Op::RemovePort(id) => self.remove_port(id).await,
             Op::RemoveFilter(id) => self.remove_filter(id),
@@ -162,18 +174,11 @@ impl Dataplane for EbpfPlane {
         let mut failures = Vec::new();
         let mut index = 0;
         while let Some(op) = ops.get(index) {
-            // A run of routes is looked at as a whole: those that leave one group for another
-            // together are moved by one write.
-            if let Op::PutRoute(..) = op {
-                let run = ops[index..].iter().take_while(|op| matches!(op, Op::PutRoute(..)));
-                let end = index + run.count();
-                self.move_groups(&ops[index..end]);
-                for (offset, op) in ops[index..end].iter().enumerate() {
-                    if let Err(error) = self.apply_one(op).await {
-                        failures.push((index + offset, error));
-                    }
-                }
-                index = end;
+            // A run of routes is written as a whole.
+            if is_route(op) {
+                let run = ops[index..].iter().take_while(|op| is_route(op)).count();
+                self.write_routes(&ops[index..index + run], index, &mut failures);
+                index += run;
                 continue;
             }
             if let Err(error) = self.apply_one(op).await {
@@ -201,6 +206,20 @@ impl Dataplane for EbpfPlane {
         self.mirror_port(port, mirroring)
     }
 
+    async fn review(&mut self) -> Result<(Found, Option<Fib>)> {
+        let found = self.read_all_but_routes().await?;
+        let fib = if self.are_routes_as_left()? { None } else { Some(self.read_routes()?) };
+        Ok((found, fib))
+    }
+
+    async fn devices(&mut self) -> Result<Devices> {
+        self.read_devices().await
+    }
+
+    async fn disturbed(&mut self) {
+        self.wait_for_disturbance().await;
+    }
+
     async fn take_over(&mut self) -> Result<()> {
         self.programs.relieve(&self.netlink).await
     }
@@ -208,6 +227,10 @@ impl Dataplane for EbpfPlane {
     fn events(&mut self) -> Option<Box<dyn Events>> {
         self.take_events()
     }
+}
+
+const fn is_route(op: &Op) -> bool {
+    matches!(op, Op::PutRoute(..) | Op::RemoveRoute(..))
 }
 
 /// Asked first, so that the answer is what to do, not which of many steps was refused.

@@ -10,6 +10,7 @@ use dataplane::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::layout::{self, Address, Allowed, AllowedKey, Be32, Label, Traffic};
+use crate::limits;
 use crate::names::{self, PortRecord};
 use crate::plane::EbpfPlane;
 use crate::programs::Hook;
@@ -53,16 +54,14 @@ impl EbpfPlane {
         record.encode()?;
         let pair = veth::ensure(&self.netlink, &name, id, port).await?;
 
-        self.tables.port_names.put(index, record.encode()?, "port name")?;
         let generation = self.generation(index, was.as_ref(), port)?;
         let slot = Slot { index, ifindex: pair.ifindex, generation, port: port.clone() };
-        if let Some(was) = &was {
-            self.forget_sources(was, port)?;
+        if let Err(error) = self.enter_port(id, &slot, was.as_ref(), &record) {
+            if was.is_none() {
+                self.unmake_port(id, &slot).await?;
+            }
+            return Err(error);
         }
-        self.write_sources(index, port)?;
-        self.write_port(id, &slot)?;
-        self.tables.port_of.put(pair.ifindex, index, "port")?;
-        self.write_label(index, port, was.as_ref())?;
         self.directory.put_port(index, generation, id);
         self.slots.insert(id.clone(), slot);
         self.programs.attach(&self.netlink, Hook::Port, &name, pair.ifindex).await?;
@@ -78,12 +77,37 @@ impl EbpfPlane {
 
     pub(crate) async fn remove_port(&mut self, id: &PortId) -> Result<()> {
         let Some(slot) = self.slots.get(id).cloned() else { return Ok(()) };
-        if self.groups.hop(&NextHop::Port(id.clone())).is_some() {
+        if self.groups.has_hop(&NextHop::Port(id.clone())) {
             return Err(DataplaneError::new(format!("a route uses port {id}")));
         }
         if self.translations.values().any(|to| to.targets().any(|port| port == id)) {
             return Err(DataplaneError::new(format!("a translation uses port {id}")));
         }
+        self.unmake_port(id, &slot).await?;
+        self.slots.remove(id);
+        Ok(())
+    }
+
+    /// What the maps have of a port. Not all of it, if that does not fit.
+    fn enter_port(
+        &mut self,
+        id: &PortId,
+        slot: &Slot,
+        was: Option<&Slot>,
+        record: &PortRecord,
+    ) -> Result<()> {
+        let Slot { index, ifindex, port, .. } = slot;
+        self.tables.port_names.put(*index, record.encode()?, "port name")?;
+        self.write_sources(*index, port, was)?;
+        if let Some(was) = was {
+            self.forget_sources(was, port)?;
+        }
+        self.write_port(id, slot)?;
+        self.tables.port_of.put(*ifindex, *index, "port")?;
+        self.write_label(*index, port, was)
+    }
+
+    async fn unmake_port(&mut self, id: &PortId, slot: &Slot) -> Result<()> {
         let name = names::host_interface(&self.instance, id);
         if let Some(interface) = self.netlink.interface(&name).await? {
             self.netlink.delete(&interface).await?;
@@ -92,12 +116,11 @@ impl EbpfPlane {
         self.tables.port_of.delete(&slot.ifindex, "port")?;
         let nobody = layout::Port { generation: slot.generation, ..layout::Port::default() };
         let nothing = Port { allowed: BTreeSet::new(), label: None, ..slot.port.clone() };
-        self.forget_sources(&slot, &nothing)?;
-        self.write_label(slot.index, &nothing, Some(&slot))?;
+        self.forget_sources(slot, &nothing)?;
+        self.write_label(slot.index, &nothing, Some(slot))?;
         self.tables.ports.write(slot.index, nobody, "port")?;
         self.tables.port_names.delete(&slot.index, "port name")?;
         self.directory.remove_port(slot.index);
-        self.slots.remove(id);
         Ok(())
     }
 
@@ -174,11 +197,24 @@ impl EbpfPlane {
         Ok(())
     }
 
-    fn write_sources(&mut self, index: u32, port: &Port) -> Result<()> {
+    /// All of them, or none that was not there.
+    fn write_sources(&mut self, index: u32, port: &Port, was: Option<&Slot>) -> Result<()> {
         for source in &port.allowed {
             let mac = source.mac.map_or([0; 6], |mac| mac.0);
             let value = Allowed { mac, unused: [0; 2] };
-            self.tables.allowed_sources.put(source_key(index, source), value, "source")?;
+            let put = self.tables.allowed_sources.put(source_key(index, source), value, "source");
+            if let Err(error) = put {
+                let before = was.map(|was| &was.port.allowed);
+                let is_new = |one: &AllowedSource| {
+                    before.is_none_or(|before| before.iter().all(|was| was.net != one.net))
+                };
+                for new in port.allowed.iter().take_while(|one| *one != source) {
+                    if is_new(new) {
+                        self.tables.allowed_sources.delete(&source_key(index, new), "source")?;
+                    }
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -212,7 +248,7 @@ impl EbpfPlane {
         let free = (0..).zip(&used).find(|(index, used)| index != *used).map(|(index, _)| index);
         let free = free.unwrap_or_else(|| u32::try_from(used.len()).unwrap_or(u32::MAX));
         if free >= self.tables.ports.len() {
-            return Err(DataplaneError::new(format!("no room for more than {free} ports")));
+            return Err(limits::full("port", "ports", free));
         }
         Ok(free)
     }

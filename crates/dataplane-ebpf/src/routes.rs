@@ -1,101 +1,169 @@
-//! Routes, and the groups of next hops that they point at.
+//! Routes, and the next hops and groups that they point at.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use aya::maps::lpm_trie::Key;
 use dataplane::{
     DataplaneError, Identities, NextHop, NextHopGroup, Op, Result, Route, Spread, Tunnel,
     TunnelHeader, VrfId,
 };
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use tracing::debug;
 
-use crate::groups::Acquired;
-use crate::layout::{self, HostV4, HostV6, NetV4, NetV6, mix};
+use crate::groups::{Acquired, Full};
+use crate::layout::{self, mix};
+use crate::limits;
 use crate::names::port_key;
 use crate::plane::EbpfPlane;
+use crate::route_maps::{Change, Staged};
 use crate::shares::{Stake, shares};
-use crate::tables::{Element as _, Entry as _, Tables};
+use crate::tables::{Element as _, Entry as _};
 
-/// What a route points at: numbers of a group and of a set of identities.
+/// What a route points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pointer {
-    pub(crate) group: u32,
-    /// 0: none.
+    /// See [`Acquired::target`].
+    pub(crate) target: u32,
+    /// Number of a set of identities; 0: none.
     pub(crate) identities: u32,
 }
 
+/// Routes that are written together: few enough that those behind them need not wait.
+const BATCH: usize = 4096;
+
+/// Which of the operations failed, and why.
+type Failures = Vec<(usize, DataplaneError)>;
+
 impl EbpfPlane {
-    pub(crate) fn put_route(&mut self, vrf: VrfId, net: IpNet, route: &Route) -> Result<()> {
-        let net = net.trunc();
+    /// Puts and removes routes; `first` is the index of the first of the operations.
+    pub(crate) fn write_routes(&mut self, ops: &[Op], first: usize, failures: &mut Failures) {
+        self.move_groups(ops);
+        let mut staged = Staged::default();
+        let mut last = None;
+        for (index, op) in (first..).zip(ops) {
+            let (vrf, net, route) = match op {
+                Op::PutRoute(vrf, net, route) => (*vrf, net.trunc(), Some(route)),
+                Op::RemoveRoute(vrf, net) => (*vrf, net.trunc(), None),
+                _ => continue,
+            };
+            // Whatever says something of a route twice says it out of order, or another thing.
+            let goes_on = last
+                .is_some_and(|(removes, place)| removes == route.is_none() && place < (vrf, net));
+            if staged.len() >= BATCH || !goes_on {
+                self.flush(&mut staged, failures);
+            }
+            last = Some((route.is_none(), (vrf, net)));
+            match self.stage(index, vrf, net, route) {
+                Ok(Some(change)) => staged.push(change),
+                Ok(None) => {}
+                Err(error) => failures.push((index, error)),
+            }
+        }
+        self.flush(&mut staged, failures);
+    }
+
+    /// What is to be written for one route; `None`: it is there.
+    fn stage(
+        &mut self,
+        index: usize,
+        vrf: VrfId,
+        net: IpNet,
+        route: Option<&Route>,
+    ) -> Result<Option<Change>> {
+        let was = self.pointer(vrf, net);
+        let Some(route) = route else {
+            return Ok(Some(Change { index, vrf, net, was, is: None }));
+        };
         if !self.vrfs.contains_key(&vrf) {
             return Err(DataplaneError::new(format!("route {net}: there is no vrf {vrf}")));
         }
-        let was = self.pointer(vrf, net);
         if was.is_some_and(|was| self.points_at(was, route)) {
-            return Ok(());
+            return Ok(None);
         }
         let identities = self.write_identities(&route.identities)?;
-        let group = match self.write_group(&route.to) {
-            Ok(group) => group,
+        let target = match self.write_target(&route.to) {
+            Ok(target) => target,
             Err(error) => {
                 self.release_identities(identities)?;
                 return Err(error);
             }
         };
-        let pointer = Pointer { group, identities };
-        if let Err(error) = put_pointer(&mut self.tables, vrf, net, pointer) {
-            self.groups.release(group);
-            self.release_identities(identities)?;
-            return Err(error);
-        }
-        self.routes.entry(vrf).or_default().insert(net, pointer);
-        if let Some(was) = was {
-            self.groups.release(was.group);
-            self.release_identities(was.identities)?;
-        }
-        Ok(())
+        let is = Some(Pointer { target, identities });
+        Ok(Some(Change { index, vrf, net, was, is }))
     }
 
-    pub(crate) fn remove_route(&mut self, vrf: VrfId, net: IpNet) -> Result<()> {
-        let net = net.trunc();
-        delete_pointer(&mut self.tables, vrf, net)?;
-        let Some(table) = self.routes.get_mut(&vrf) else { return Ok(()) };
-        let was = table.remove(&net);
-        if table.is_empty() {
-            self.routes.remove(&vrf);
+    fn flush(&mut self, staged: &mut Staged, failures: &mut Failures) {
+        let mut outcomes = Vec::with_capacity(staged.len());
+        staged.write(&self.tables, &mut outcomes);
+        for (change, outcome) in outcomes {
+            let Change { index, vrf, net, was, is } = change;
+            let over = match outcome {
+                Ok(()) => {
+                    self.note_pointer(vrf, net, is);
+                    was
+                }
+                Err(error) => {
+                    failures.push((index, error));
+                    is
+                }
+            };
+            if let Some(over) = over {
+                self.groups.release(over.target);
+                if let Err(error) = self.release_identities(over.identities) {
+                    failures.push((index, error));
+                }
+            }
+        }
+    }
+
+    fn note_pointer(&mut self, vrf: VrfId, net: IpNet, is: Option<Pointer>) {
+        let mut was = None;
+        if let Some(is) = is {
+            was = self.routes.entry(vrf).or_default().insert(net, is);
+            self.checksum.add(vrf, net, is);
+        } else if let Some(table) = self.routes.get_mut(&vrf) {
+            was = table.remove(&net);
+            if table.is_empty() {
+                self.routes.remove(&vrf);
+            }
         }
         if let Some(was) = was {
-            self.groups.release(was.group);
-            self.release_identities(was.identities)?;
+            self.checksum.remove(vrf, net, was);
         }
-        Ok(())
     }
 
     /// Moves routes that all leave one group for one other, by writing that other in its place: one
-    /// write, however many routes. Whatever it cannot do, `put_route` does route by route.
-    pub(crate) fn move_groups(&mut self, puts: &[Op]) {
+    /// write, however many routes. Whatever it cannot do is done route by route.
+    fn move_groups(&mut self, ops: &[Op]) {
         let mut moves: HashMap<u32, (&NextHopGroup, u32, bool)> = HashMap::new();
-        for op in puts {
+        for op in ops {
             let Op::PutRoute(vrf, net, route) = op else { continue };
             let Some(from) = self.pointer(*vrf, net.trunc()) else { continue };
-            let entry = moves.entry(from.group).or_insert((&route.to, 0, true));
+            // Next hops are not written over.
+            if from.target & layout::ONE_HOP != 0 {
+                continue;
+            }
+            let entry = moves.entry(from.target).or_insert((&route.to, 0, true));
             entry.1 += 1;
             entry.2 &= *entry.0 == route.to;
         }
         for (from, (to, users, together)) in moves {
-            let few = users < 2 || !together || self.groups.get(from) == Some(to);
+            let few = users < 2 || !together || self.groups.leads_to(from, to);
             if few || to.hops().any(|hop| self.raw_hop(hop).is_err()) {
                 continue;
             }
-            let was = self.groups.get(from).cloned();
+            let was = self.groups.get(from);
             let Some(renamed) = self.groups.rename(from, to, users) else { continue };
             if let Err(error) = self.write_acquired(to, &renamed) {
                 debug!(%error, "group not moved");
-                // Back to what the map says; its routes are then put one by one.
-                if let Some(was) = was {
-                    drop(self.groups.rename(from, &was, users));
+                // Its next hops may have got other numbers: what the map says is written again.
+                let back = was.as_ref().and_then(|was| {
+                    self.groups.rename(from, was, users).map(|renamed| (was, renamed))
+                });
+                if let Some((was, renamed)) = back
+                    && let Err(error) = self.write_acquired(was, &renamed)
+                {
+                    debug!(%error, "group not moved back");
                 }
             }
         }
@@ -107,7 +175,7 @@ impl EbpfPlane {
 
     fn points_at(&self, pointer: Pointer, route: &Route) -> bool {
         let none = Identities::default();
-        self.groups.get(pointer.group) == Some(&route.to)
+        self.groups.leads_to(pointer.target, &route.to)
             && *self.identities.get(pointer.identities).unwrap_or(&none) == route.identities
     }
 
@@ -115,7 +183,8 @@ impl EbpfPlane {
         if identities.is_empty() {
             return Ok(0);
         }
-        let full = || DataplaneError::new("there are too many different sets of identities");
+        let limit = self.tables.groups.len();
+        let full = || limits::full("set of identities", "identity_sets", limit);
         let (number, new) = self.identities.acquire(identities).ok_or_else(full)?;
         if new {
             let mut value = layout::Identities::default();
@@ -138,14 +207,17 @@ impl EbpfPlane {
         Ok(())
     }
 
-    fn write_group(&mut self, group: &NextHopGroup) -> Result<u32> {
-        let full = || DataplaneError::new("there are too many different groups of next hops");
-        let acquired = self.groups.acquire(group).ok_or_else(full)?;
-        if let Err(error) = self.write_acquired(group, &acquired) {
-            self.groups.release(acquired.group);
+    /// Where a route is to lead, with what it needs written.
+    fn write_target(&mut self, to: &NextHopGroup) -> Result<u32> {
+        let acquired = self.groups.acquire(to).map_err(|full| match full {
+            Full::Groups => limits::full("group of next hops", "groups", self.tables.groups.len()),
+            Full::NextHops => limits::full("next hop", "next_hops", self.tables.next_hops.len()),
+        })?;
+        if let Err(error) = self.write_acquired(to, &acquired) {
+            self.groups.release(acquired.target);
             return Err(error);
         }
-        Ok(acquired.group)
+        Ok(acquired.target)
     }
 
     /// Next hops first, then the shares: nothing points at what is not written.
@@ -154,7 +226,7 @@ impl EbpfPlane {
             let raw = self.raw_hop(hop)?;
             self.tables.next_hops.write(*number, raw, "next hop")?;
         }
-        let Some(numbers) = &acquired.new_group else { return Ok(()) };
+        let Some((own, numbers)) = &acquired.new_group else { return Ok(()) };
         let mut raw = layout::Group {
             by_source: u32::from(group.spread() == Spread::Source),
             ..layout::Group::default()
@@ -170,14 +242,14 @@ impl EbpfPlane {
         }
         let local = usize::try_from(raw.local).unwrap_or_default();
         for (which, among) in [(0, &stakes[..]), (1, &stakes[..local])] {
-            let key = acquired.group * 2 + which;
+            let key = own * 2 + which;
             if among.len() > 1 {
                 self.tables.group_shares.put(key, *shares(among), "shares of a group")?;
             } else {
                 self.tables.group_shares.delete(&key, "shares of a group")?;
             }
         }
-        self.tables.groups.write(acquired.group, raw, "next-hop group")
+        self.tables.groups.write(*own, raw, "next-hop group")
     }
 
     pub(crate) fn raw_hop(&self, hop: &NextHop) -> Result<layout::NextHop> {
@@ -216,51 +288,6 @@ impl EbpfPlane {
     }
 }
 
-fn put_pointer(tables: &mut Tables, vrf: VrfId, net: IpNet, to: Pointer) -> Result<()> {
-    let to = layout::Route { group: to.group, identities: to.identities };
-    match net {
-        IpNet::V4(net) if net.prefix_len() == 32 => {
-            tables.hosts_v4.put(host_v4(vrf, net), to, "route")
-        }
-        IpNet::V4(net) => tables.nets_v4.put(net_v4(vrf, net), to, "route"),
-        IpNet::V6(net) if net.prefix_len() == 128 => {
-            tables.hosts_v6.put(host_v6(vrf, net), to, "route")
-        }
-        IpNet::V6(net) => tables.nets_v6.put(net_v6(vrf, net), to, "route"),
-    }
-}
-
-fn delete_pointer(tables: &mut Tables, vrf: VrfId, net: IpNet) -> Result<()> {
-    match net {
-        IpNet::V4(net) if net.prefix_len() == 32 => {
-            tables.hosts_v4.delete(&host_v4(vrf, net), "route")
-        }
-        IpNet::V4(net) => tables.nets_v4.delete(&net_v4(vrf, net), "route"),
-        IpNet::V6(net) if net.prefix_len() == 128 => {
-            tables.hosts_v6.delete(&host_v6(vrf, net), "route")
-        }
-        IpNet::V6(net) => tables.nets_v6.delete(&net_v6(vrf, net), "route"),
-    }
-}
-
-fn host_v4(vrf: VrfId, net: Ipv4Net) -> HostV4 {
-    HostV4 { vrf: vrf.0, address: net.addr().into() }
-}
-
-fn host_v6(vrf: VrfId, net: Ipv6Net) -> HostV6 {
-    HostV6 { vrf: vrf.0, address: net.addr().into() }
-}
-
-fn net_v4(vrf: VrfId, net: Ipv4Net) -> Key<NetV4> {
-    let key = NetV4 { vrf: vrf.0.to_be_bytes(), address: net.addr().octets() };
-    Key::new(32 + u32::from(net.prefix_len()), key)
-}
-
-fn net_v6(vrf: VrfId, net: Ipv6Net) -> Key<NetV6> {
-    let key = NetV6 { vrf: vrf.0.to_be_bytes(), address: net.addr().octets() };
-    Key::new(32 + u32::from(net.prefix_len()), key)
-}
-
 /// What a member draws its flows with. Of a tunnel it depends on the other node alone, so that all nodes
 /// send a flow the same way.
 fn key(hop: &NextHop) -> u32 {
@@ -282,21 +309,5 @@ pub(crate) fn address_key(address: IpAddr) -> u32 {
             .0
             .iter()
             .fold(0, |key, word| mix(key ^ u32::from_be_bytes(*word))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trie_key_counts_the_vrf_in_its_length() {
-        let key = net_v4(VrfId(0x0102), "10.1.2.0/24".parse().unwrap());
-        assert_eq!(key.prefix_len(), 56);
-        assert_eq!(key.data().vrf, [0, 0, 1, 2]);
-        assert_eq!(key.data().address, [10, 1, 2, 0]);
-        let key = net_v6(VrfId(0x0102), "2001:db8::/32".parse().unwrap());
-        assert_eq!(key.prefix_len(), 64);
-        assert_eq!(key.data().address[..4], [0x20, 0x01, 0x0d, 0xb8]);
     }
 }

@@ -10,6 +10,7 @@ use aya::maps::{
 use aya::{Ebpf, EbpfLoader, Pod};
 use dataplane::DataplaneError;
 
+use crate::batch;
 use crate::kernel::Kernel;
 use crate::layout::{
     Address, Affinity, AffinityKey, Allowed, AllowedKey, Connection, ConnectionKey, Filter,
@@ -17,8 +18,10 @@ use crate::layout::{
     Identities, Label, NetV4, NetV6, NextHop, Node, Port, PortName, Route, Shares, Traffic,
     Translation, TranslationKey, Uplink, VrfName,
 };
+use crate::limits;
 use crate::options::Sizes;
 use crate::pins::Pins;
+use crate::resize::Resize;
 
 /// Lists the maps once: a field, its name, and the sizes that a pinned one must have.
 macro_rules! maps {
@@ -80,49 +83,35 @@ maps! {
 
 /// Opens the pinned maps, or makes and pins them, and loads the programs' code against them.
 ///
-/// The flag says whether the maps were there.
+/// The flag says whether the maps were there; what of them has another size now is filled, and has to be
+/// [finished](Resize::finish) when the programs are in place.
 pub(crate) fn open(
     pins: &Pins,
     sizes: &Sizes,
     kernel: Kernel,
     object: &[u8],
-) -> Result<(Ebpf, Tables, bool), DataplaneError> {
+) -> Result<(Ebpf, Tables, bool, Resize), DataplaneError> {
     let found = check_pinned(pins)?;
+    let resize = Resize::begin(pins, sizes)?;
+    let made = make(pins, sizes, kernel, object).and_then(|made| resize.fill().map(|()| made));
+    match made {
+        Ok((ebpf, tables)) => Ok((ebpf, tables, found, resize)),
+        Err(error) => {
+            resize.undo();
+            Err(error)
+        }
+    }
+}
+
+fn make(
+    pins: &Pins,
+    sizes: &Sizes,
+    kernel: Kernel,
+    object: &[u8],
+) -> Result<(Ebpf, Tables), DataplaneError> {
     let mut loader = EbpfLoader::new();
-    let limits = [
-        ("ports", sizes.ports),
-        ("port_of", sizes.ports),
-        ("port_traffic", sizes.ports),
-        ("port_names", sizes.ports),
-        ("paces", sizes.ports),
-        ("allowed_sources", sizes.ports.saturating_mul(16)),
-        ("labels", sizes.vrfs.saturating_add(sizes.ports)),
-        ("vnis", sizes.vrfs),
-        ("vrf_names", sizes.vrfs),
-        // VRFs are numbered from 1.
-        ("vrf_traffic", sizes.vrfs.saturating_add(1)),
-        ("hosts_v4", sizes.routes),
-        ("hosts_v6", sizes.routes),
-        ("nets_v4", sizes.routes),
-        ("nets_v6", sizes.routes),
-        ("identity_sets", sizes.groups),
-        ("groups", sizes.groups),
-        ("group_shares", sizes.groups),
-        ("next_hops", sizes.next_hops),
-        ("translations", sizes.translations),
-        ("flows", sizes.flows),
-        ("new_flows", sizes.flows / 8),
-        ("affinities", sizes.flows / 8),
-        ("filters", sizes.filters),
-        // Filters are numbered from 1.
-        ("filter_revisions", sizes.filters.saturating_add(1)),
-        ("filter_names", sizes.filters.saturating_mul(8)),
-        ("rule_counts", sizes.rules),
-        ("connections", sizes.connections),
-        ("new_connections", sizes.connections / 8),
-    ];
-    for (name, limit) in limits {
-        loader.map_max_entries(name, limit.max(1));
+    for (name, limit) in limits::entries(sizes) {
+        loader.map_max_entries(name, limit);
     }
     let turns_versions = u8::from(kernel.turns_versions);
     loader.override_global("kernel_turns_versions", &turns_versions, true);
@@ -131,7 +120,7 @@ pub(crate) fn open(
         .load(object)
         .map_err(|error| DataplaneError::because("cannot make the eBPF maps", error))?;
     let tables = Tables::take(&mut ebpf)?;
-    Ok((ebpf, tables, found))
+    Ok((ebpf, tables))
 }
 
 /// Loads other code against the maps that are pinned.
@@ -151,7 +140,10 @@ pub(crate) fn open_tracer<T>(
 fn check_pinned(pins: &Pins) -> Result<bool, DataplaneError> {
     let mut found = 0;
     for &(name, key, value) in SIZES {
-        let Ok(info) = MapInfo::from_pin(pins.maps().join(name)) else { continue };
+        let aside = MapInfo::from_pin(pins.old_maps().join(name));
+        let Ok(info) = aside.or_else(|_| MapInfo::from_pin(pins.maps().join(name))) else {
+            continue;
+        };
         if (info.key_size() as usize, info.value_size() as usize) != (key, value) {
             return Err(DataplaneError::new(format!(
                 "the pinned map {name} has another layout than this program; purge the plane first"
@@ -174,6 +166,16 @@ where
 
 fn failed(what: &str, name: &str, error: MapError) -> DataplaneError {
     DataplaneError::because(format!("cannot {what} {name}"), error)
+}
+
+fn put_failed(map: &MapData, what: &str, error: MapError) -> DataplaneError {
+    let full = match &error {
+        MapError::SyscallError(error) if limits::is_full(&error.io_error) => {
+            limits::full_map(what, map)
+        }
+        _ => None,
+    };
+    full.unwrap_or_else(|| failed("put", what, error))
 }
 
 /// The entries of a map. One that is removed meanwhile is left out.
@@ -206,7 +208,7 @@ pub(crate) trait Entry<K, V> {
 
 impl<T: BorrowMut<MapData>, K: Pod, V: Pod> Entry<K, V> for HashMap<T, K, V> {
     fn put(&mut self, key: K, value: V, what: &str) -> Result<(), DataplaneError> {
-        self.insert(key, value, 0).map_err(|error| failed("put", what, error))
+        self.insert(key, value, 0).map_err(|error| put_failed(self.map(), what, error))
     }
 
     fn delete(&mut self, key: &K, what: &str) -> Result<(), DataplaneError> {
@@ -214,13 +216,13 @@ impl<T: BorrowMut<MapData>, K: Pod, V: Pod> Entry<K, V> for HashMap<T, K, V> {
     }
 
     fn all(&self) -> Result<Vec<(K, V)>, DataplaneError> {
-        entries(self, self.keys(), |map, key| map.get(key, 0))
+        batch::all(self.map()).map_err(|error| DataplaneError::because("cannot read a map", error))
     }
 }
 
 impl<T: BorrowMut<MapData>, K: Pod, V: Pod> Entry<Key<K>, V> for LpmTrie<T, K, V> {
     fn put(&mut self, key: Key<K>, value: V, what: &str) -> Result<(), DataplaneError> {
-        self.insert(&key, value, 0).map_err(|error| failed("put", what, error))
+        self.insert(&key, value, 0).map_err(|error| put_failed(self.map(), what, error))
     }
 
     fn delete(&mut self, key: &Key<K>, what: &str) -> Result<(), DataplaneError> {

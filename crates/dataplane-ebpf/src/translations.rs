@@ -32,8 +32,13 @@ impl EbpfPlane {
         let was = self.translations.insert((vrf, address), to.clone());
         // Before the first packet makes a flow.
         self.write_ports_of([was.as_ref(), Some(to)])?;
-        for (part, value) in &entries {
-            self.tables.translations.put(key(vrf, address, *part), *value, "translation")?;
+        if let Err(error) = self.write_entries(vrf, address, &entries, was.as_ref()) {
+            match &was {
+                Some(was) => self.translations.insert((vrf, address), was.clone()),
+                None => self.translations.remove(&(vrf, address)),
+            };
+            self.write_ports_of([was.as_ref(), Some(to)])?;
+            return Err(error);
         }
         let stale = was.iter().flat_map(parts).filter(|part| !entries.contains_key(part));
         for part in stale.collect::<Vec<_>>() {
@@ -51,9 +56,34 @@ impl EbpfPlane {
         Ok(())
     }
 
+    /// First those that need room: when there is none, everything is as it was.
+    fn write_entries(
+        &mut self,
+        vrf: VrfId,
+        address: IpAddr,
+        entries: &Entries,
+        was: Option<&Translation>,
+    ) -> Result<()> {
+        let before = was.map(parts).unwrap_or_default();
+        let (old, new): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|(part, _)| before.contains(part));
+        let table = &mut self.tables.translations;
+        for (count, (part, value)) in new.iter().enumerate() {
+            if let Err(error) = table.put(key(vrf, address, **part), **value, "translation") {
+                for (part, _) in &new[..count] {
+                    table.delete(&key(vrf, address, **part), "translation")?;
+                }
+                return Err(error);
+            }
+        }
+        old.iter().try_for_each(|(part, value)| {
+            table.put(key(vrf, address, **part), **value, "translation")
+        })
+    }
+
     pub(crate) fn remove_translation(&mut self, vrf: VrfId, address: IpAddr) -> Result<()> {
         let hop = NextHop::Translate { vrf, address };
-        if self.groups.hop(&hop).is_some() {
+        if self.groups.has_hop(&hop) {
             return Err(DataplaneError::new(format!("a route uses {hop}")));
         }
         let Some(was) = self.translations.remove(&(vrf, address)) else { return Ok(()) };

@@ -1,9 +1,11 @@
 //! The node itself: tunnel address, underlay interfaces, VRFs.
 
+use aya::maps::IterableMap;
 use dataplane::{DataplaneError, NodeConfig, Result, Vni, Vrf, VrfId};
 
 use crate::kernel::{let_loopback_forward, reserve_ports};
 use crate::layout::{Address, Be32, Label, Node, Uplink};
+use crate::limits;
 use crate::names;
 use crate::plane::EbpfPlane;
 use crate::programs::Hook;
@@ -11,6 +13,10 @@ use crate::tables::{Element as _, Entry as _};
 
 impl EbpfPlane {
     pub(crate) async fn put_node(&mut self, config: &NodeConfig) -> Result<()> {
+        let probers = IterableMap::map(&self.tables.probers);
+        limits::check_room("prober", probers, config.probers.len())?;
+        let uplinks = IterableMap::map(&self.tables.uplinks);
+        limits::check_room("uplink", uplinks, config.uplinks.len())?;
         let mut wanted = Vec::new();
         for name in &config.uplinks {
             let found = self.netlink.interface(name).await?;
@@ -68,22 +74,40 @@ impl EbpfPlane {
     }
 
     pub(crate) fn put_vrf(&mut self, id: VrfId, vrf: &Vrf) -> Result<()> {
-        let label = vrf.label.value();
-        self.tables.vrf_names.put(id.0, names::encode_vrf(vrf), "VRF")?;
-        self.tables.labels.put(label, Label { vrf: id.0, port: 0 }, "label")?;
-        if let Some(vni) = vrf.vni {
-            self.tables.vnis.put(vni.value(), id.0, "VNI")?;
-        }
-        let was = self.vrfs.insert(id, vrf.clone());
-        if let Some(was) = was {
-            if was.label != vrf.label {
-                self.remove_label(id, was.label.value())?;
+        let was = self.vrfs.get(&id).cloned();
+        let old = was.as_ref();
+        let (label, vni) = (old.map(|was| was.label), old.map(|was| was.vni));
+        if let Err(error) = self.write_vrf(id, vrf) {
+            if label != Some(vrf.label) {
+                self.remove_label(id, vrf.label.value())?;
             }
-            if was.vni != vrf.vni {
-                self.remove_vni(id, was.vni)?;
+            if vni != Some(vrf.vni) {
+                self.remove_vni(id, vrf.vni)?;
             }
+            match old {
+                Some(was) => self.tables.vrf_names.put(id.0, names::encode_vrf(was), "VRF")?,
+                None => self.tables.vrf_names.delete(&id.0, "VRF")?,
+            }
+            return Err(error);
         }
+        if let Some(label) = label.filter(|label| *label != vrf.label) {
+            self.remove_label(id, label.value())?;
+        }
+        if let Some(vni) = vni.filter(|vni| *vni != vrf.vni) {
+            self.remove_vni(id, vni)?;
+        }
+        self.vrfs.insert(id, vrf.clone());
         Ok(())
+    }
+
+    fn write_vrf(&mut self, id: VrfId, vrf: &Vrf) -> Result<()> {
+        self.tables.vrf_names.put(id.0, names::encode_vrf(vrf), "VRF")?;
+        let here = Label { vrf: id.0, port: 0 };
+        self.tables.labels.put(vrf.label.value(), here, "label")?;
+        match vrf.vni {
+            Some(vni) => self.tables.vnis.put(vni.value(), id.0, "VNI"),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn remove_vrf(&mut self, id: VrfId) -> Result<()> {

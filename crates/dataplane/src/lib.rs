@@ -40,7 +40,7 @@ pub use memory::Memory;
 pub use nat::{Backend, Protocol, Translation, TranslationKind};
 pub use next_hop::{Member, NextHop, NextHopGroup, Spread};
 pub use plane::{
-    Counters, Dataplane, DataplaneError, DropReason, Found, Mirroring, Result, Traffic,
+    Counters, Dataplane, DataplaneError, Devices, DropReason, Found, Mirroring, Result, Traffic,
 };
 pub use port::{AllowedSource, Attachment, Link, Port, PortId, VrfId};
 pub use range::PortRange;

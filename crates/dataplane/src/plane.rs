@@ -7,11 +7,12 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desired::Desired;
+use crate::desired::{Desired, NodeConfig};
 use crate::diff::Op;
 use crate::event::Events;
+use crate::fib::Fib;
 use crate::filter::FilterId;
-use crate::port::{PortId, VrfId};
+use crate::port::{Port, PortId, VrfId};
 use crate::trace::{Probe, Trace};
 
 pub type Result<T, E = DataplaneError> = std::result::Result<T, E>;
@@ -22,10 +23,42 @@ pub type Result<T, E = DataplaneError> = std::result::Result<T, E>;
 /// that can be wanted, so that the difference repairs or removes it.
 pub type Found = Desired;
 
+/// What of a plane's state stands on interfaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Devices {
+    pub node: NodeConfig,
+    pub ports: BTreeMap<PortId, Port>,
+}
+
 /// A data plane: the eBPF one, the kernel's, or [`Memory`](crate::memory::Memory).
 pub trait Dataplane: Send {
     /// Lists what is really there, ours or left by an earlier run.
     fn list(&mut self) -> impl Future<Output = Result<Found>> + Send;
+
+    /// As [`Dataplane::list`], but routes by themselves, and `None` where they are as this plane left
+    /// them: which can be seen faster than it can be listed.
+    fn review(&mut self) -> impl Future<Output = Result<(Found, Option<Fib>)>> + Send {
+        async {
+            let mut found = self.list().await?;
+            let fib = std::mem::take(&mut found.fib);
+            Ok((found, Some(fib)))
+        }
+    }
+
+    /// The part of [`Dataplane::list`] that interfaces can change under the plane; costs nothing for
+    /// routes.
+    fn devices(&mut self) -> impl Future<Output = Result<Devices>> + Send {
+        async {
+            let Found { node, ports, .. } = self.list().await?;
+            Ok(Devices { node, ports })
+        }
+    }
+
+    /// Waits until an interface that the plane uses has gone, come back or changed without it: then
+    /// [`Dataplane::devices`] are something else. May be given up at any moment.
+    fn disturbed(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 
     /// Applies `ops` in order. One that cannot be applied does not stop the others; those are
     /// returned with their indices.

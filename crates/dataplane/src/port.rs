@@ -12,7 +12,7 @@ use crate::filter::FilterId;
 use crate::mac::Mac;
 use crate::tunnel::MplsLabel;
 
-/// Number of a VRF on this node, 1..=4095. The agent persists it; it is also the low part of the
+/// Number of a VRF on this node, 1..=4096. The agent persists it; it is also the low part of the
 /// route distinguisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arcus_api::v1::PortId;
 use bgp_wire::Label;
-use dataplane::{Identities, NextHop, Translation, TranslationKind, Vrf, VrfId};
+use dataplane::{Identities, NextHop, Route, Translation, TranslationKind, Vrf, VrfId};
 use ipnet::IpNet;
 
 use super::{Core, Peer};
@@ -18,6 +18,7 @@ use crate::originate::{Announced, Announcement, Said};
 use crate::path::Path;
 use crate::reconcile::{Item, Work};
 use crate::route_key::RouteKey;
+use crate::vrf_table::Entry;
 
 impl Core {
     pub(super) fn derive(&mut self) {
@@ -72,9 +73,16 @@ impl Core {
                     table.prefixes().collect()
                 }
             };
+            // Prefixes in order are often told together: what was chosen for one is right for the next.
+            let mut last: Option<(&[Entry], Option<Route>)> = None;
             for net in prefixes {
-                let selection = table.select_multipath(net, &self.speaker.preferences);
-                work.routes.insert((id, net), selection.route);
+                let entries = table.entries(net);
+                let route = match &last {
+                    Some((before, route)) if have_the_same_paths(before, entries) => route.clone(),
+                    _ => table.select_multipath(net, &self.speaker.preferences).route,
+                };
+                last = Some((entries, route.clone()));
+                work.routes.insert((id, net), route);
             }
         }
     }
@@ -175,6 +183,14 @@ impl Core {
             && !failing(Item::Vrf(route.vrf))
             && !failing(Item::Route(route.vrf, key.net))
     }
+}
+
+/// Whether the choice among them is the same.
+fn have_the_same_paths(before: &[Entry], after: &[Entry]) -> bool {
+    before.len() == after.len()
+        && before.iter().zip(after).all(|(a, b)| {
+            Arc::ptr_eq(&a.path, &b.path) && (a.source, a.kind, a.rd) == (b.source, b.kind, b.rd)
+        })
 }
 
 pub(super) fn own_path(route: &OwnRoute, local_pref: u32) -> Path {

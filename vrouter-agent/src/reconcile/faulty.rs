@@ -1,12 +1,14 @@
 //! A plane in memory that can be told to fail.
 
-use dataplane::{Counters, Dataplane, DataplaneError, Found, Memory, Op, PortId, Result};
+use dataplane::{Counters, Dataplane, DataplaneError, Fib, Found, Memory, Op, PortId, Result};
 
 #[derive(Debug, Default)]
 pub(crate) struct Faulty {
     pub(crate) memory: Memory,
     /// Attaching this port fails.
     pub(crate) broken: Option<PortId>,
+    /// What it says when it is asked, true or not.
+    pub(crate) are_routes_as_left: bool,
     /// Operations that were tried.
     pub(crate) tried: usize,
 }
@@ -33,6 +35,12 @@ impl Faulty {
 impl Dataplane for Faulty {
     async fn list(&mut self) -> Result<Found> {
         Ok(self.memory.state.clone())
+    }
+
+    async fn review(&mut self) -> Result<(Found, Option<Fib>)> {
+        let Found { fib, .. } = self.memory.state.clone();
+        let rest = Found { fib: Fib::new(), ..self.memory.state.clone() };
+        Ok((rest, Some(fib).filter(|_| !self.are_routes_as_left)))
     }
 
     async fn apply(&mut self, ops: &[Op]) -> Vec<(usize, DataplaneError)> {

@@ -155,3 +155,47 @@ fn what_an_earlier_run_left_stays_until_the_sweep() {
         assert_eq!(table[&net("10.0.0.3/32")], tunnel(3).into());
     });
 }
+
+#[test]
+fn what_happens_to_interfaces_is_repaired_without_a_look_at_routes() {
+    run(async {
+        let mut reconciler = Reconciler::adopt(Faulty::default()).await.expect("listed");
+        let start = Instant::now();
+        reconciler.plane_mut().memory.state.ports.insert("left".into(), port());
+        let early = reconciler.look_at_devices(start).await.expect("listed");
+        assert_eq!(early, Report::default());
+        assert_eq!(reconciler.plane().tried, 0, "nobody has said what is wanted");
+
+        reconciler.apply(start, work(1)).await;
+        let state = &mut reconciler.plane_mut().memory.state;
+        state.ports.get_mut(&"p".into()).expect("the port").mtu = 1280;
+        state.fib.clear();
+        reconciler.plane_mut().tried = 0;
+        let report = reconciler.look_at_devices(start).await.expect("listed");
+        assert_eq!((report.failed.len(), report.seq), (0, 1));
+        assert_eq!(reconciler.plane().memory.state.ports[&"p".into()], port());
+        assert_eq!(reconciler.plane().memory.state.fib, Fib::new(), "that is for an audit");
+        assert_eq!(reconciler.plane().tried, 2, "a port is repaired, one that is left over goes");
+    });
+}
+
+#[test]
+fn an_audit_repairs_everything_and_compares_no_routes_that_are_as_they_were_left() {
+    run(async {
+        let mut reconciler = Reconciler::adopt(Faulty::default()).await.expect("listed");
+        let start = Instant::now();
+        reconciler.apply(start, work(1)).await;
+        for as_left in [true, false] {
+            let plane = reconciler.plane_mut();
+            plane.memory.state.ports.get_mut(&"p".into()).expect("the port").mtu = 1280;
+            plane.memory.state.vrfs.insert(VrfId(7), vrf());
+            plane.memory.state.fib.clear();
+            (plane.are_routes_as_left, plane.tried) = (as_left, 0);
+            reconciler.audit(start).await.expect("listed");
+            let plane = reconciler.plane();
+            assert_eq!(plane.memory.state.ports[&"p".into()], port());
+            assert!(!plane.memory.state.vrfs.contains_key(&VrfId(7)), "nobody wants it");
+            assert_eq!(plane.tried, if as_left { 2 } else { 4 }, "two routes");
+        }
+    });
+}

@@ -263,7 +263,7 @@ type Table = HashMap<MapData, [u8; 44], [u8; 20]>;
 
 /// A pinned table of a node.
 fn table(node: &Node, name: &str) -> Result<Table> {
-    let pins = node.options.bpffs.join("arcus").join(&node.options.instance).join("v2/maps");
+    let pins = node.options.bpffs.join("arcus").join(&node.options.instance).join("v3/maps");
     let map = MapData::from_pin(pins.join(name))?;
     Ok(Table::try_from(Map::LruHashMap(map))?)
 }

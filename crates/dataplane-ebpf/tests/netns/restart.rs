@@ -163,7 +163,7 @@ async fn an_agent_that_is_killed_loses_nothing() -> Result<()> {
 async fn what_is_broken_behind_the_planes_back_is_found_and_repaired() -> Result<()> {
     let world = World::new().await?;
     let (one, _two, a, b) = pair(&world).await?;
-    let pins = one.options.bpffs.join("arcus").join(&one.options.instance).join("v2/links");
+    let pins = one.options.bpffs.join("arcus").join(&one.options.instance).join("v3/links");
     let host_end = async || -> Result<String> {
         let links = one.namespace.ip("-o link show type veth").await?;
         let mut names = links.split_whitespace().filter(|word| word.starts_with("arc"));

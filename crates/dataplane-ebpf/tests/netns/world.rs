@@ -10,11 +10,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use dataplane::Mirroring;
 use dataplane::{
-    Attachment, Counters, Dataplane as _, Desired, DropReason, Encapsulation, Events, Found, Link,
-    Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace, Translation,
-    TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
+    Attachment, Counters, Dataplane as _, Desired, Devices, DropReason, Encapsulation, Events, Fib,
+    Found, Link, Mac, MplsLabel, NextHop, NextHopGroup, NodeConfig, Op, Port, PortId, Probe, Trace,
+    Translation, TranslationKind, Tunnel, TunnelHeader, Vni, Vrf, VrfId,
 };
-use dataplane_ebpf::{EbpfPlane, Hooks, Options};
+use dataplane_ebpf::{EbpfPlane, Hooks, Options, Sizes};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use testbed::{Bed, Fabric, Namespace, UPLINK};
 use tokio::sync::{mpsc, oneshot};
@@ -46,13 +46,15 @@ pub(crate) struct World {
     pub(crate) fabric: Fabric,
     /// What the planes of its nodes are on.
     pub(crate) hooks: Hooks,
+    /// How large their tables are.
+    pub(crate) sizes: Sizes,
 }
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
         let bed = Bed::new("ebpf")?;
         let fabric = bed.fabric().await?;
-        Ok(Self { bed, fabric, hooks: Hooks::Best })
+        Ok(Self { bed, fabric, hooks: Hooks::Best, sizes: Sizes::default() })
     }
 
     /// As on kernels before Linux 6.6.
@@ -66,7 +68,8 @@ impl World {
         let address = Ipv4Addr::new(10, 0, 0, number);
         let namespace = self.fabric.node(&self.bed, &name, address).await?;
         let instance = format!("{}-{name}", self.bed.prefix());
-        let options = Options { hooks: self.hooks, ..Options::new(instance.clone()) };
+        let (hooks, sizes) = (self.hooks, self.sizes);
+        let options = Options { hooks, sizes, ..Options::new(instance.clone()) };
         self.bed.remove_at_end(options.bpffs.join("arcus").join(instance))?;
         let mut node =
             Node { name, address, namespace, options, wanted: Desired::default(), plane: None };
@@ -108,6 +111,9 @@ enum Job {
     List(oneshot::Sender<Result<Found>>),
     Apply(Vec<Op>, oneshot::Sender<Vec<(usize, String)>>),
     Counters(oneshot::Sender<Result<Counters>>),
+    Devices(oneshot::Sender<Result<Devices>>),
+    Disturbed(oneshot::Sender<()>),
+    Review(oneshot::Sender<Result<(Found, Option<Fib>)>>),
     TakeOver(oneshot::Sender<Result<()>>),
     Trace(Probe, oneshot::Sender<Result<Trace>>),
     Mirror(PortId, Mirroring, oneshot::Sender<Result<()>>),
@@ -157,6 +163,26 @@ impl Node {
 
     pub(crate) async fn list(&self) -> Result<Found> {
         self.ask(Job::List).await?
+    }
+
+    /// Whether interfaces are what is wanted, by a look at nothing else.
+    pub(crate) async fn has_its_devices(&self) -> Result<bool> {
+        let Devices { node, ports } = self.ask(Job::Devices).await??;
+        Ok(node == self.wanted.node && ports == self.wanted.ports)
+    }
+
+    /// Whether the plane sees routes as it left them. They are as they are wanted, if so.
+    pub(crate) async fn sees_its_routes(&self) -> Result<bool> {
+        let (found, fib) = self.ask(Job::Review).await??;
+        let is_as_left = fib.is_none();
+        let fib = fib.unwrap_or_else(|| self.wanted.fib.clone());
+        ensure!(!is_as_left || self.list().await? == Desired { fib, ..found });
+        Ok(is_as_left)
+    }
+
+    /// Waits until the plane says that interfaces have changed under it.
+    pub(crate) async fn disturbed(&self) -> Result<()> {
+        tokio::time::timeout(CEILING, self.ask(Job::Disturbed)).await.context("no disturbance")?
     }
 
     pub(crate) async fn counters(&self) -> Result<Counters> {
@@ -320,6 +346,16 @@ fn serve(
                 Job::List(answer) => drop(answer.send(plane.list().await.map_err(Into::into))),
                 Job::Counters(answer) => {
                     drop(answer.send(plane.counters().await.map_err(Into::into)));
+                }
+                Job::Devices(answer) => {
+                    drop(answer.send(plane.devices().await.map_err(Into::into)));
+                }
+                Job::Review(answer) => {
+                    drop(answer.send(plane.review().await.map_err(Into::into)));
+                }
+                Job::Disturbed(answer) => {
+                    plane.disturbed().await;
+                    drop(answer.send(()));
                 }
                 Job::Mirror(port, mirroring, answer) => {
                     drop(answer.send(plane.mirror(&port, mirroring).await.map_err(Into::into)));
