@@ -8,6 +8,7 @@
 
 mod bare;
 mod flame;
+mod forwarding;
 mod load;
 mod plan;
 mod report;
@@ -48,6 +49,8 @@ enum Command {
     Compare { old: PathBuf, new: PathBuf },
     /// Write the results of a run into the documentation.
     Report(Report),
+    /// Measure the eBPF data plane beside plain routing. Needs root.
+    Dataplane(forwarding::Args),
     /// Draw a flame graph of what `perf script -F comm,ip,sym` prints into the standard input.
     Flame { svg: PathBuf },
     /// List the scenarios.
@@ -114,6 +117,7 @@ fn main() -> Result<ExitCode> {
             print!("{}", compare::compare(&Results::read(&old)?, &Results::read(&new)?));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Dataplane(args) => forwarding::run(&args),
         Command::Report(args) => report(&args).map(|()| ExitCode::SUCCESS),
         Command::Flame { svg } => {
             let (picture, table) = flame::draw(std::io::stdin().lock())?;

@@ -14,6 +14,7 @@
 //! Knows no BGP and not why a route is wanted.
 
 mod classic;
+mod costs;
 mod counters;
 mod events;
 mod filters;
@@ -38,6 +39,7 @@ mod translations;
 mod uplinks;
 mod veth;
 
+pub use costs::{Cost, Timing, costs};
 pub use options::{Hooks, Options, Sizes};
 pub use plane::EbpfPlane;
 pub use purge::purge;

@@ -32,7 +32,7 @@ pub(crate) enum Hook {
 impl Hook {
     pub(crate) const ALL: [Self; 2] = [Self::Port, Self::Uplink];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Port => "port",
             Self::Uplink => "uplink",

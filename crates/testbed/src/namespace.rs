@@ -1,11 +1,14 @@
 //! A network namespace and commands inside it.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::process::Command;
 
 /// A handle to a network namespace of the bed. Deleting it is the bed's work.
@@ -65,6 +68,17 @@ impl Namespace {
         let mut command = Command::new("ip");
         command.args(["-n", self.name()]).args(args.split_whitespace());
         run(&mut command).await
+    }
+
+    /// Runs `work` on a thread inside. What it opens stays there.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let enter = || {
+            let namespace = File::open(self.path()).context("cannot open the namespace")?;
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            Ok(work())
+        };
+        let entered = std::thread::scope(|scope| scope.spawn(enter).join());
+        entered.map_err(|_| anyhow!("a thread inside {} panicked", self.name))?
     }
 
     /// Checksums are computed before a frame leaves on `interface`, and frames have their real size.

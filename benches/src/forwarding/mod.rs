@@ -1,0 +1,188 @@
+//! How fast our nodes forward, beside plain routing on the same machine in the same run.
+//!
+//! [`way`] lists the ways that packets take and what is aimed at, [`yard`] builds them, [`traffic`] sends and
+//! receives, [`cpu`] says what it took, [`results`] how that compares.
+//!
+//! Every trial of a way stands behind one of plain routing, so that both see the same machine; of these pairs the
+//! middle one counts.
+
+mod cpu;
+mod ours;
+mod results;
+mod traffic;
+mod way;
+mod yard;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use dataplane_ebpf::Timing;
+use testbed::Bed;
+
+use self::cpu::Clock;
+use self::results::{Program, Results};
+use self::traffic::Traffic;
+use self::way::{ALL, Kind, Load, Metric, PLAIN, Way};
+use self::yard::Yard;
+use crate::{KIND, write};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many pairs of each.
+    #[arg(long, default_value_t = 9)]
+    rounds: u32,
+    /// Part of the usual amount that each trial sends.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Only these ways.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// The CPU that all of it runs on.
+    #[arg(long, default_value_t = 1)]
+    cpu: usize,
+    /// Write the results here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Fail when an aim is missed by more than this part of it.
+    #[arg(long, value_name = "PART")]
+    slack: Option<f64>,
+}
+
+/// What a trial sends: octets, datagrams in batches, single datagrams.
+const OCTETS: usize = 256 << 20;
+const CUT_OCTETS: usize = 128 << 20;
+const DATAGRAMS: usize = 50_000;
+const SINGLES: usize = 20_000;
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    ensure!(args.rounds > 0 && args.scale > 0.0, "there must be something to measure");
+    for name in &args.only {
+        ensure!(ALL.iter().any(|way| way.name == name), "no way is called `{name}`");
+    }
+    let is_wanted =
+        |way: &&Way| args.only.is_empty() || args.only.iter().any(|one| one == way.name);
+    let ways: Vec<Way> = [PLAIN].iter().chain(ALL.iter().filter(is_wanted)).copied().collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (yard, traffic) = runtime.block_on(Yard::new(Bed::fresh(KIND)?, &ways))?;
+    let mut field = Field { clock: Clock::pin(args.cpu)?, scale: args.scale, ways, traffic };
+
+    let plain = &field.traffic[0];
+    field.clock.check(|| plain.datagrams(DATAGRAMS))?;
+    let mut results = Results::default();
+    for is_cut in [false, true] {
+        runtime.block_on(yard.cut(is_cut))?;
+        let loads = Load::ALL.into_iter().filter(|load| load.is_cut() == is_cut);
+        field.measure(args.rounds, &loads.collect::<Vec<_>>(), &mut results)?;
+        if !is_cut {
+            results.programs = field.programs(&yard)?;
+        }
+    }
+    print!("{}", results.tables());
+    if let Some(path) = &args.json {
+        write(path, serde_json::to_string_pretty(&results)? + "\n")?;
+    }
+    let Some(slack) = args.slack else { return Ok(ExitCode::SUCCESS) };
+    let missed = results.outcomes().into_iter().filter(|outcome| !outcome.is_met(slack));
+    let missed: Vec<_> = missed.collect();
+    for outcome in &missed {
+        println!("far off: {outcome}");
+    }
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// All ways, the plain one first, ready to send.
+struct Field {
+    clock: Clock,
+    scale: f64,
+    ways: Vec<Way>,
+    traffic: Vec<Traffic>,
+}
+
+impl Field {
+    /// All pairs, after one of each that does not count.
+    fn measure(&mut self, rounds: u32, loads: &[Load], results: &mut Results) -> Result<()> {
+        for round in 0..=rounds {
+            eprintln!("round {round} of {rounds}");
+            for (index, way) in self.ways.clone().into_iter().enumerate().skip(1) {
+                for load in loads {
+                    let plain = self.trial(0, *load)?;
+                    let own = self.trial(index, *load).with_context(|| way.name)?;
+                    for ((metric, plain), (_, own)) in plain.into_iter().zip(own) {
+                        if round > 0 {
+                            results.add(way, metric, plain, own);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scaled(&self, count: usize) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a positive part of a number far below 2^52"
+        )]
+        let scaled = (count as f64 * self.scale) as usize;
+        scaled.max(1_000)
+    }
+
+    fn trial(&mut self, way: usize, load: Load) -> Result<Vec<(Metric, f64)>> {
+        let count = self.scaled(match load {
+            Load::Large => OCTETS,
+            Load::Frames => CUT_OCTETS,
+            Load::Small => DATAGRAMS,
+            Load::Single => SINGLES,
+        });
+        let traffic = &mut self.traffic[way];
+        let before = self.clock.now()?;
+        match load {
+            Load::Large | Load::Frames => traffic.stream(count)?,
+            Load::Small => traffic.datagrams(count)?,
+            Load::Single => {
+                let mut times = traffic.one_by_one(count)?;
+                times.sort_unstable();
+                #[expect(clippy::cast_precision_loss, reason = "nanoseconds of some seconds")]
+                let at = |percent: usize| times[times.len() * percent / 100] as f64;
+                return Ok(vec![(Metric::Half, at(50)), (Metric::P99, at(99))]);
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+        let each = (self.clock.now()? - before).as_secs_f64() * 1e9 / count as f64;
+        Ok(vec![match load {
+            Load::Large => (Metric::Large, each * 1024.0),
+            Load::Frames => (Metric::Frames, each * 1024.0),
+            _ => (Metric::Small, each),
+        }])
+    }
+
+    /// What the programs take for a small datagram of each of our ways.
+    fn programs(&self, yard: &Yard) -> Result<Vec<Program>> {
+        let timing = Timing::start()?;
+        let mut programs = Vec::new();
+        for (way, traffic) in self.ways.iter().zip(&self.traffic) {
+            let Kind::Ours(..) = way.kind else { continue };
+            let before = yard.costs()?;
+            traffic.datagrams(self.scaled(DATAGRAMS))?;
+            for (before, after) in before.into_iter().zip(yard.costs()?) {
+                let runs = after.runs - before.runs;
+                if runs > 0 {
+                    #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+                    let run = (after.time - before.time).as_secs_f64() * 1e9 / runs as f64;
+                    programs.push(Program {
+                        way: way.name.to_owned(),
+                        program: after.program.to_owned(),
+                        run,
+                        code: after.code,
+                        verified: after.verified,
+                    });
+                }
+            }
+        }
+        drop(timing);
+        Ok(programs)
+    }
+}

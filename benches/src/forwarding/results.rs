@@ -1,0 +1,217 @@
+//! What came out, and how it compares with what is aimed at.
+
+use std::fmt::{self, Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::way::{ALL, Metric, PLAIN, Way};
+
+/// One number of one way, and of plain routing right before it: as many of each as there were rounds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) way: String,
+    pub(crate) metric: Metric,
+    pub(crate) plain: Vec<f64>,
+    pub(crate) own: Vec<f64>,
+}
+
+/// What a program takes for one small datagram of a way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Program {
+    pub(crate) way: String,
+    pub(crate) program: String,
+    /// In nanoseconds, the kernel's reading of the clock included.
+    pub(crate) run: f64,
+    /// Machine code, in octets, and instructions that the verifier has followed.
+    pub(crate) code: u32,
+    pub(crate) verified: u32,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) programs: Vec<Program>,
+}
+
+/// A way's number against what is aimed at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome {
+    pub(crate) way: Way,
+    pub(crate) metric: Metric,
+    pub(crate) aim: f64,
+    pub(crate) got: f64,
+}
+
+impl Outcome {
+    /// With `slack`, a part of the aim, for one run on a busy machine.
+    pub(crate) fn is_met(&self, slack: f64) -> bool {
+        if self.metric.is_added() {
+            self.got <= self.aim / (1.0 - slack)
+        } else {
+            self.got >= self.aim * (1.0 - slack)
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { way, metric, aim, got } = self;
+        write!(f, "{}, {}: {got:.2}, where {aim:.2} is aimed at", way.name, metric.name())
+    }
+}
+
+impl Row {
+    /// By pairs: plain routing's by this way's, or this way's less plain routing's.
+    fn compared(&self) -> Vec<f64> {
+        let pairs = self.plain.iter().zip(&self.own);
+        sorted(pairs.map(
+            |(plain, own)| {
+                if self.metric.is_added() { own - plain } else { plain / own }
+            },
+        ))
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// The middle of sorted values; of an even number the lower one.
+fn middle(values: &[f64]) -> f64 {
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl Results {
+    pub(crate) fn add(&mut self, way: Way, metric: Metric, plain: f64, own: f64) {
+        let is_it = |row: &&mut Row| row.way == way.name && row.metric == metric;
+        match self.rows.iter_mut().find(is_it) {
+            Some(row) => {
+                row.plain.push(plain);
+                row.own.push(own);
+            }
+            None => self.rows.push(Row {
+                way: way.name.to_owned(),
+                metric,
+                plain: vec![plain],
+                own: vec![own],
+            }),
+        }
+    }
+
+    fn row(&self, way: &str, metric: Metric) -> Option<&Row> {
+        self.rows.iter().find(|row| row.way == way && row.metric == metric)
+    }
+
+    /// Every aim for which there are numbers.
+    pub(crate) fn outcomes(&self) -> Vec<Outcome> {
+        let all = ALL.iter().flat_map(|way| Metric::ALL.map(|metric| (*way, metric)));
+        all.filter_map(|(way, metric)| {
+            let (aim, row) = (way.aim(metric)?, self.row(way.name, metric)?);
+            Some(Outcome { way, metric, aim, got: middle(&row.compared()) })
+        })
+        .collect()
+    }
+
+    /// A line for each way, as Markdown.
+    pub(crate) fn tables(&self) -> String {
+        let mut text = String::from("| way |");
+        for metric in Metric::ALL {
+            let _infallible = write!(text, " {} |", metric.name());
+        }
+        text += "\n|---|---|---|---|---|---|\n";
+        let _infallible = writeln!(text, "{}", self.plain_line());
+        for way in ALL {
+            let cells: Vec<String> =
+                Metric::ALL.iter().map(|metric| self.cell(*way, *metric)).collect();
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                let _infallible = writeln!(text, "| `{}` | {} |", way.name, cells.join(" | "));
+            }
+        }
+        text + "\n" + &self.program_table()
+    }
+
+    /// Plain routing's own numbers, over all that it was measured for.
+    fn plain_line(&self) -> String {
+        let cells: Vec<String> = Metric::ALL
+            .iter()
+            .map(|metric| {
+                let rows = self.rows.iter().filter(|row| row.metric == *metric);
+                let all = sorted(rows.flat_map(|row| row.plain.iter().copied()));
+                if all.is_empty() {
+                    return String::new();
+                }
+                let middle = middle(&all);
+                match metric {
+                    Metric::Large | Metric::Frames => format!("{middle:.0} ns/kB"),
+                    Metric::Small => format!("{middle:.0} ns"),
+                    Metric::Half | Metric::P99 => format!("{:.1} µs", middle / 1e3),
+                }
+            })
+            .collect();
+        format!("| `{}` | {} |", PLAIN.name, cells.join(" | "))
+    }
+
+    fn cell(&self, way: Way, metric: Metric) -> String {
+        let Some(row) = self.row(way.name, metric) else { return String::new() };
+        let compared = row.compared();
+        let (got, least, most) = (middle(&compared), compared[0], compared[compared.len() - 1]);
+        let outcome = way.aim(metric).map(|aim| Outcome { way, metric, aim, got });
+        let mark = match outcome {
+            Some(outcome) if !outcome.is_met(0.0) => " **missed**",
+            _ => "",
+        };
+        if metric.is_added() {
+            let [got, least, most] = [got, least, most].map(|value| value / 1e3);
+            format!("{got:.1} µs ({least:.1}..{most:.1}){mark}")
+        } else {
+            format!("{got:.2} ({least:.2}..{most:.2}){mark}")
+        }
+    }
+
+    fn program_table(&self) -> String {
+        let mut text = String::from(
+            "| way | program | ns | octets of code | verified |\n|---|---|---|---|---|\n",
+        );
+        for Program { way, program, run, code, verified } in &self.programs {
+            let _infallible =
+                writeln!(text, "| `{way}` | `{program}` | {run:.0} | {code} | {verified} |");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(name: &str) -> Way {
+        *ALL.iter().find(|way| way.name == name).expect("a way")
+    }
+
+    #[test]
+    fn the_middle_of_pairs_is_held_against_the_aim() {
+        let mut results = Results::default();
+        for (plain, own) in [(94.0, 100.0), (120.0, 100.0), (10.0, 100.0)] {
+            results.add(way("vxlan"), Metric::Small, plain, own);
+            results.add(way("vxlan"), Metric::P99, plain, plain + 6_000.0);
+        }
+        let outcomes = results.outcomes();
+        assert_eq!(outcomes.len(), 2);
+        for outcome in outcomes {
+            assert!(!outcome.is_met(0.0), "{outcome:?}");
+            assert!(outcome.is_met(0.2), "{outcome:?}");
+        }
+        let text = results.tables();
+        assert!(text.contains("0.94 (0.10..1.20) **missed**"), "{text}");
+        assert!(text.contains("6.0 µs (6.0..6.0) **missed**"), "{text}");
+    }
+
+    #[test]
+    fn the_kernels_own_tunnel_has_no_aim() {
+        let mut results = Results::default();
+        results.add(way("kernel-vxlan"), Metric::Small, 1.0, 2.0);
+        assert!(results.outcomes().is_empty());
+    }
+}
