@@ -77,9 +77,15 @@ static __always_inline __u16 fold(__u32 sum)
 	return ~sum;
 }
 
-static __always_inline __u16 ip_checksum(struct iphdr *ip)
+static __always_inline __u16 ip_checksum(const struct iphdr *ip)
 {
-	return fold(bpf_csum_diff(NULL, 0, (__be32 *)ip, sizeof(*ip), 0));
+	__u32 word[sizeof(*ip) / sizeof(__u32)];
+	__u64 sum = 0;
+
+	__builtin_memcpy(word, ip, sizeof(*ip));
+	for (int i = 0; i < sizeof(*ip) / sizeof(__u32); i++)
+		sum += word[i];
+	return fold((__u32)(sum & 0xffff) + (__u32)(sum >> 16 & 0xffff) + (__u32)(sum >> 32));
 }
 
 /* The part of an ICMPv6 checksum that is not in the message (RFC 8200 §8.1). */

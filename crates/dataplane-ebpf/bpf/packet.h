@@ -34,6 +34,37 @@
 #define EXT_DESTINATION 60
 #define EXT_MAX 6
 
+/* Headers are read and written where they are, if they lie so near to the beginning of the packet and in its
+ * first piece, as nearly all do; else by the kernel's helpers. A value must be aligned as its type says. */
+#define NEAR 255
+
+/* Reads a variable from the packet at an offset. Not 0: the packet ends before. */
+#define LOAD(skb, at, to)                                                                  \
+	({                                                                                 \
+		__u32 offset_ = (at);                                                      \
+		void *from_ = (void *)(long)(skb)->data + offset_;                         \
+		long failed_ = 0;                                                          \
+		if (offset_ <= NEAR && from_ + sizeof(to) <= (void *)(long)(skb)->data_end) \
+			to = *(typeof(to) *)from_;                                         \
+		else                                                                       \
+			failed_ = bpf_skb_load_bytes(skb, offset_, &(to), sizeof(to));     \
+		failed_;                                                                   \
+	})
+
+/* Writes a variable to the packet at an offset, if what it changes in the packet's sum is made up for by
+ * somebody, or if nobody will ask for that sum: the packet leaves. */
+#define STORE(skb, at, value)                                                              \
+	({                                                                                 \
+		__u32 offset_ = (at);                                                      \
+		void *to_ = (void *)(long)(skb)->data + offset_;                           \
+		long failed_ = 0;                                                          \
+		if (offset_ <= NEAR && to_ + sizeof(value) <= (void *)(long)(skb)->data_end) \
+			*(typeof(value) *)to_ = value;                                     \
+		else                                                                       \
+			failed_ = bpf_skb_store_bytes(skb, offset_, &(value), sizeof(value), 0); \
+		failed_;                                                                   \
+	})
+
 static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 {
 	__u8 differ = 0;
@@ -129,37 +160,53 @@ static __always_inline int knows_ports(const struct packet *p)
 	return !has_ports(p->protocol) && !is_icmp(p);
 }
 
+/* What UDP and SCTP begin with, and TCP too. */
+struct ports {
+	__be16 source;
+	__be16 destination;
+};
+
+struct tcp_beginning {
+	__be16 source;
+	__be16 destination;
+	__be32 sequence;
+	__be32 acknowledged;
+	__u8 offset;
+	__u8 flags;
+	__be16 window;
+};
+
 static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *p)
 {
 	if (p->flags & LATER_FRAGMENT)
 		return 0;
 
 	if (p->protocol == IPPROTO_TCP) {
-		__u8 tcp[14];
+		struct tcp_beginning tcp;
 
-		if (bpf_skb_load_bytes(skb, p->l4, tcp, sizeof(tcp)))
+		if (LOAD(skb, p->l4, tcp))
 			return -1;
-		p->was.source_port = *(__be16 *)&tcp[0];
-		p->was.destination_port = *(__be16 *)&tcp[2];
-		p->l4_header = (tcp[12] >> 4) * 4;
+		p->was.source_port = tcp.source;
+		p->was.destination_port = tcp.destination;
+		p->l4_header = (tcp.offset >> 4) * 4;
 		if (p->l4_header < sizeof(struct tcphdr))
 			return -1;
-		p->tcp_flags = tcp[13];
-		if (tcp[13] & TCP_SYN)
-			p->flags |= tcp[13] & TCP_ACK ? SYN : SYN | OPENS;
+		p->tcp_flags = tcp.flags;
+		if (tcp.flags & TCP_SYN)
+			p->flags |= tcp.flags & TCP_ACK ? SYN : SYN | OPENS;
 	} else if (p->protocol == IPPROTO_UDP || p->protocol == IPPROTO_SCTP) {
-		__be16 ports[2];
+		struct ports ports;
 
-		if (bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)))
+		if (LOAD(skb, p->l4, ports))
 			return -1;
-		p->was.source_port = ports[0];
-		p->was.destination_port = ports[1];
+		p->was.source_port = ports.source;
+		p->was.destination_port = ports.destination;
 		if (p->protocol == IPPROTO_UDP)
 			p->l4_header = sizeof(struct udphdr);
 	} else if (is_icmp(p)) {
 		struct icmp icmp;
 
-		if (bpf_skb_load_bytes(skb, p->l4, &icmp, sizeof(icmp)))
+		if (LOAD(skb, p->l4, icmp))
 			return -1;
 		parse_icmp(p, &icmp);
 	}
@@ -171,7 +218,7 @@ static __always_inline int parse_v4(struct __sk_buff *skb, struct packet *p)
 	struct iphdr ip;
 	__u16 fragment;
 
-	if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)))
+	if (LOAD(skb, L3, ip))
 		return -1;
 	if (ip.version != 4 || ip.ihl < 5)
 		return -1;
@@ -240,7 +287,7 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct packet *p)
 	struct ipv6hdr ip;
 	__be32 first;
 
-	if (bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)))
+	if (LOAD(skb, L3, ip))
 		return -1;
 	if (ip.version != 6)
 		return -1;

@@ -117,12 +117,21 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 
 static __always_inline int decrement_ttl(struct __sk_buff *skb, struct packet *p)
 {
+	struct iphdr *ip = (void *)(long)skb->data + L3;
 	__u8 ttl = p->ttl - 1;
 
 	if (p->flags & V6) {
 		p->ttl = ttl;
 		return bpf_skb_store_bytes(skb, IPV6_FIELD(hop_limit), &ttl, sizeof(ttl),
 					   BPF_F_RECOMPUTE_CSUM);
+	}
+	/* RFC 1624: what the TTL loses, the checksum gains. */
+	if ((void *)(ip + 1) <= (void *)(long)skb->data_end) {
+		__u32 check = ip->check + bpf_htons(0x0100);
+
+		ip->check = check + (check >= 0xffff);
+		ip->ttl = p->ttl = ttl;
+		return 0;
 	}
 	__be16 was = bpf_htons((__u16)p->ttl << 8 | p->protocol);
 	__be16 now = bpf_htons((__u16)ttl << 8 | p->protocol);

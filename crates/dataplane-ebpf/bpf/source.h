@@ -6,10 +6,9 @@
 
 static __always_inline int is_mac(struct __sk_buff *skb, const __u8 *mac)
 {
-	__u8 source[ETH_ALEN];
+	struct ethhdr eth;
 
-	return !bpf_skb_load_bytes(skb, offsetof(struct ethhdr, h_source), source, ETH_ALEN) &&
-	       same_mac(source, mac);
+	return !LOAD(skb, 0, eth) && same_mac(eth.h_source, mac);
 }
 
 static __always_inline int is_own(const struct port *port, const struct packet *p)

@@ -31,7 +31,7 @@ struct vxlan {
 	__be32 flags;
 	__be32 vni;
 	struct ethhdr eth;
-} __attribute__((packed));
+} __attribute__((packed, aligned(2)));
 
 /* What stands between the outer IP header and the packet. */
 struct gre_mpls {
@@ -47,7 +47,7 @@ struct udp_mpls {
 struct udp_vxlan {
 	struct udphdr udp;
 	struct vxlan vxlan;
-} __attribute__((packed));
+} __attribute__((packed, aligned(2)));
 
 static __always_inline __u32 overhead(const struct next_hop *hop)
 {
@@ -96,12 +96,12 @@ static __always_inline int outer_ip(struct __sk_buff *skb, const struct packet *
 		};
 
 		ip.check = ip_checksum(&ip);
-		return bpf_skb_store_bytes(skb, L3, &ip, sizeof(ip), BPF_F_RECOMPUTE_CSUM);
+		return STORE(skb, L3, ip);
 	}
 	struct ipv6hdr ip;
 
 	ipv6_header(&ip, p->tos, length, protocol, TUNNEL_TTL, &self->tunnel_v6, remote);
-	return bpf_skb_store_bytes(skb, L3, &ip, sizeof(ip), BPF_F_RECOMPUTE_CSUM);
+	return STORE(skb, L3, ip);
 }
 
 /* Puts the packet behind the tunnel's headers. Room is made as for a tunnel device, so that a large
@@ -112,7 +112,6 @@ VERIFIED_ONCE int encapsulate(struct __sk_buff *skb, const struct packet *p,
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
 	union tunnel_header header = {};
 	__u32 length, room, at;
-	int failed;
 
 	if (!p || !hop || !self)
 		return -1;
@@ -156,15 +155,10 @@ VERIFIED_ONCE int encapsulate(struct __sk_buff *skb, const struct packet *p,
 		     hop->encapsulation == MPLS_OVER_GRE ? IPPROTO_GRE : IPPROTO_UDP))
 		return -1;
 	if (hop->encapsulation == VXLAN)
-		failed = bpf_skb_store_bytes(skb, at, &header, sizeof(header.vxlan),
-					     BPF_F_RECOMPUTE_CSUM);
-	else if (hop->encapsulation == MPLS_OVER_UDP)
-		failed = bpf_skb_store_bytes(skb, at, &header, sizeof(header.udp),
-					     BPF_F_RECOMPUTE_CSUM);
-	else
-		failed = bpf_skb_store_bytes(skb, at, &header, sizeof(header.gre),
-					     BPF_F_RECOMPUTE_CSUM);
-	return failed;
+		return STORE(skb, at, header.vxlan);
+	if (hop->encapsulation == MPLS_OVER_UDP)
+		return STORE(skb, at, header.udp);
+	return STORE(skb, at, header.gre);
 }
 
 /* What a packet that came out of a tunnel said on the outside. */
@@ -189,7 +183,7 @@ static __always_inline int outer_header(struct __sk_buff *skb, const struct node
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		struct iphdr ip;
 
-		if (!self->tunnel_v4 || bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)))
+		if (!self->tunnel_v4 || LOAD(skb, L3, ip))
 			return NOT_OURS;
 		if (ip.daddr != self->tunnel_v4 || ip.version != 4 || ip.ihl < 5)
 			return NOT_OURS;
@@ -205,7 +199,7 @@ static __always_inline int outer_header(struct __sk_buff *skb, const struct node
 	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6hdr ip;
 
-		if (is_none(&self->tunnel_v6) || bpf_skb_load_bytes(skb, L3, &ip, sizeof(ip)))
+		if (is_none(&self->tunnel_v6) || LOAD(skb, L3, ip))
 			return NOT_OURS;
 		if (ip.version != 6 ||
 		    !same_address((const struct address *)&ip.daddr, &self->tunnel_v6))
@@ -225,7 +219,7 @@ static __always_inline int mpls_header(struct __sk_buff *skb, __u32 at, struct a
 	__u32 value;
 	__u8 first;
 
-	if (bpf_skb_load_bytes(skb, at, &entry, sizeof(entry)))
+	if (LOAD(skb, at, entry))
 		return -2 - DROP_MALFORMED;
 	value = bpf_ntohl(entry);
 	if (!(value & LABEL_BOTTOM))
@@ -235,7 +229,7 @@ static __always_inline int mpls_header(struct __sk_buff *skb, __u32 at, struct a
 	if (!label)
 		return -2 - DROP_UNKNOWN_LABEL;
 	/* MPLS does not say what is inside; the version of IP does (RFC 3032 §2.2). */
-	if (bpf_skb_load_bytes(skb, at + sizeof(entry), &first, sizeof(first)))
+	if (LOAD(skb, at + sizeof(entry), first))
 		return -2 - DROP_MALFORMED;
 	if (first >> 4 == 4)
 		arrival->protocol = bpf_htons(ETH_P_IP);
@@ -256,7 +250,7 @@ static __always_inline int vxlan_header(struct __sk_buff *skb, __u32 at, const s
 	struct vxlan vxlan;
 	__u32 vni, *vrf;
 
-	if (bpf_skb_load_bytes(skb, at, &vxlan, sizeof(vxlan)))
+	if (LOAD(skb, at, vxlan))
 		return NOT_OURS;
 	if (!(vxlan.flags & bpf_htonl(VXLAN_FLAGS)))
 		return NOT_OURS;
@@ -295,7 +289,7 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 	if (protocol == IPPROTO_GRE) {
 		struct gre gre;
 
-		if (bpf_skb_load_bytes(skb, at, &gre, sizeof(gre)))
+		if (LOAD(skb, at, gre))
 			return NOT_OURS;
 		if (gre.flags_and_version || gre.protocol != bpf_htons(GRE_MPLS))
 			return NOT_OURS;
@@ -304,7 +298,7 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 	} else if (protocol == IPPROTO_UDP) {
 		struct udphdr udp;
 
-		if (bpf_skb_load_bytes(skb, at, &udp, sizeof(udp)))
+		if (LOAD(skb, at, udp))
 			return NOT_OURS;
 		if (udp.dest == bpf_htons(UDP_MPLS))
 			arrival->encapsulation = MPLS_OVER_UDP;

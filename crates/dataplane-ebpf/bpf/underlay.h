@@ -14,11 +14,28 @@
 struct way {
 	__u32 interface;
 	__u32 mtu;
-	/* Of the router on the way, where `known` says so: with one uplink the kernel is asked only once
-	 * the packet leaves. */
+	/* Of the router on the way, where `known` says so; else the kernel is asked once the packet leaves. */
 	__u32 known;
 	struct bpf_redir_neigh via;
 };
+
+/* What the kernel has said lately, where there is one uplink: only the router may be another one since. */
+struct recent_way {
+	struct address remote;
+	__u32 interface;
+	__u32 period;
+	struct bpf_redir_neigh via; /* no family: it has said nothing */
+};
+
+#define RECENT_WAYS 256
+#define RECENT_SHIFT 27 /* a period is 2^27 ns, 134 ms */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, RECENT_WAYS);
+	__type(key, __u32);
+	__type(value, struct recent_way);
+} recent_ways SEC(".maps");
 
 static __always_inline int ask_kernel(struct __sk_buff *skb, const struct node *self,
 				      const struct packet *p, const struct address *remote,
@@ -50,6 +67,33 @@ static __always_inline int ask_kernel(struct __sk_buff *skb, const struct node *
 	return 0;
 }
 
+/* A look-up of the kernel's costs more than all of ours together. */
+static __always_inline void ask_seldom(struct __sk_buff *skb, const struct node *self,
+				       const struct packet *p, const struct address *remote,
+				       struct way *way)
+{
+	__u32 place = bpf_ntohl(remote->word[3]) % RECENT_WAYS;
+	__u32 period = bpf_ktime_get_coarse_ns() >> RECENT_SHIFT;
+	struct recent_way *recent = bpf_map_lookup_elem(&recent_ways, &place);
+
+	way->interface = self->uplink;
+	way->known = 0;
+	if (!recent)
+		return;
+	if (recent->period != period || recent->interface != self->uplink ||
+	    !same_address(&recent->remote, remote)) {
+		recent->period = period;
+		recent->interface = self->uplink;
+		recent->remote = *remote;
+		recent->via.nh_family = 0;
+		if (!ask_kernel(skb, self, p, remote, way) && way->interface == self->uplink)
+			recent->via = way->via;
+		way->interface = self->uplink;
+	}
+	way->known = recent->via.nh_family != 0;
+	way->via = recent->via;
+}
+
 /* Not 0: there is none. */
 VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const struct packet *p,
 			   const struct address *remote, struct way *way)
@@ -59,9 +103,9 @@ VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const
 
 	if (!self || !p || !remote || !way)
 		return -1;
-	way->interface = self->uplink;
-	way->known = 0;
-	if (!self->uplink && ask_kernel(skb, self, p, remote, way))
+	if (self->uplink)
+		ask_seldom(skb, self, p, remote, way);
+	else if (ask_kernel(skb, self, p, remote, way))
 		return -1;
 	interface = way->interface;
 	uplink = bpf_map_lookup_elem(&uplinks, &interface);

@@ -40,7 +40,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, GATEWAY_MAC, ETH_ALEN);
 	eth.h_proto = ethernet_type(p);
-	if (bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0))
+	if (STORE(skb, 0, eth))
 		return drop(DROP_REFUSED);
 	if (COUNTS && port->flags & PORT_MIRROR)
 		mirror(skb, slot, port, SIDE_IN, p->length);
@@ -161,9 +161,11 @@ VERIFIED_ONCE int unmasquerade(struct __sk_buff *skb, struct packet *p, const st
 	received(vrf_traffic_of(vrf), p->length);
 	if (p->ttl <= 1)
 		return drop(DROP_TTL_EXPIRED);
-	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
-	if (p->flags & SYN && uplink && clamp_mss(skb, p, uplink->mtu))
-		return drop(DROP_MALFORMED);
+	if (p->flags & SYN) {
+		uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+		if (uplink && clamp_mss(skb, p, uplink->mtu))
+			return drop(DROP_MALFORMED);
+	}
 	if (decrement_ttl(skb, p))
 		return drop(DROP_REFUSED);
 	return deliver(skb, p, slot, 0);
@@ -308,7 +310,6 @@ int arcus_uplink(struct __sk_buff *skb)
 	struct arrival arrival = {};
 	__u32 none = 0, ifindex = skb->ifindex;
 	struct node *self = bpf_map_lookup_elem(&node, &none);
-	struct uplink *uplink;
 	struct next_hop *hop;
 	struct group *group;
 	struct route *found;
@@ -328,9 +329,12 @@ int arcus_uplink(struct __sk_buff *skb)
 		return drop(DROP_MALFORMED);
 	received(tunnel_traffic_of(&arrival.remote), p.length);
 	received(vrf_traffic_of(arrival.vrf), p.length);
-	uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
-	if (p.flags & SYN && uplink && clamp_mss(skb, &p, uplink->mtu - arrival.overhead))
-		return drop(DROP_MALFORMED);
+	if (p.flags & SYN) {
+		struct uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+
+		if (uplink && clamp_mss(skb, &p, uplink->mtu - arrival.overhead))
+			return drop(DROP_MALFORMED);
+	}
 	if (p.flags & FRAGMENT)
 		join_fragments(&p, arrival.vrf);
 	if (arrival.port)

@@ -26,13 +26,12 @@ impl EbpfPlane {
             let uplink = Uplink { mtu: interface.mtu, order, name: name_octets(&interface.name) };
             self.tables.uplinks.put(interface.ifindex, uplink, "uplink")?;
         }
-        // One uplink needs no question; of several, the kernel's routes choose for each packet.
+        // With one uplink the programs ask for the router now and then; of several, the kernel's routes choose
+        // for each packet.
         let only = if let [only] = numbers[..] { only } else { 0 };
-        if numbers.len() > 1 {
-            let_loopback_forward("ipv4")?;
-            if config.tunnel_v6.is_some() {
-                let_loopback_forward("ipv6")?;
-            }
+        let_loopback_forward("ipv4")?;
+        if config.tunnel_v6.is_some() {
+            let_loopback_forward("ipv6")?;
         }
         if let Some(range) = config.masquerade_ports {
             reserve_ports(range)?;
