@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::Machine;
+
 use super::way::{ALL, Metric, PLAIN, Way};
 
 /// One number of one way, and of plain routing right before it: as many of each as there were rounds.
@@ -29,6 +31,8 @@ pub(crate) struct Program {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
+    #[serde(flatten)]
+    pub(crate) machine: Machine,
     pub(crate) rows: Vec<Row>,
     pub(crate) programs: Vec<Program>,
 }
@@ -114,9 +118,14 @@ impl Results {
         .collect()
     }
 
-    /// A line for each way, as Markdown.
+    /// As Markdown, where it was measured, and a line for each way.
     pub(crate) fn tables(&self) -> String {
-        let mut text = String::from("| way |");
+        let Machine { commit, cpu, cores, kernel, day, load_before } = &self.machine;
+        let pairs = self.rows.first().map_or(0, |row| row.own.len());
+        let mut text = format!(
+            "{cpu}, {cores} cores, Linux {kernel}; commit {commit}, {day}; {pairs} pairs of each.\nWhen it began \
+             the load average was {load_before:.2}.\n\n| way |"
+        );
         for metric in Metric::ALL {
             let _infallible = write!(text, " {} |", metric.name());
         }
