@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-conformance test-interop test-old-kernel fuzz lint bench bench-against bench-full bench-smoke bench-agent flame cost deny install clean
+.PHONY: help setup build demo demo-up demo-down test test-unit test-units test-netns test-conformance test-interop test-old-kernel fuzz lint bench bench-dataplane bench-against bench-full bench-smoke bench-agent flame cost deny install clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -102,6 +102,15 @@ bench: setup ## what a route costs, beside a floor; RIVALS="frr bird gobgp openb
 	target/release/arcus-bench run --json target/bench.json \
 	  $(if $(strip $(RIVALS)),--rivals $(subst $(space),$(comma),$(strip $(RIVALS)))) $(BENCH)
 	target/release/arcus-bench report target/bench.json --svg target/bench.svg
+	$(MAKE) bench-dataplane
+
+# For example: --rounds 3 --only vxlan,filter; --page docs/forwarding.md writes its tables anew.
+DATAPLANE ?=
+
+bench-dataplane: setup ## how fast packets are forwarded, beside plain routing (as root); DATAPLANE="--only vxlan"
+	@[ "$$(id -u)" = 0 ] || { echo "make bench-dataplane needs root: namespaces, eBPF"; exit 1; }
+	cargo build --release -p arcus-bench
+	target/release/arcus-bench dataplane --json target/bench-dataplane.json $(DATAPLANE)
 
 bench-full: ## measure docs/performance.md anew, at full size: ours three times, RIVALS once; wants a quiet machine
 	$(MAKE) bench RIVALS="$(or $(strip $(RIVALS)),frr bird openbgpd)" BENCH="--full --runs 3 --rival-runs 1 $(BENCH)"
@@ -116,11 +125,13 @@ bench-against: setup ## what is here beside another COMMIT of it, in turn: which
 	cargo build --release -p arcus-bgpd -p arcus-bench
 	target/release/arcus-bench run --before target/before-build/release/arcus-bgpd --json target/bench-against.json $(BENCH)
 
-# No times: exact counts, checked content, costs far beyond any aim, and what an idle session takes.
-bench-smoke: setup ## the benchmark, small and once: fails on wrong counts and content, and on gross cost
+# No times: exact counts, checked content, costs far beyond any aim, what an idle session takes, and ratios of
+# forwarding to plain routing.
+bench-smoke: setup ## the benchmarks, small and once: fail on wrong counts and content, and on gross cost
 	cargo build --release -p arcus-bgpd -p arcus-bench
 	target/release/arcus-bench run --runs 1 --scale 0.05 --within 3 --json target/bench-smoke.json --only $(SMOKE)
 	target/release/arcus-bench run --runs 1 --full --within 3 --only idle
+	target/release/arcus-bench dataplane --rounds 3 --scale 0.1 --slack 0.4
 
 bench-agent: setup ## what a node needs to take 100,000 routes into its data plane; BENCH="--runs 9"
 	cargo build --release -p arcus-vrouter-agent -p arcus-bench

@@ -180,8 +180,7 @@ fn run(args: &Run) -> Result<ExitCode> {
 fn report(args: &Report) -> Result<()> {
     let results = Results::read(&args.json)?;
     if let Some(path) = &args.page {
-        let page = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        write(path, page::replace(&page, &results).with_context(|| path.display().to_string())?)?;
+        write_tables(path, &page::tables(&results))?;
     }
     if let Some(path) = &args.svg {
         write(path, chart::chart(&results))?;
@@ -245,6 +244,12 @@ fn measure(
         }
     }
     Ok(results)
+}
+
+/// Between the marks of a page.
+fn write_tables(path: &Path, tables: &str) -> Result<()> {
+    let page = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    write(path, page::replace(&page, tables).with_context(|| path.display().to_string())?)
 }
 
 fn write(path: &Path, text: String) -> Result<()> {

@@ -3,8 +3,8 @@
 //! [`way`] lists the ways that packets take and what is aimed at, [`yard`] builds them, [`traffic`] sends and
 //! receives, [`cpu`] says what it took, [`results`] how that compares.
 //!
-//! Every trial of a way stands behind one of plain routing, so that both see the same machine; of these pairs the
-//! middle one counts.
+//! A way and plain routing send in turn, some milliseconds each, so that both see the same machine; of several such
+//! pairs the middle one counts.
 
 mod cpu;
 mod ours;
@@ -15,6 +15,7 @@ mod yard;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use dataplane_ebpf::Timing;
@@ -25,14 +26,15 @@ use self::results::{Program, Results};
 use self::traffic::Traffic;
 use self::way::{ALL, Kind, Load, Metric, PLAIN, Way};
 use self::yard::Yard;
-use crate::{KIND, write};
+use crate::report::Machine;
+use crate::{KIND, write, write_tables};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How many pairs of each.
     #[arg(long, default_value_t = 9)]
     rounds: u32,
-    /// Part of the usual amount that each trial sends.
+    /// Part of the usual amount that is sent.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// Only these ways.
@@ -44,16 +46,22 @@ pub(crate) struct Args {
     /// Write the results here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Fail when an aim is missed by more than this part of it.
+    /// Put the tables between the marks of this page.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// Fail when a ratio of CPU times misses its aim by more than this part of it, or when a program takes the
+    /// verifier far more than it should.
     #[arg(long, value_name = "PART")]
     slack: Option<f64>,
 }
 
-/// What a trial sends: octets, datagrams in batches, single datagrams.
+/// What each half of a pair sends: octets, datagrams in batches, single datagrams.
 const OCTETS: usize = 256 << 20;
 const CUT_OCTETS: usize = 128 << 20;
 const DATAGRAMS: usize = 50_000;
 const SINGLES: usize = 20_000;
+/// In so many parts, in turn with plain routing.
+const SLICES: usize = 25;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(args.rounds > 0 && args.scale > 0.0, "there must be something to measure");
@@ -69,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     let plain = &field.traffic[0];
     field.clock.check(|| plain.datagrams(DATAGRAMS))?;
-    let mut results = Results::default();
+    let mut results = Results { machine: Machine::here(), ..Results::default() };
     for is_cut in [false, true] {
         runtime.block_on(yard.cut(is_cut))?;
         let loads = Load::ALL.into_iter().filter(|load| load.is_cut() == is_cut);
@@ -82,13 +90,37 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(path) = &args.json {
         write(path, serde_json::to_string_pretty(&results)? + "\n")?;
     }
-    let Some(slack) = args.slack else { return Ok(ExitCode::SUCCESS) };
-    let missed = results.outcomes().into_iter().filter(|outcome| !outcome.is_met(slack));
-    let missed: Vec<_> = missed.collect();
-    for outcome in &missed {
-        println!("far off: {outcome}");
+    if let Some(path) = &args.page {
+        write_tables(path, &results.tables())?;
     }
-    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let excesses = args.slack.map_or_else(Vec::new, |slack| results.excesses(slack));
+    for excess in &excesses {
+        println!("{excess}");
+    }
+    Ok(if excesses.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What one half of a pair has taken.
+#[derive(Debug, Default)]
+struct Taken {
+    cpu: Duration,
+    /// Octets or datagrams.
+    count: usize,
+    /// Of single datagrams, in nanoseconds.
+    times: Vec<u64>,
+}
+
+impl Taken {
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    fn each(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e9 / self.count as f64
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of some seconds")]
+    fn percentile(&mut self, percent: usize) -> f64 {
+        self.times.sort_unstable();
+        self.times[self.times.len() * percent / 100] as f64
+    }
 }
 
 /// All ways, the plain one first, ready to send.
@@ -106,9 +138,8 @@ impl Field {
             eprintln!("round {round} of {rounds}");
             for (index, way) in self.ways.clone().into_iter().enumerate().skip(1) {
                 for load in loads {
-                    let plain = self.trial(0, *load)?;
-                    let own = self.trial(index, *load).with_context(|| way.name)?;
-                    for ((metric, plain), (_, own)) in plain.into_iter().zip(own) {
+                    let pair = self.pair(index, *load).with_context(|| way.name)?;
+                    for (metric, plain, own) in pair {
                         if round > 0 {
                             results.add(way, metric, plain, own);
                         }
@@ -130,33 +161,41 @@ impl Field {
         scaled.max(1_000)
     }
 
-    fn trial(&mut self, way: usize, load: Load) -> Result<Vec<(Metric, f64)>> {
+    /// Plain routing's numbers and the way's.
+    fn pair(&mut self, way: usize, load: Load) -> Result<Vec<(Metric, f64, f64)>> {
         let count = self.scaled(match load {
             Load::Large => OCTETS,
             Load::Frames => CUT_OCTETS,
             Load::Small => DATAGRAMS,
             Load::Single => SINGLES,
         });
+        let (mut plain, mut own) = (Taken::default(), Taken::default());
+        for _ in 0..SLICES {
+            self.slice(0, load, count / SLICES, &mut plain)?;
+            self.slice(way, load, count / SLICES, &mut own)?;
+        }
+        let all = [(Metric::Half, 50), (Metric::P99, 99)];
+        Ok(match load {
+            Load::Large => vec![(Metric::Large, plain.each() * 1024.0, own.each() * 1024.0)],
+            Load::Frames => vec![(Metric::Frames, plain.each() * 1024.0, own.each() * 1024.0)],
+            Load::Small => vec![(Metric::Small, plain.each(), own.each())],
+            Load::Single => all
+                .map(|(metric, part)| (metric, plain.percentile(part), own.percentile(part)))
+                .into(),
+        })
+    }
+
+    fn slice(&mut self, way: usize, load: Load, count: usize, taken: &mut Taken) -> Result<()> {
         let traffic = &mut self.traffic[way];
         let before = self.clock.now()?;
         match load {
             Load::Large | Load::Frames => traffic.stream(count)?,
             Load::Small => traffic.datagrams(count)?,
-            Load::Single => {
-                let mut times = traffic.one_by_one(count)?;
-                times.sort_unstable();
-                #[expect(clippy::cast_precision_loss, reason = "nanoseconds of some seconds")]
-                let at = |percent: usize| times[times.len() * percent / 100] as f64;
-                return Ok(vec![(Metric::Half, at(50)), (Metric::P99, at(99))]);
-            }
+            Load::Single => taken.times.extend(traffic.one_by_one(count)?),
         }
-        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-        let each = (self.clock.now()? - before).as_secs_f64() * 1e9 / count as f64;
-        Ok(vec![match load {
-            Load::Large => (Metric::Large, each * 1024.0),
-            Load::Frames => (Metric::Frames, each * 1024.0),
-            _ => (Metric::Small, each),
-        }])
+        taken.cpu += self.clock.now()? - before;
+        taken.count += count;
+        Ok(())
     }
 
     /// What the programs take for a small datagram of each of our ways.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Results;
+use super::{Machine, Results};
 use crate::scenario::Scenario;
 use crate::subject::Subject;
 
@@ -65,7 +65,7 @@ pub(crate) fn chart(results: &Results) -> String {
             bottom + 14.0
         );
     }
-    let Results { cpu, cores, commit, .. } = results;
+    let Machine { cpu, cores, commit, .. } = &results.machine;
     let height = bottom + 40.0;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 780 {height:.0}\" width=\"780\" \

@@ -7,8 +7,8 @@ use super::Results;
 /// Every number that both runs have: old, new, and how they compare. What the floor did in each run is
 /// taken out of times, so that a machine that was busier does not look like a slower daemon.
 pub(crate) fn compare(old: &Results, new: &Results) -> String {
-    let mut text = format!("{} -> {}\n", old.commit, new.commit);
-    if (old.scale - new.scale).abs() > f64::EPSILON || old.cpu != new.cpu {
+    let mut text = format!("{} -> {}\n", old.machine.commit, new.machine.commit);
+    if (old.scale - new.scale).abs() > f64::EPSILON || old.machine.cpu != new.machine.cpu {
         text += "sizes or machines differ: these numbers do not compare\n";
     }
     for row in &new.rows {

@@ -3,34 +3,26 @@
 pub(crate) mod aims;
 pub(crate) mod chart;
 pub(crate) mod compare;
+mod machine;
 pub(crate) mod page;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::machine::Machine;
 use crate::scenario::Metrics;
 use crate::subject::Subject;
 
 /// All numbers of a run, and where it was.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// Of this repository, with `-dirty` when files differ from it.
-    pub(crate) commit: String,
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) kernel: String,
-    /// The day, as `2026-01-31`.
-    #[serde(default)]
-    pub(crate) day: String,
-    /// Runnable tasks in the minute before.
-    #[serde(default)]
-    pub(crate) load_before: f64,
+    #[serde(flatten)]
+    pub(crate) machine: Machine,
     /// Percent of all cores' time that other programs, or other machines on the same cores, took
     /// while this ran.
     #[serde(default)]
@@ -77,26 +69,7 @@ impl Row {
 
 impl Results {
     pub(crate) fn new(scale: f64, runs: u32) -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let cpu = read("/proc/cpuinfo");
-        let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-        Self {
-            commit: output("git", &["describe", "--always", "--dirty", "--abbrev=12"])
-                .unwrap_or_else(|| "unknown".to_owned()),
-            cpu: model.unwrap_or_default().trim_start_matches([' ', '\t', ':']).to_owned(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            day: output("date", &["-u", "+%F"]).unwrap_or_default(),
-            load_before: read("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|number| number.parse().ok())
-                .unwrap_or_default(),
-            others_percent: 0.0,
-            scale,
-            runs,
-            rows: Vec::new(),
-        }
+        Self { machine: Machine::here(), others_percent: 0.0, scale, runs, rows: Vec::new() }
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self> {
@@ -164,11 +137,4 @@ impl Results {
         // A difference that is below what can be measured may come out as nothing, or less.
         (other > 0.0).then_some(row.median(metric)? / other)
     }
-}
-
-/// What a program prints, if it is there and ends well.
-fn output(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    Some(text.trim().to_owned()).filter(|text| output.status.success() && !text.is_empty())
 }

@@ -1,30 +1,29 @@
-//! The tables of `docs/performance.md`, written between two marks of that page.
+//! The tables of `docs/performance.md`, and what writes such tables between two marks of a page.
 
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 
 use super::table::value;
-use super::{Results, Row, aims};
+use super::{Machine, Results, Row, aims};
 use crate::subject::Subject;
 
-const BEGIN: &str = "<!-- measured: begin (written by `arcus-bench report`) -->\n";
+const BEGIN: &str = "<!-- measured: begin (written by `arcus-bench`) -->\n";
 const END: &str = "<!-- measured: end -->\n";
 
-/// `page` with the tables of these results instead of those that it has.
+/// `page` with these tables instead of those that it has.
 ///
 /// # Errors
 /// If the page does not have both marks.
-pub(crate) fn replace(page: &str, results: &Results) -> Result<String> {
+pub(crate) fn replace(page: &str, tables: &str) -> Result<String> {
     let (before, rest) = page.split_once(BEGIN).context("the page has no mark of the beginning")?;
     let (_, after) = rest.split_once(END).context("the page has no mark of the end")?;
-    Ok(format!("{before}{BEGIN}{}{END}{after}", tables(results)))
+    Ok(format!("{before}{BEGIN}{tables}{END}{after}"))
 }
 
-fn tables(results: &Results) -> String {
-    let Results {
-        commit, cpu, cores, kernel, day, load_before, others_percent, scale, runs, ..
-    } = results;
+pub(crate) fn tables(results: &Results) -> String {
+    let Results { machine, others_percent, scale, runs, .. } = results;
+    let Machine { commit, cpu, cores, kernel, day, load_before } = machine;
     let mut text = format!(
         "{cpu}, {cores} cores, Linux {kernel}; commit {commit}, {day}; {runs} runs at {:.0} % of the full \
          size.\nWhen it began the load average was {load_before:.2}; while it ran, others took \
@@ -188,11 +187,11 @@ mod tests {
     #[test]
     fn what_stands_between_the_marks_is_replaced_and_nothing_else() {
         let page = format!("before\n{BEGIN}old\n{END}after\n");
-        let text = replace(&page, &results()).expect("both marks");
+        let text = replace(&page, &tables(&results())).expect("both marks");
         assert!(text.starts_with(&format!("before\n{BEGIN}")) && text.ends_with("after\n"));
         assert!(!text.contains("old\n"), "{text}");
-        assert_eq!(replace(&text, &results()).expect("again"), text);
-        assert!(replace("no marks", &results()).is_err());
+        assert_eq!(replace(&text, &tables(&results())).expect("again"), text);
+        assert!(replace("no marks", "").is_err());
     }
 
     #[test]

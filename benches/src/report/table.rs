@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::{Results, Row};
+use super::{Machine, Results, Row};
 use crate::scenario::ALL;
 
 /// All results: a block for each scenario, a line for each subject.
 pub(crate) fn table(results: &Results) -> String {
     let mut text = String::new();
-    let Results { cpu, cores, kernel, commit, scale, runs, .. } = results;
+    let Results { machine: Machine { cpu, cores, kernel, commit, .. }, scale, runs, .. } = results;
     let percent = scale * 100.0;
     let _infallible = writeln!(
         text,

@@ -83,7 +83,7 @@ struct node {
 	__u8 router_mac[6];
 	__u16 masquerade_first;
 	__u16 masquerade_count; /* 0: nobody leaves with the node's address */
-	__u16 unused;
+	__u16 uplink_mtu;	/* of `uplink`; 0: `uplinks` says it */
 	__u32 sample_one_in; /* 0: none */
 };
 

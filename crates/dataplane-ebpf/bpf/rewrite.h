@@ -66,6 +66,11 @@ static __always_inline int same_tuple(const struct tuple *a, const struct tuple 
 	       same_address(&a->destination, &b->destination);
 }
 
+static __always_inline int is_translated(const struct packet *p)
+{
+	return !same_tuple(&p->was, &p->now);
+}
+
 /* Makes the packet's addresses and ports what they are to be. */
 VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 {
@@ -75,10 +80,9 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 
 	if (!p)
 		return -1;
-	if (!same_tuple(&p->was, &p->now))
-		TRACE(STEP_TRANSLATED, step->address[0] = p->now.source;
-		      step->address[1] = p->now.destination; step->port[0] = p->now.source_port;
-		      step->port[1] = p->now.destination_port; step->protocol = p->protocol);
+	TRACE(STEP_TRANSLATED, step->address[0] = p->now.source;
+	      step->address[1] = p->now.destination; step->port[0] = p->now.source_port;
+	      step->port[1] = p->now.destination_port; step->protocol = p->protocol);
 	if (!(p->flags & LATER_FRAGMENT)) {
 		if (p->protocol == IPPROTO_TCP) {
 			check = p->l4 + offsetof(struct tcphdr, check);

@@ -28,7 +28,7 @@ struct recent_way {
 };
 
 #define RECENT_WAYS 256
-#define RECENT_SHIFT 27 /* a period is 2^27 ns, 134 ms */
+#define RECENT_SHIFT 5 /* a period is 32 ticks of the kernel's clock: 128 ms at 250 a second */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -72,7 +72,7 @@ static __always_inline void ask_seldom(struct __sk_buff *skb, const struct node 
 				       const struct address *remote, struct way *way)
 {
 	__u32 place = bpf_ntohl(remote->word[3]) % RECENT_WAYS;
-	__u32 period = bpf_ktime_get_coarse_ns() >> RECENT_SHIFT;
+	__u32 period = bpf_jiffies64() >> RECENT_SHIFT;
 	struct recent_way *recent = bpf_map_lookup_elem(&recent_ways, &place);
 
 	way->interface = self->uplink;
@@ -106,6 +106,9 @@ VERIFIED_ONCE int find_way(struct __sk_buff *skb, const struct node *self, const
 		ask_seldom(skb, self, remote, way);
 	else if (ask_kernel(skb, self, source_port(p), remote, way))
 		return -1;
+	way->mtu = self->uplink_mtu;
+	if (self->uplink && way->mtu)
+		return 0;
 	interface = way->interface;
 	uplink = bpf_map_lookup_elem(&uplinks, &interface);
 	if (!uplink)

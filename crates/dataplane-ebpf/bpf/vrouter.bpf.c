@@ -35,7 +35,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 		return drop(DROP_PORT_GONE);
 	if (port->filter && refuses(skb, p, slot, port, SIDE_IN))
 		return drop(DROP_DENIED);
-	if (rewrite(skb, p))
+	if (is_translated(p) && rewrite(skb, p))
 		return drop(DROP_REFUSED);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, GATEWAY_MAC, ETH_ALEN);
@@ -95,7 +95,7 @@ VERIFIED_ONCE int send(struct __sk_buff *skb, struct packet *p, const struct nex
 	}
 	if (p->flags & SYN && clamp_mss(skb, p, mtu))
 		return drop(DROP_MALFORMED);
-	if (rewrite(skb, p) || encapsulate(skb, p, hop, self))
+	if ((is_translated(p) && rewrite(skb, p)) || encapsulate(skb, p, hop, self))
 		return drop(DROP_REFUSED);
 	sent(tunnel_traffic_of(&hop->address), octets);
 	return go(&way);
@@ -119,7 +119,7 @@ VERIFIED_ONCE int depart(struct __sk_buff *skb, struct packet *p)
 	}
 	if (p->flags & SYN && clamp_mss(skb, p, way.mtu))
 		return drop(DROP_MALFORMED);
-	if (rewrite(skb, p))
+	if (is_translated(p) && rewrite(skb, p))
 		return drop(DROP_REFUSED);
 	return go(&way);
 }

@@ -23,7 +23,7 @@ use crate::programs::Hook;
 use crate::routes::Pointer;
 use crate::tables::{Element as _, Entry as _};
 use crate::translations::read_entry;
-use crate::uplinks::name_text;
+use crate::uplinks::{name_text, short_mtu};
 use crate::veth;
 
 impl EbpfPlane {
@@ -55,7 +55,7 @@ impl EbpfPlane {
         &mut self,
         interfaces: &BTreeMap<u32, &Interface>,
     ) -> Result<NodeConfig> {
-        let raw = self.tables.node.read(0, "node")?;
+        let mut raw = self.tables.node.read(0, "node")?;
         let mut uplinks = Vec::new();
         for (ifindex, mut uplink) in self.tables.uplinks.all()? {
             let name = name_text(&uplink.name);
@@ -64,6 +64,10 @@ impl EbpfPlane {
             if uplink.mtu != interface.mtu {
                 uplink.mtu = interface.mtu;
                 self.tables.uplinks.put(ifindex, uplink, "uplink")?;
+                if raw.uplink == ifindex {
+                    raw.uplink_mtu = short_mtu(uplink.mtu);
+                    self.tables.node.write(0, raw, "node")?;
+                }
             }
             if self.programs.is_attached(&self.netlink, Hook::Uplink, &name, ifindex).await? {
                 uplinks.push((uplink.order, name));

@@ -145,7 +145,8 @@ pub(crate) struct Node {
     pub(crate) router_mac: [u8; 6],
     pub(crate) masquerade_first: u16,
     pub(crate) masquerade_count: u16,
-    pub(crate) unused: u16,
+    /// Of `uplink`; 0: `uplinks` says it.
+    pub(crate) uplink_mtu: u16,
     pub(crate) sample_one_in: u32,
 }
 

@@ -7,6 +7,7 @@ use crate::kernel::{let_loopback_forward, reserve_ports};
 use crate::layout::{Address, Be32, Label, Node, Uplink};
 use crate::limits;
 use crate::names;
+use crate::netlink::Interface;
 use crate::plane::EbpfPlane;
 use crate::programs::Hook;
 use crate::tables::{Element as _, Entry as _};
@@ -34,7 +35,7 @@ impl EbpfPlane {
         }
         // With one uplink the programs ask for the router now and then; of several, the kernel's routes choose
         // for each packet.
-        let only = if let [only] = numbers[..] { only } else { 0 };
+        let only = if let [only] = &wanted[..] { Some(only) } else { None };
         let_loopback_forward("ipv4")?;
         if config.tunnel_v6.is_some() {
             let_loopback_forward("ipv6")?;
@@ -146,18 +147,23 @@ impl EbpfPlane {
     }
 }
 
-fn raw_node(config: &NodeConfig, uplink: u32) -> Node {
+/// What the programs do not find in the node's entry they look up among the uplinks.
+pub(crate) fn short_mtu(mtu: u32) -> u16 {
+    u16::try_from(mtu).unwrap_or_default()
+}
+
+fn raw_node(config: &NodeConfig, uplink: Option<&Interface>) -> Node {
     let (first, count) = config
         .masquerade_ports
         .map_or((0, 0), |range| (range.first(), (range.last() - range.first()).saturating_add(1)));
     Node {
         tunnel_v4: config.tunnel_v4.map_or(Be32::default(), Be32::from),
-        uplink,
+        uplink: uplink.map_or(0, |uplink| uplink.ifindex),
         tunnel_v6: config.tunnel_v6.map_or(Address::NONE, Address::from),
         router_mac: config.router_mac.0,
         masquerade_first: first,
         masquerade_count: count,
-        unused: 0,
+        uplink_mtu: uplink.map_or(0, |uplink| short_mtu(uplink.mtu)),
         sample_one_in: config.sample_one_in,
     }
 }
