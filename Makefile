@@ -63,14 +63,6 @@ test-old-kernel: ## the data plane on Linux 6.1 in an emulated machine; TESTS='r
 	@scripts/setup.sh old-kernel
 	scripts/test-old-kernel.sh $(TESTS)
 
-# Of test-old-kernel: names of tests of crates/dataplane-ebpf/tests/netns, with their modules.
-TESTS ?=
-
-test-old-kernel: ## the data plane on Linux 6.1 in an emulated machine; TESTS='restart::a_plane_is_open_once'
-	@[ "$$(id -u)" = 0 ] || { echo "make test-old-kernel needs root: namespaces, eBPF"; exit 1; }
-	@scripts/setup.sh old-kernel
-	scripts/test-old-kernel.sh $(TESTS)
-
 # How long each target runs, and which ones.
 FUZZ_SECONDS ?= 60
 FUZZ ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
