@@ -355,7 +355,7 @@ fn serve(
                 }
                 Job::Disturbed(answer) => {
                     plane.disturbed().await;
-                    drop(answer.send(()));
+                    let _gone = answer.send(());
                 }
                 Job::Mirror(port, mirroring, answer) => {
                     drop(answer.send(plane.mirror(&port, mirroring).await.map_err(Into::into)));
