@@ -41,7 +41,8 @@ async fn busy_tables_silence_neither_side() {
         assert_eq!((status.state, status.sessions), (PeerState::Established, 1));
     }
     let keepalives = slow.peer.counters().sent().keepalive;
-    assert!((12..=14).contains(&keepalives), "{keepalives} in six minutes, one every 30 s");
+    // One every 30 s, or up to a quarter sooner (RFC 4271 §10).
+    assert!((12..=17).contains(&keepalives), "{keepalives} in six minutes");
     // Nothing was lost meanwhile.
     let mut taken = 0;
     while taken < pushed {
