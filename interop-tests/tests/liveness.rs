@@ -23,7 +23,7 @@ async fn raise() -> Result<Federation> {
     federation.wait_for_sessions().await?;
     proofs::nginx_reaches_leonardo_by_its_service(&federation).await?;
     for name in CONTROL_NODES {
-        seen_by(&federation, name, "answers", |victim| is_alive(victim)).await?;
+        seen_by(&federation, name, "answers", is_alive).await?;
     }
     Ok(federation)
 }
