@@ -26,7 +26,7 @@ use crate::lanes::Lanes;
 use crate::listening::Listening;
 use crate::neighbor::NeighborState;
 use crate::next_hops::{self, NextHops, Way};
-use crate::paths::{PathLost, Paths};
+use crate::paths::{PathNews, Paths};
 use crate::peer_table::{Ending, Entry, PeerTable};
 use crate::peering::Terms;
 use crate::running::{Running, seconds};
@@ -47,7 +47,7 @@ pub(crate) struct Inboxes {
     pub(crate) sessions: mpsc::Receiver<SessionEvent>,
     pub(crate) shards: mpsc::Receiver<Output>,
     pub(crate) removed: mpsc::Receiver<PeerIx>,
-    pub(crate) lost: mpsc::Receiver<PathLost>,
+    pub(crate) paths: mpsc::Receiver<PathNews>,
     pub(crate) ways: mpsc::Receiver<Way>,
 }
 
@@ -129,7 +129,7 @@ impl Control {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(lost) = inboxes.lost.recv() => self.path_lost(lost),
+                Some(news) = inboxes.paths.recv() => self.path_news(news),
                 Some(output) = inboxes.shards.recv() => self.shard_output(&output),
                 Some(peer) = inboxes.removed.recv() => {
                     self.lanes.send_all(|| ShardInput::Rib(Input::PeerGone { peer }));

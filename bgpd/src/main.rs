@@ -114,8 +114,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let (sessions, session_inbox) = mpsc::channel(CONTROL_INBOX);
     let (removed, removed_inbox) = mpsc::channel(CONTROL_INBOX);
     let (commands, command_inbox) = mpsc::channel(CONTROL_INBOX);
-    let (lost, lost_inbox) = mpsc::channel(CONTROL_INBOX);
-    let (paths, driver) = Paths::new(lost);
+    let (news, paths_inbox) = mpsc::channel(CONTROL_INBOX);
+    let (paths, driver) = Paths::new(news);
     supervisor.spawn_thread("bfd", move || watch_paths(driver))?;
     let (ways, way_inbox) = mpsc::channel(CONTROL_INBOX);
     let next_hops = NextHops::default();
@@ -137,7 +137,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         sessions: session_inbox,
         shards: shard_inbox,
         removed: removed_inbox,
-        lost: lost_inbox,
+        paths: paths_inbox,
         ways: way_inbox,
     };
     let ending = shutdown.clone();

@@ -200,6 +200,7 @@ fn capabilities(agreement: &bgp_session::Agreement) -> Vec<String> {
         (agreement.restart.is_some(), "graceful-restart"),
         (!agreement.long_lived.is_empty(), "long-lived-graceful-restart"),
         (agreement.role.is_some(), "role"),
+        (agreement.bfd_strict, "bfd-strict"),
         (!negotiated.add_path_receive.is_empty(), "add-path-receive"),
         (!negotiated.add_path_send.is_empty(), "add-path-send"),
     ]

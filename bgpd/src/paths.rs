@@ -1,6 +1,7 @@
 //! The paths to peers, as BFD sees them (RFC 5882).
 //!
-//! BGP does not wait for BFD: a session comes up whether the path is watched or not. A path that was up
+//! BGP does not wait for BFD, unless both sides are strict about it: a session comes up whether the path is
+//! watched or not. A path that was up
 //! and is lost ends the session, unless an operator of either side has ended only the watching.
 //!
 //! Nodes have no BFD. Their data plane sends back what comes to the echo port, also while their agent is
@@ -15,52 +16,70 @@ use arcus_config::{Echo, PeerRole, PeerSpec};
 use bfd::socket::{Counters, Driver, Handle, Mode, PathConfig, Speaker, Status};
 use bfd::{AuthKey, Diag, Role, State, Timing};
 use bgp_rib::PeerIx;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 
 use crate::peering::Identity;
 
-/// The path to a peer was up and is lost.
+/// How the path to a peer is now.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PathLost {
+pub(crate) struct PathNews {
     pub(crate) peer: PeerIx,
     /// Numbers are given again: it is about the peer only that still has this address.
     pub(crate) address: IpAddr,
-    /// The peer has said that BFD on its side outlives its BGP: then a loss says something about the
-    /// path even while its BGP restarts (RFC 5882 §4.3).
-    pub(crate) is_independent: bool,
+    pub(crate) now: Path,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// It is up, or an operator of either side has switched the watching off.
+    Up,
+    /// Neither that, nor was it ever lost.
+    Away,
+    /// It was up and is lost.
+    Lost {
+        /// The peer has said that BFD on its side outlives its BGP: then a loss says something about
+        /// the path even while its BGP restarts (RFC 5882 §4.3).
+        is_independent: bool,
+    },
 }
 
 /// Starts to watch paths.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
     speaker: Speaker,
-    lost: mpsc::Sender<PathLost>,
+    news: mpsc::Sender<PathNews>,
 }
 
 impl Paths {
-    /// Losses go to `lost`. The driver wants a thread of its own.
-    pub(crate) fn new(lost: mpsc::Sender<PathLost>) -> (Self, Driver) {
+    /// What changes goes to `news`. The driver wants a thread of its own.
+    pub(crate) fn new(news: mpsc::Sender<PathNews>) -> (Self, Driver) {
         let (speaker, driver) = Speaker::new();
-        (Self { speaker, lost }, driver)
+        (Self { speaker, news }, driver)
     }
 
     pub(crate) fn watch(&self, peer: PeerIx, config: PathConfig) -> WatchedPath {
-        let (address, lost) = (config.remote, self.lost.clone());
+        let (address, to) = (config.remote, self.news.clone());
         let handle = self.speaker.start_telling(config.clone(), move |status| {
             let is_independent = status.peer_is_independent;
-            tell(&lost, PathLost { peer, address, is_independent });
+            tell(&to, PathNews { peer, address, now: Path::Lost { is_independent } });
         });
-        WatchedPath { config, handle }
+        // For nodes nothing waits.
+        let teller = (config.mode != Mode::Echo).then(|| {
+            let changes = tell_changes(handle.watch(), peer, address, self.news.clone());
+            tokio::spawn(changes).abort_handle()
+        });
+        WatchedPath { config, handle, teller }
     }
 
     /// For a peer that was too busy to hear it.
-    pub(crate) fn tell_again(&self, lost: PathLost, later: Duration) {
-        let again = self.lost.clone();
+    pub(crate) fn tell_again(&self, news: PathNews, later: Duration) {
+        let again = self.news.clone();
         tokio::spawn(async move {
             tokio::time::sleep(later).await;
             // Closed only when the daemon ends.
-            again.send(lost).await.ok();
+            again.send(news).await.ok();
         });
     }
 }
@@ -95,13 +114,49 @@ impl WatchedPath {
     }
 }
 
+impl Drop for WatchedPath {
+    fn drop(&mut self) {
+        if let Some(teller) = &self.teller {
+            teller.abort();
+        }
+    }
+}
+
 /// Tells of a loss; where the line is full, beside those who watch.
-fn tell(to: &mpsc::Sender<PathLost>, lost: PathLost) {
+fn tell(to: &mpsc::Sender<PathNews>, lost: PathNews) {
     if let Err(TrySendError::Full(lost)) = to.try_send(lost) {
         let to = to.clone();
         // Closed only when the daemon ends.
         tokio::spawn(async move { to.send(lost).await.ok() });
     }
+}
+
+/// Tells whether a session would have to wait, whenever that changes.
+async fn tell_changes(
+    mut status: watch::Receiver<Status>,
+    peer: PeerIx,
+    address: IpAddr,
+    news: mpsc::Sender<PathNews>,
+) {
+    let mut known = Path::Away;
+    loop {
+        let Ok(now) =
+            status.wait_for(|status| passable(status) != known).await.as_deref().map(passable)
+        else {
+            return;
+        };
+        known = now;
+        if news.send(PathNews { peer, address, now }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether a session over the path would have to wait (RFC 5882 §3.2: AdminDown says nothing of the path).
+fn passable(status: &Status) -> Path {
+    let states = [Some(status.state), status.remote.map(|remote| remote.state)];
+    let is_off = states.contains(&Some(State::AdminDown));
+    if is_off || status.state == State::Up { Path::Up } else { Path::Away }
 }
 
 /// What the topology says of the path to a peer; `None` when it is not to be watched. `key` is what
@@ -206,6 +261,26 @@ mod tests {
 
     use super::*;
     use crate::peering::tests::spec;
+
+    #[tokio::test]
+    async fn a_session_waits_until_the_path_is_up_or_switched_off() {
+        let (speaker, _driver) = Speaker::new();
+        let address = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+        let handle = speaker.start(PathConfig::new(Ipv4Addr::LOCALHOST.into(), address));
+        let (status, watch) = watch::channel(handle.status());
+        let (news, mut told) = mpsc::channel(8);
+        let teller = tokio::spawn(tell_changes(watch, PeerIx(0), address, news));
+        for (state, want) in [
+            (State::Up, Path::Up),
+            (State::Init, Path::Away),
+            (State::AdminDown, Path::Up),
+            (State::Down, Path::Away),
+        ] {
+            status.send_modify(|now| now.state = state);
+            assert_eq!(told.recv().await.map(|news| news.now), Some(want), "{state:?}");
+        }
+        teller.abort();
+    }
 
     #[test]
     fn nodes_are_watched_by_echoes_and_others_where_they_ask_for_bfd() {

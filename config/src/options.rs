@@ -197,6 +197,10 @@ options! {
         max_peers: u32 as Limit, "max-peers", Keep;
         /// How a dead path to it is noticed (RFC 5880). Not at all.
         bfd: Bfd as Bfd, "bfd", Keep;
+        /// No session before BFD is up, if the peer says so, too. `false`.
+        bfd_strict: bool as bool, "bfd-strict", Reset;
+        /// Seconds that such a session waits where there is no hold time. 30.
+        bfd_hold_time: u32 as Bounded<1, 65_535>, "bfd-hold-time", Reset;
         /// How a dead node is noticed (RFC 9747). Each 300 ms, three times.
         echo: Echo as Echo, "echo", Keep;
         /// Route targets that are changed on routes from it.

@@ -44,15 +44,18 @@ async fn everyone_elses_daemons_agree_with_ours() -> Result<()> {
 #[tokio::test]
 #[ignore = "needs root and other daemons: make test-interop"]
 async fn everyone_elses_daemons_keep_all_routes_over_a_restart() -> Result<()> {
-    let all = tokio::join!(
+    // Two at a time: with more, on two cores, hold times of nine seconds run out.
+    let frr = tokio::join!(
         // FRR 8.4 says End-of-RIB behind the first 10,000 of what it has learnt again, and never tells VPN
         // routes that it has learnt while it waits for others: it restarts with routes of its own.
         at_scale::<Frr>(Kind::Ipv4, Life::Graceful, Source::Itself),
-        at_scale::<Frr>(Kind::Vpnv4, Life::Plain, Source::NearEnd),
+        at_scale::<Frr>(Kind::Vpnv4, Life::Plain, Source::NearEnd)
+    );
+    let others = tokio::join!(
         at_scale::<Bird>(Kind::Vpnv4, Life::Graceful, Source::NearEnd),
         at_scale::<GoBgp>(Kind::Ipv4, Life::Graceful, Source::NearEnd)
     );
-    for outcome in [all.0, all.1, all.2, all.3] {
+    for outcome in [frr.0, frr.1, others.0, others.1] {
         outcome?;
     }
     Ok(())

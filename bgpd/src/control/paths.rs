@@ -7,7 +7,7 @@ use bgp_rib::PeerIx;
 use tracing::warn;
 
 use super::Control;
-use crate::paths::{PathLost, wanted};
+use crate::paths::{Path, PathNews, wanted};
 
 /// How soon a session is told again that its path is lost, when it was too busy to hear it.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -32,23 +32,39 @@ impl Control {
             // The old one ends first: of two on one path only one runs.
             entry.path = None;
             entry.path = wanted.map(|wanted| self.outboxes.paths.watch(peer, wanted));
+            // What was known of the old one says nothing of the new one.
+            let address = entry.address;
+            self.path_news(PathNews { peer, address, now: Path::Away });
         }
     }
 
-    /// The session over a path that is lost ends, and nothing of it is kept.
-    pub(super) fn path_lost(&mut self, lost: PathLost) {
-        let Some(entry) = self.peers.get_mut(lost.peer) else { return };
-        if entry.address != lost.address {
+    /// The session over a path that is lost ends, and nothing of it is kept. One that waits for the path
+    /// comes up when that is.
+    pub(super) fn path_news(&mut self, news: PathNews) {
+        let Some(entry) = self.peers.get_mut(news.peer) else { return };
+        if entry.address != news.address {
             return;
         }
+        let told = match news.now {
+            Path::Up => entry.peer.path_up(),
+            Path::Away => entry.peer.path_away(),
+            Path::Lost { is_independent } => return self.path_lost(news, is_independent),
+        };
+        if told.is_err() {
+            self.outboxes.paths.tell_again(news, AGAIN);
+        }
+    }
+
+    fn path_lost(&mut self, news: PathNews, is_independent: bool) {
+        let Some(entry) = self.peers.get_mut(news.peer) else { return };
         warn!(peer = %entry.address, "path lost, session ends");
         entry.lost_in = entry.session.is_some().then_some(entry.epoch);
         if entry.peer.path_down().is_err() {
-            self.outboxes.paths.tell_again(lost, AGAIN);
+            self.outboxes.paths.tell_again(news, AGAIN);
         }
         // Its BGP may just restart, and its BFD with it; what it forwards may not have noticed.
-        if lost.is_independent && entry.session.is_none() && !entry.stale.is_empty() {
-            self.keep_nothing(lost.peer, Instant::now());
+        if is_independent && entry.session.is_none() && !entry.stale.is_empty() {
+            self.keep_nothing(news.peer, Instant::now());
         }
     }
 

@@ -76,6 +76,8 @@ fn open(identity: &Identity, host: &str, spec: &PeerSpec, restarting: bool) -> S
         extended_next_hop: mixed.filter(|f| is_ipv4(**f)).map(|f| (*f, Afi::IPV6)).collect(),
         role: options.role.map(role),
         role_strict: options.role_strict.unwrap_or_default(),
+        bfd_strict: (options.bfd_strict == Some(true))
+            .then(|| seconds(options.bfd_hold_time.unwrap_or(30))),
         four_octet_as: is_offered(options.four_octet_as),
         route_refresh: is_offered(options.route_refresh),
         enhanced_route_refresh: is_offered(options.route_refresh),

@@ -160,6 +160,15 @@ impl Subject<'_> {
                            not count hops (RFC 5082); remove ttl";
             return Err(self.error(places, "ttl", message));
         }
+        if options.bfd_strict == Some(true) && options.bfd.is_none() {
+            let message = "bfd-strict waits for BFD, and none is asked for; write bfd = { interval = \
+                           300, multiplier = 3 }";
+            return Err(self.error(places, "bfd-strict", message));
+        }
+        if options.bfd_hold_time.is_some() && options.bfd_strict != Some(true) {
+            let message = "bfd-hold-time is how long bfd-strict waits; write bfd-strict = true";
+            return Err(self.error(places, "bfd-hold-time", message));
+        }
         if options.password_file.is_some() && options.ao_keys.is_some() {
             let message = "a session is signed by TCP-MD5 or by TCP-AO; remove password-file or \
                            ao-keys";

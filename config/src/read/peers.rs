@@ -24,7 +24,7 @@ const NOT_FOR_GATEWAYS: [&str; 6] =
 const ONLY_FOR_NODES: &str = "echo";
 
 /// Options that one control node may have for those of a cloud.
-pub(super) const FOR_CONTROL_NODES: [&str; 36] = [
+pub(super) const FOR_CONTROL_NODES: [&str; 38] = [
     "description",
     "shutdown",
     "passive",
@@ -59,6 +59,8 @@ pub(super) const FOR_CONTROL_NODES: [&str; 36] = [
     "max-prefixes-restart",
     "max-as-path",
     "bfd",
+    "bfd-strict",
+    "bfd-hold-time",
     "import-rewrite",
     "export-rewrite",
 ];

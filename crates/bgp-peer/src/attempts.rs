@@ -49,6 +49,10 @@ impl Attempts {
         [&self.ours, &self.theirs, &self.older].into_iter().flatten().map(AsRef::as_ref)
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        [&mut self.ours, &mut self.theirs, &mut self.older].into_iter().flatten().map(AsMut::as_mut)
+    }
+
     /// All that stand, to be let go of.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Box<Connection>> {
         self.dialing = None;

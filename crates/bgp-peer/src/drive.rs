@@ -19,7 +19,7 @@ use crate::connection::{Connection, Reading, now, until};
 use crate::event::{Deliver, Gone};
 use crate::listener::Incoming;
 use crate::live::Live;
-use crate::peer::{Command, Then};
+use crate::peer::{Command, Path, Then};
 use crate::status::{Counters, PeerState, Status};
 use crate::transport::dial;
 use crate::writing::WriteEnd;
@@ -64,6 +64,8 @@ pub(crate) struct Driver {
     /// Until then the peer's connections are refused.
     idle_until: Option<Instant>,
     pub(crate) epoch: u64,
+    /// By the last word of who watches it.
+    pub(crate) path_is_up: bool,
     /// Writers that end by themselves.
     parting: Vec<JoinHandle<WriteEnd>>,
 }
@@ -88,6 +90,7 @@ impl Driver {
             retry: Some(now()),
             idle_until: None,
             epoch: 0,
+            path_is_up: false,
             parting: Vec::new(),
         }
     }
@@ -204,7 +207,11 @@ impl Driver {
                     attempts.theirs = self.start(incoming.stream, Initiator::Peer);
                 }
             }
-            Some(Command::PathDown | Command::Refresh(_)) => {}
+            Some(Command::Path(path)) => {
+                self.path_is_up = path == Path::Up;
+                attempts.iter_mut().for_each(|connection| connection.step(now(), path.input()));
+            }
+            Some(Command::Refresh(_)) => {}
         }
     }
 
@@ -235,7 +242,12 @@ impl Driver {
         };
         let counters = &self.counters;
         match Connection::start(stream, initiator, &self.config, session, counters, seed) {
-            Ok(connection) => Some(connection),
+            Ok(mut connection) => {
+                if self.path_is_up {
+                    connection.step(now(), Input::PathUp);
+                }
+                Some(connection)
+            }
             // What somebody else could not do says nothing about when we should try.
             Err(error) if initiator == Initiator::Peer => {
                 info!(%error, "connection refused");

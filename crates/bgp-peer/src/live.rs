@@ -12,7 +12,7 @@ use tracing::debug;
 use crate::connection::{Connection, Reading, now};
 use crate::drive::{Driver, Wish, has_restarted_no_more, turn};
 use crate::event::{Deliver, Down, Established, Gone, PeerEvent, Retained};
-use crate::peer::Command;
+use crate::peer::{Command, Path};
 use crate::status::PeerState;
 
 /// A session that does not last so long is one more failure: the next attempt waits longer, and what ends
@@ -104,7 +104,16 @@ impl Driver {
                 self.then(then);
                 Input::Cease(why, text)
             }
-            Some(Command::PathDown) => Input::PathDown,
+            Some(Command::Path(path)) => {
+                self.path_is_up = path == Path::Up;
+                if path != Path::Down {
+                    for connection in std::iter::once(&mut live.up).chain(&mut live.rival) {
+                        connection.step(now(), path.input());
+                    }
+                    return;
+                }
+                path.input()
+            }
             Some(Command::Start) => return,
             Some(Command::Reconfigure(config)) => return self.reconfigure(*config),
             Some(Command::Refresh(family)) => {

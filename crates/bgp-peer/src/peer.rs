@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bgp_session::Input;
 use bgp_session::cease::Cease;
 use bgp_wire::AfiSafi;
 use tokio::sync::{mpsc, watch};
@@ -34,11 +35,29 @@ pub enum Then {
 pub(crate) enum Command {
     Cease { why: Cease, text: String, then: Then },
     Incoming(Incoming),
-    PathDown,
+    Path(Path),
     Reconfigure(Box<PeerConfig>),
     Refresh(AfiSafi),
     Restart,
     Start,
+}
+
+/// How BFD sees the path to the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    Away,
+    Down,
+    Up,
+}
+
+impl Path {
+    pub(crate) const fn input(self) -> Input {
+        match self {
+            Self::Away => Input::PathAway,
+            Self::Down => Input::PathDown,
+            Self::Up => Input::PathUp,
+        }
+    }
 }
 
 /// Too many commands wait for this peer; try again.
@@ -90,7 +109,17 @@ impl Peer {
 
     /// The path to the peer is down (BFD, link): ends the session, and nothing of it is kept.
     pub fn path_down(&self) -> Result<(), Busy> {
-        self.send(Command::PathDown)
+        self.send(Command::Path(Path::Down))
+    }
+
+    /// BFD is up, or switched off by an operator: a session that waits for it comes up.
+    pub fn path_up(&self) -> Result<(), Busy> {
+        self.send(Command::Path(Path::Up))
+    }
+
+    /// BFD is not up, and was not lost. Sessions go on, new ones that are strict wait for it.
+    pub fn path_away(&self) -> Result<(), Busy> {
+        self.send(Command::Path(Path::Away))
     }
 
     /// Takes another configuration. A session that is up goes on as it is: whoever wants the change at

@@ -120,6 +120,9 @@ pub struct SessionConfig {
     pub role: Option<Role>,
     /// Refuses a peer that says no role (RFC 9234 §4.2).
     pub role_strict: bool,
+    /// Whether a session with a peer that says so, too, waits for BFD (draft-ietf-idr-bgp-bfd-strict-mode), and
+    /// how long where there is no hold time.
+    pub bfd_strict: Option<Duration>,
     /// Seconds for which the routes of a peer that restarts are kept at most, whatever it asks for.
     pub longest_restart: u16,
     /// The long-lived graceful restart capability as we send it (RFC 9494); empty sends none. Counts
@@ -164,6 +167,7 @@ impl SessionConfig {
             extended_messages: true,
             role: None,
             role_strict: false,
+            bfd_strict: None,
             restart: None,
             longest_restart: LONGEST_RESTART,
             long_lived: Vec::new(),
@@ -186,6 +190,7 @@ impl SessionConfig {
             enhanced_route_refresh: false,
             extended_messages: false,
             role: self.role.filter(|_| self.role_strict),
+            bfd_strict: None,
             restart: None,
             long_lived: Vec::new(),
             ..self.clone()

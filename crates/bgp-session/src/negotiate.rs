@@ -69,6 +69,8 @@ pub struct Agreement {
     pub enhanced_route_refresh: bool,
     /// Our role, where the peer said the one that belongs to it (RFC 9234).
     pub role: Option<Role>,
+    /// Both wait for BFD before the session comes up.
+    pub bfd_strict: bool,
     /// What outlives the session; `None` where nothing does.
     pub restart: Option<RestartAgreement>,
     /// Families that may outlive it for longer still, with the time by the peer's own word (RFC 9494).
@@ -94,6 +96,7 @@ pub fn open(config: &SessionConfig) -> Open {
     offer(!config.labels.is_empty(), Capability::MultipleLabels(config.labels.clone()));
     offer(!config.add_path.is_empty(), Capability::AddPath(config.add_path.clone()));
     capabilities.extend(config.role().map(Capability::Role));
+    capabilities.extend(config.bfd_strict.map(|_| Capability::BfdStrict));
     if let Some(restart) = &config.restart {
         capabilities.push(Capability::GracefulRestart(restart.clone()));
         if !config.long_lived.is_empty() {
@@ -153,6 +156,7 @@ pub fn accept(config: &SessionConfig, open: Open) -> Result<Agreement, Notificat
         role,
         long_lived,
         restart,
+        bfd_strict: config.bfd_strict.is_some() && said(&Capability::BfdStrict),
         route_refresh: said(&Capability::RouteRefresh) || said(&Capability::EnhancedRouteRefresh),
         enhanced_route_refresh: config.enhanced_route_refresh
             && said(&Capability::EnhancedRouteRefresh),

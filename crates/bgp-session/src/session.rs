@@ -10,7 +10,7 @@ use bgp_wire::notification::{cease, fsm_error};
 use bgp_wire::{Message, Negotiated, Notification, RouteRefresh, Update};
 
 use crate::cease::Cease;
-use crate::config::SessionConfig;
+use crate::config::{HoldTime, SessionConfig};
 use crate::down::DownReason;
 use crate::jitter::Jitter;
 use crate::negotiate::{self, Agreement, SHORTEST_KEEPALIVE};
@@ -32,8 +32,12 @@ pub enum Input {
     Closed,
     /// The TCP connection stands.
     Connected,
+    /// BFD is not up, and did not fail: there may never have been any.
+    PathAway,
     /// The path to the peer is down, as seen by BFD or the link.
     PathDown,
+    /// BFD is up, or an operator has switched it off: nothing has to be waited for.
+    PathUp,
     /// Octets that cannot be read and end the session; what the peer is told about them.
     Malformed(Notification),
     Message(Message),
@@ -79,6 +83,8 @@ pub enum State {
 pub struct Session {
     config: Arc<SessionConfig>,
     jitter: Jitter,
+    /// By the last word about it.
+    path_is_up: bool,
     phase: Phase,
 }
 
@@ -92,6 +98,13 @@ enum Phase {
     },
     OpenSent {
         hold: Instant,
+    },
+    /// The peer's OPEN was accepted, and our KEEPALIVE waits for BFD
+    /// (draft-ietf-idr-bgp-bfd-strict-mode).
+    PathPending {
+        live: Live,
+        /// The peer has seen BFD up already.
+        is_confirmed: bool,
     },
     OpenConfirm(Live),
     Established(Live),
@@ -109,7 +122,7 @@ struct Live {
 impl Session {
     /// A session whose KEEPALIVEs come evenly.
     pub fn new(config: impl Into<Arc<SessionConfig>>) -> Self {
-        Self { config: config.into(), jitter: Jitter(0), phase: Phase::Idle }
+        Self { config: config.into(), jitter: Jitter(0), path_is_up: false, phase: Phase::Idle }
     }
 
     /// The session with times between its KEEPALIVEs of three quarters to the whole (RFC 4271 §10), by
@@ -121,6 +134,11 @@ impl Session {
 
     /// Takes one input and appends what the driver must do, in order. Never blocks, reads no clock.
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Vec<Action>) {
+        match input {
+            Input::PathUp => self.path_is_up = true,
+            Input::PathAway | Input::PathDown => self.path_is_up = false,
+            _ => {}
+        }
         self.phase = match (mem::replace(&mut self.phase, Phase::Idle), input) {
             (Phase::Idle, Input::Connected) => match self.config.delay_open {
                 Some(delay) => Phase::Delayed { open: now + delay },
@@ -139,11 +157,46 @@ impl Session {
                     if matches!(phase, Phase::Delayed { .. }) {
                         self.open(now, out);
                     }
-                    out.push(Action::Send(Message::Keepalive));
-                    Phase::OpenConfirm(Live::new(agreement, now, self.jitter))
+                    let live = Live::new(agreement, now, self.jitter);
+                    if live.agreement.bfd_strict && !self.path_is_up {
+                        let live = live.awaiting(now, self.config.bfd_strict);
+                        Phase::PathPending { live, is_confirmed: false }
+                    } else {
+                        out.push(Action::Send(Message::Keepalive));
+                        Phase::OpenConfirm(live)
+                    }
                 }
                 Err(why) => fault(why, out),
             },
+            (Phase::PathPending { live, is_confirmed }, Input::PathUp) => {
+                out.push(Action::Send(Message::Keepalive));
+                let live = live.heard(now).keepalive_sent(now);
+                if is_confirmed {
+                    out.push(Action::Up(Arc::clone(&live.agreement)));
+                    Phase::Established(live)
+                } else {
+                    Phase::OpenConfirm(live.owes_keepalive(now))
+                }
+            }
+            (Phase::PathPending { live, .. }, Input::Message(Message::Keepalive)) => {
+                Phase::PathPending { live, is_confirmed: true }
+            }
+            (Phase::PathPending { live, is_confirmed }, Input::Busy | Input::Tick)
+                if !live.is_silent(now) =>
+            {
+                Phase::PathPending { live, is_confirmed }
+            }
+            (Phase::PathPending { live, .. }, Input::Busy | Input::Tick)
+                if live.agreement.hold_time == HoldTime::OFF =>
+            {
+                path_down(out)
+            }
+            // Without strict mode BGP does not wait for BFD, and what was no session does not end by it.
+            (phase @ (Phase::Delayed { .. } | Phase::OpenSent { .. }), Input::PathDown) => phase,
+            (Phase::OpenConfirm(live), Input::PathDown) if !live.agreement.bfd_strict => {
+                Phase::OpenConfirm(live)
+            }
+            (phase, Input::PathUp | Input::PathAway) => phase,
             (Phase::OpenConfirm(live), Input::Message(Message::Keepalive)) => {
                 out.push(Action::Up(Arc::clone(&live.agreement)));
                 Phase::Established(live.heard(now))
@@ -192,11 +245,7 @@ impl Session {
                 down(DownReason::Restarting, out)
             }
             (_, Input::Replaced) => down(DownReason::Replaced, out),
-            (_, Input::PathDown) => {
-                // RFC 9384 §3: one direction of the path may still work.
-                say(Notification::cease(cease::BFD_DOWN), out);
-                down(DownReason::PathDown, out)
-            }
+            (_, Input::PathDown) => path_down(out),
             (phase, Input::Cease(why, text)) => {
                 say(phase.farewell(why, &text), out);
                 down(DownReason::Ceased(why), out)
@@ -231,9 +280,9 @@ impl Session {
             Phase::Idle => None,
             Phase::Delayed { open } => Some(*open),
             Phase::OpenSent { hold } => Some(*hold),
-            Phase::OpenConfirm(live) | Phase::Established(live) => {
-                live.hold.into_iter().chain(live.keepalive).min()
-            }
+            Phase::PathPending { live, .. }
+            | Phase::OpenConfirm(live)
+            | Phase::Established(live) => live.hold.into_iter().chain(live.keepalive).min(),
         }
     }
 
@@ -241,7 +290,7 @@ impl Session {
         match self.phase {
             Phase::Idle => State::Idle,
             Phase::Delayed { .. } => State::Connect,
-            Phase::OpenSent { .. } => State::OpenSent,
+            Phase::OpenSent { .. } | Phase::PathPending { .. } => State::OpenSent,
             Phase::OpenConfirm(_) => State::OpenConfirm,
             Phase::Established(_) => State::Established,
         }
@@ -251,7 +300,9 @@ impl Session {
     pub const fn agreement(&self) -> Option<&Arc<Agreement>> {
         match &self.phase {
             Phase::Idle | Phase::Delayed { .. } | Phase::OpenSent { .. } => None,
-            Phase::OpenConfirm(live) | Phase::Established(live) => Some(&live.agreement),
+            Phase::PathPending { live, .. }
+            | Phase::OpenConfirm(live)
+            | Phase::Established(live) => Some(&live.agreement),
         }
     }
 
@@ -270,7 +321,7 @@ impl Phase {
     const fn fsm_subcode(&self) -> u8 {
         match self {
             Self::Idle | Self::Delayed { .. } => 0,
-            Self::OpenSent { .. } => fsm_error::OPEN_SENT,
+            Self::OpenSent { .. } | Self::PathPending { .. } => fsm_error::OPEN_SENT,
             Self::OpenConfirm(_) => fsm_error::OPEN_CONFIRM,
             Self::Established(_) => fsm_error::ESTABLISHED,
         }
@@ -280,7 +331,9 @@ impl Phase {
     fn restarts(&self) -> bool {
         match self {
             Self::Idle | Self::Delayed { .. } | Self::OpenSent { .. } => false,
-            Self::OpenConfirm(live) | Self::Established(live) => live.agreement.restart.is_some(),
+            Self::PathPending { live, .. } | Self::OpenConfirm(live) | Self::Established(live) => {
+                live.agreement.restart.is_some()
+            }
         }
     }
 
@@ -299,10 +352,21 @@ impl Phase {
 
 impl Live {
     fn new(agreement: Agreement, now: Instant, jitter: Jitter) -> Self {
-        // Even a peer that may be silent for ever owes us its first KEEPALIVE.
-        let hold = Some(now + agreement.hold_time.silence().unwrap_or(OPEN_WAIT));
-        let live = Self { agreement: Arc::new(agreement), hold, keepalive: None, jitter };
-        live.keepalive_sent(now)
+        let live = Self { agreement: Arc::new(agreement), hold: None, keepalive: None, jitter };
+        live.owes_keepalive(now).keepalive_sent(now)
+    }
+
+    /// Even a peer that may be silent for ever owes us its first KEEPALIVE.
+    fn owes_keepalive(mut self, now: Instant) -> Self {
+        self.hold = Some(now + self.agreement.hold_time.silence().unwrap_or(OPEN_WAIT));
+        self
+    }
+
+    /// Sends no KEEPALIVE until BFD is up, which may take the hold time, or else `longest`.
+    fn awaiting(mut self, now: Instant, longest: Option<Duration>) -> Self {
+        let wait = self.agreement.hold_time.silence().or(longest);
+        (self.keepalive, self.hold) = (None, wait.map(|wait| now + wait));
+        self
     }
 
     fn keepalive_sent(mut self, now: Instant) -> Self {
@@ -343,6 +407,12 @@ fn fault(why: Notification, out: &mut Vec<Action>) -> Phase {
     down(DownReason::Sent(why), out)
 }
 
+/// RFC 9384 §3: one direction of the path may still work.
+fn path_down(out: &mut Vec<Action>) -> Phase {
+    say(Notification::cease(cease::BFD_DOWN), out);
+    down(DownReason::PathDown, out)
+}
+
 fn say(why: Notification, out: &mut Vec<Action>) {
     out.push(Action::Send(Message::Notification(why)));
 }
@@ -362,7 +432,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::HoldTime;
 
     const US: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -414,6 +483,105 @@ mod tests {
     fn up_and(more: Vec<(u64, Input)>) -> Vec<(u64, Input)> {
         let up = [(0, Input::Connected), (0, good_open()), (0, keepalive())];
         up.into_iter().chain(more).collect()
+    }
+
+    /// draft-ietf-idr-bgp-bfd-strict-mode: what is between the OPENs and what comes of it.
+    #[test]
+    fn a_strict_session_comes_up_when_bfd_is_and_else_it_ends() {
+        use DownReason::{HoldTimerExpired, PathDown};
+        let strict = |config: &mut SessionConfig| {
+            config.bfd_strict = Some(Duration::from_secs(5));
+        };
+        let timeless = |config: &mut SessionConfig| {
+            config.bfd_strict = Some(Duration::from_secs(5));
+            config.hold_time = HoldTime::OFF;
+        };
+        let tick = |at| (at, Input::Tick);
+        let up = |at| (at, Input::PathUp);
+        type Change = fn(&mut SessionConfig);
+        // (what happens, theirs, ours, inputs, state, KEEPALIVEs of ours, why it ended)
+        #[expect(clippy::type_complexity, reason = "a table")]
+        let cases: Vec<(
+            &str,
+            Change,
+            Change,
+            Vec<(u64, Input)>,
+            State,
+            usize,
+            Option<DownReason>,
+        )> = vec![
+            ("nothing", strict, strict, vec![tick(29), tick(89)], State::OpenSent, 0, None),
+            ("BFD", strict, strict, vec![up(7)], State::OpenConfirm, 1, None),
+            (
+                "and the peer's word",
+                strict,
+                strict,
+                vec![up(7), (7, keepalive())],
+                State::Established,
+                1,
+                None,
+            ),
+            (
+                "that came first",
+                strict,
+                strict,
+                vec![(6, keepalive()), up(7)],
+                State::Established,
+                1,
+                None,
+            ),
+            (
+                "too late",
+                strict,
+                strict,
+                vec![(6, keepalive()), tick(90)],
+                State::Idle,
+                0,
+                Some(HoldTimerExpired),
+            ),
+            ("no hold time", timeless, strict, vec![tick(4)], State::OpenSent, 0, None),
+            ("that is over", timeless, strict, vec![tick(5)], State::Idle, 0, Some(PathDown)),
+            (
+                "up and lost",
+                strict,
+                strict,
+                vec![up(1), (2, Input::PathDown)],
+                State::Idle,
+                1,
+                Some(PathDown),
+            ),
+            (
+                "away again",
+                strict,
+                strict,
+                vec![(1, Input::PathAway), tick(2)],
+                State::OpenSent,
+                0,
+                None,
+            ),
+            ("only ours", |_| {}, strict, vec![(0, keepalive())], State::Established, 1, None),
+            ("only theirs", strict, |_| {}, vec![(0, keepalive())], State::Established, 1, None),
+            ("not strict", |_| {}, |_| {}, vec![(0, Input::PathDown)], State::OpenConfirm, 1, None),
+        ];
+        for (name, theirs, ours_is, inputs, state, keepalives, reason) in cases {
+            let mut config = ours();
+            ours_is(&mut config);
+            let opened = vec![(0, Input::Connected), (0, peers_open(theirs))];
+            let (session, out) = play(config, opened.into_iter().chain(inputs).collect());
+            assert_eq!(session.state(), state, "{name}");
+            let sent = out.iter().filter(|a| **a == Action::Send(Message::Keepalive)).count();
+            assert_eq!(sent, keepalives, "{name}");
+            let down = out.iter().find_map(|action| match action {
+                Action::Down(reason) => Some(reason.clone()),
+                _ => None,
+            });
+            assert_eq!(down, reason, "{name}");
+        }
+        let mut config = ours();
+        strict(&mut config);
+        let script = [Input::Connected, Input::PathUp, peers_open(strict), keepalive()];
+        let (session, _) = play(config, script.into_iter().map(|input| (0, input)).collect());
+        assert_eq!(session.state(), State::Established, "over a path that was up before");
     }
 
     fn bad_length() -> WireError {
@@ -671,6 +839,9 @@ mod tests {
             Just(()).prop_map(|()| Input::Tick),
             Just(()).prop_map(|()| Input::Busy),
             Just(()).prop_map(|()| Input::Closed),
+            Just(()).prop_map(|()| Input::PathUp),
+            Just(()).prop_map(|()| Input::PathAway),
+            Just(()).prop_map(|()| peers_open(|c| c.bfd_strict = Some(Duration::from_secs(5)))),
             Just(()).prop_map(|()| Input::Untimely(2)),
             Just(()).prop_map(|()| Input::Cease(Cease::Collision, String::new())),
         ]
@@ -682,7 +853,8 @@ mod tests {
         #[test]
         fn a_life_has_one_shape(script in prop::collection::vec((0u64..60, any_input()), 0..40)) {
             let mut now = start();
-            let mut session = Session::new(ours());
+            let config = SessionConfig { bfd_strict: Some(Duration::from_secs(5)), ..ours() };
+            let mut session = Session::new(config);
             let (mut lives, mut is_up) = (false, false);
             for (wait, input) in script {
                 now += Duration::from_secs(wait);

@@ -23,6 +23,7 @@ mod code {
     pub(super) const ENHANCED_ROUTE_REFRESH: u8 = 70;
     pub(super) const LONG_LIVED_GRACEFUL_RESTART: u8 = 71;
     pub(super) const FQDN: u8 = 73;
+    pub(super) const BFD_STRICT: u8 = 74;
     pub(super) const SOFTWARE_VERSION: u8 = 75;
 }
 
@@ -56,6 +57,8 @@ pub enum Capability {
     LongLivedGracefulRestart(Vec<LongLived>),
     /// draft-walton-bgp-hostname-capability. Each is cut at 126 octets when written.
     Fqdn { host: String, domain: String },
+    /// draft-ietf-idr-bgp-bfd-strict-mode: no session before BFD is up, where both say it.
+    BfdStrict,
     /// draft-ietf-bgp-version-capability. Cut at 254 octets when written.
     SoftwareVersion(String),
     /// Any other, kept as it is.
@@ -258,6 +261,7 @@ impl Capability {
                 let (domain, rest) = counted_text(rest)?;
                 rest.is_empty().then_some(Self::Fqdn { host, domain })
             }
+            (code::BFD_STRICT, []) => Some(Self::BfdStrict),
             (code::SOFTWARE_VERSION, value) => {
                 let (version, rest) = counted_text(value)?;
                 rest.is_empty().then_some(Self::SoftwareVersion(version))
@@ -325,6 +329,7 @@ impl Capability {
                 let value = with_count(host, 126).chain(with_count(domain, 126));
                 write_value(code::FQDN, value, out);
             }
+            Self::BfdStrict => write_value(code::BFD_STRICT, [], out),
             Self::SoftwareVersion(version) => {
                 write_value(code::SOFTWARE_VERSION, with_count(version, 254), out);
             }
@@ -381,7 +386,7 @@ mod tests {
     #[test]
     fn by_hand_from_the_documents() {
         let long_lived = LongLived { family: AfiSafi::VPNV4, forwarding: true, stale_time: 86_400 };
-        let cases: [(&str, &[u8], Capability); 6] = [
+        let cases: [(&str, &[u8], Capability); 7] = [
             (
                 "RFC 8950 §4",
                 &[5, 6, 0, 1, 0, 128, 0, 2],
@@ -403,6 +408,7 @@ mod tests {
                 b"\x49\x08\x03ctl\x03lab",
                 Capability::Fqdn { host: "ctl".into(), domain: "lab".into() },
             ),
+            ("draft-ietf-idr-bgp-bfd-strict-mode", &[74, 0], Capability::BfdStrict),
             (
                 "draft-ietf-bgp-version-capability",
                 b"\x4b\x06\x05a/1.2",

@@ -248,6 +248,8 @@ pub const CASES: &[Case] = &[
             Tell(100, FIRST),
             Heard,
             Fresh,
+            // What is kept would have been heard before, too.
+            Heard,
         ],
     },
     Case {

@@ -1,6 +1,7 @@
 //! Timers and limits that a neighbor can be given, and what becomes of a peer that breaks something:
 //! RFC 4271 §8.1.1 and §10, RFC 7606 §2, RFC 8277 §2, RFC 9687, RFC 9774.
 
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,14 +18,20 @@ use crate::pace;
 use crate::speaker::{CEILING, Got, Speaker};
 
 const PEER: u32 = 65_010;
+/// The capability.
+const BFD_STRICT: u8 = 74;
 
 const fn neighbor(name: &'static str, keys: &'static str) -> Knob {
     Knob { name, asn: PEER, keys }
 }
 
-const NEIGHBORS: [Knob; 8] = [
+const NEIGHBORS: [Knob; 9] = [
     neighbor("plain", "families = [\"ipv4\", \"vpnv4\", \"vpnv6\"]"),
     neighbor("patient", "families = [\"ipv4\"]\ndelay-open = 3"),
+    neighbor(
+        "strict",
+        "families = [\"ipv4\"]\nbfd = { interval = 300 }\nbfd-strict = true\nbfd-hold-time = 1",
+    ),
     neighbor("idle", "families = [\"ipv4\"]\nidle-hold = 8"),
     neighbor("beats", "families = [\"ipv4\"]\nhold-time = 30\nkeepalive = 2"),
     neighbor("hasty", "families = [\"vpnv4\"]\nhold-time = 20\nsend-hold-time = 21"),
@@ -36,6 +43,45 @@ const NEIGHBORS: [Knob; 8] = [
 fn up(bed: &Bed, name: &str, families: &[Family]) -> Result<Speaker> {
     let seat = bed.neighbor_seat(name)?;
     bed.up_with(seat, &seat.open(families))
+}
+
+/// draft-ietf-idr-bgp-bfd-strict-mode.
+fn strict<'a>() -> Vec<Case<'a>> {
+    vec![
+        case("a strict session without BFD ends, and its OPEN is never confirmed", |bed| {
+            let (mut speaker, seat) = bed.connect_neighbor("strict")?;
+            speaker.send(&seat.open(&[IPV4]).hold(0).and(BFD_STRICT, &[]).octets())?;
+            speaker.take_open()?;
+            ensure!(speaker.capability(BFD_STRICT) == Some(vec![]), "it does not say so");
+            speaker.send(&octets::keepalive())?;
+            match speaker.next(CEILING)? {
+                Got::Message(octets::NOTIFICATION, body) => {
+                    ensure!(body[..2] == [6, 10], "{body:?}")
+                }
+                other => anyhow::bail!("{other:?}"),
+            }
+            speaker.closed(CEILING)
+        }),
+        case("a strict session comes up when BFD lets it", |bed| {
+            let (mut speaker, seat) = bed.connect_neighbor("strict")?;
+            speaker.send(&seat.open(&[IPV4]).and(BFD_STRICT, &[]).octets())?;
+            speaker.take_open()?;
+            speaker.send(&octets::keepalive())?;
+            bed.wait("it waits", |bed| Ok(bed.neighbor(seat.address)?["state"] == "open-sent"))?;
+            ensure!(speaker.next(Duration::from_millis(300))? == Got::Nothing, "it does not wait");
+            // AdminDown (RFC 5880 §4.1): its operator has switched BFD off.
+            let bfd = UdpSocket::bind((seat.address, 0))?;
+            bfd.set_ttl(255)?;
+            let head = [0x20, 0, 3, 24, 0, 0, 0, 1, 0, 0, 0, 0];
+            let times = [[0, 4, 0x93, 0xe0], [0, 4, 0x93, 0xe0], [0; 4]].concat();
+            bfd.send_to(&[&head[..], &times].concat(), (bed.id(), 3784))?;
+            speaker.until("it is confirmed", |heard| heard.keepalives > 0)?;
+            bed.is_up(seat)
+        }),
+        case("a peer that is not strict is not waited for", |bed| {
+            up(bed, "strict", &[IPV4]).map(|_| ())
+        }),
+    ]
 }
 
 /// `DelayOpen` and `IdleHoldTimer`.
@@ -367,6 +413,7 @@ fn labels<'a>() -> Vec<Case<'a>> {
 fn peers_are_waited_for_given_up_and_taken_back() {
     let bed = Bed::with_neighbors("", crate::bed::UNICAST, &NEIGHBORS).expect("a control node");
     let mut cases = waits();
+    cases.extend(strict());
     cases.extend(faults());
     cases.extend(labels());
     run("steady", &bed, cases);
