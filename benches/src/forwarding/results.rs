@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::Machine;
 
+use super::cold::Cold;
 use super::way::{ALL, Metric, PLAIN, Way};
 
 /// A tenth of what the kernel allows, of instructions that are followed.
@@ -38,6 +39,7 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) rows: Vec<Row>,
     pub(crate) programs: Vec<Program>,
+    pub(crate) cold: Option<Cold>,
 }
 
 /// A way's number against what is aimed at.
@@ -153,7 +155,7 @@ impl Results {
                 let _infallible = writeln!(text, "| `{}` | {} |", way.name, cells.join(" | "));
             }
         }
-        text + "\n" + &self.program_table()
+        text + "\n" + &self.program_table() + &self.cold_line()
     }
 
     /// Plain routing's own numbers, over all that it was measured for.
@@ -192,6 +194,15 @@ impl Results {
         } else {
             format!("{got:.2} ({least:.2}..{most:.2}){mark}")
         }
+    }
+
+    fn cold_line(&self) -> String {
+        let Some(Cold { routes, hot, cold }) = &self.cold else { return String::new() };
+        let more = cold - hot;
+        format!(
+            "\nOf {routes} host routes, one that was not used lately costs `arcus_port` {more:.0} ns more than one that \
+             was: {cold:.0} and {hot:.0} ns a datagram.\n"
+        )
     }
 
     fn program_table(&self) -> String {

@@ -149,6 +149,14 @@ impl Traffic {
         Ok(())
     }
 
+    /// Sends a small datagram to each of these.
+    pub(crate) fn scatter(&self, to: impl Iterator<Item = Ipv4Addr>) -> Result<()> {
+        for address in to {
+            self.caller.send_to(&PAYLOAD, (address, PORT))?;
+        }
+        Ok(())
+    }
+
     /// How long each of so many datagrams takes, from before it is sent until after it is received, in
     /// nanoseconds.
     pub(crate) fn one_by_one(&self, count: usize) -> Result<Vec<u64>> {
