@@ -203,7 +203,7 @@ impl Field {
             Load::Small => traffic.datagrams(count)?,
             Load::Single => taken.times.extend(traffic.one_by_one(count)?),
         }
-        taken.cpu += self.clock.now()? - before;
+        taken.cpu += self.clock.now()?.saturating_sub(before);
         taken.count += count;
         Ok(())
     }
@@ -220,10 +220,11 @@ impl Field {
                 let runs = after.runs - before.runs;
                 if runs > 0 {
                     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-                    let run = (after.time - before.time).as_secs_f64() * 1e9 / runs as f64;
+                    let run =
+                        after.time.saturating_sub(before.time).as_secs_f64() * 1e9 / runs as f64;
                     programs.push(Program {
                         way: way.name.to_owned(),
-                        program: after.program.to_owned(),
+                        name: after.program.to_owned(),
                         run,
                         code: after.code,
                         verified: after.verified,

@@ -25,7 +25,7 @@ pub(crate) struct Row {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Program {
     pub(crate) way: String,
-    pub(crate) program: String,
+    pub(crate) name: String,
     /// In nanoseconds, the kernel's reading of the clock included.
     pub(crate) run: f64,
     /// Machine code, in octets, and instructions that the verifier has followed.
@@ -129,8 +129,8 @@ impl Results {
         let missed = ratios.filter(|outcome| !outcome.is_met(slack));
         let missed = missed.map(|outcome| format!("far off: {outcome}"));
         let large = self.programs.iter().filter(|program| program.verified > VERIFIED_MOST);
-        let large = large.map(|Program { way, program, verified, .. }| {
-            format!("{way}: the verifier follows {verified} instructions of {program}")
+        let large = large.map(|Program { way, name, verified, .. }| {
+            format!("{way}: the verifier follows {verified} instructions of {name}")
         });
         missed.chain(large).collect()
     }
@@ -197,11 +197,11 @@ impl Results {
     }
 
     fn cold_line(&self) -> String {
-        let Some(Cold { routes, hot, cold }) = &self.cold else { return String::new() };
-        let more = cold - hot;
+        let Some(Cold { routes, again, anew }) = &self.cold else { return String::new() };
+        let more = anew - again;
         format!(
             "\nOf {routes} host routes, one that was not used lately costs `arcus_port` {more:.0} ns more than one that \
-             was: {cold:.0} and {hot:.0} ns a datagram.\n"
+             was: {anew:.0} and {again:.0} ns a datagram.\n"
         )
     }
 
@@ -209,9 +209,9 @@ impl Results {
         let mut text = String::from(
             "| way | program | ns | octets of code | verified |\n|---|---|---|---|---|\n",
         );
-        for Program { way, program, run, code, verified } in &self.programs {
+        for Program { way, name, run, code, verified } in &self.programs {
             let _infallible =
-                writeln!(text, "| `{way}` | `{program}` | {run:.0} | {code} | {verified} |");
+                writeln!(text, "| `{way}` | `{name}` | {run:.0} | {code} | {verified} |");
         }
         text
     }
@@ -249,7 +249,7 @@ mod tests {
     fn a_program_that_grows_without_measure_is_refused() {
         let program = Program {
             way: "vxlan".to_owned(),
-            program: "arcus_port".to_owned(),
+            name: "arcus_port".to_owned(),
             run: 1.0,
             code: 1,
             verified: VERIFIED_MOST + 1,

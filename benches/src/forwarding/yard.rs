@@ -45,7 +45,7 @@ impl Yard {
             nodes.push(Node::new(namespace, address, options));
         }
         let ours = <[Node; 2]>::try_from(nodes).map_err(|_| anyhow::anyhow!("two nodes"))?;
-        let mut yard = Self { kernel, ours, bed: bed };
+        let mut yard = Self { kernel, ours, bed };
         let mut workloads = Vec::new();
         for way in ways {
             workloads.push(yard.workloads(*way).await?);
