@@ -110,7 +110,7 @@ DATAPLANE ?=
 bench-dataplane: setup ## how fast packets are forwarded, beside plain routing (as root); DATAPLANE="--only vxlan"
 	@[ "$$(id -u)" = 0 ] || { echo "make bench-dataplane needs root: namespaces, eBPF"; exit 1; }
 	cargo build --release -p arcus-bench
-	target/release/arcus-bench dataplane --json target/bench-dataplane.json $(DATAPLANE)
+	target/release/arcus-bench dataplane --routes 1000000 --json target/bench-dataplane.json $(DATAPLANE)
 
 bench-full: ## measure docs/performance.md anew, at full size: ours three times, RIVALS once; wants a quiet machine
 	$(MAKE) bench RIVALS="$(or $(strip $(RIVALS)),frr bird openbgpd)" BENCH="--full --runs 3 --rival-runs 1 $(BENCH)"

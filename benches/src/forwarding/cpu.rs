@@ -48,8 +48,8 @@ impl Clock {
             || Ok::<_, anyhow::Error>(scheduled("/proc/thread-self/schedstat".as_ref())?.1);
         let (before, waited_before, start) = (self.now()?, waited()?, Instant::now());
         work()?;
-        let on_cpu = start.elapsed().saturating_sub(waited()? - waited_before);
-        let counted = self.now()? - before;
+        let on_cpu = start.elapsed().saturating_sub(waited()?.saturating_sub(waited_before));
+        let counted = self.now()?.saturating_sub(before);
         ensure!(
             counted.as_secs_f64() > 0.7 * on_cpu.as_secs_f64(),
             "this kernel charges interrupts to no thread: {counted:?} of {on_cpu:?}"

@@ -6,6 +6,7 @@
 //! A way and plain routing send in turn, some milliseconds each, so that both see the same machine; of several such
 //! pairs the middle one counts.
 
+mod cold;
 mod cpu;
 mod ours;
 mod results;
@@ -43,6 +44,9 @@ pub(crate) struct Args {
     /// The CPU that all of it runs on.
     #[arg(long, default_value_t = 1)]
     cpu: usize,
+    /// Measure look-ups among so many host routes, too; they take some 100 MB for a million.
+    #[arg(long, default_value_t = 0)]
+    routes: u32,
     /// Write the results here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -72,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         |way: &&Way| args.only.is_empty() || args.only.iter().any(|one| one == way.name);
     let ways: Vec<Way> = [PLAIN].iter().chain(ALL.iter().filter(is_wanted)).copied().collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (yard, traffic) = runtime.block_on(Yard::new(Bed::fresh(KIND)?, &ways))?;
+    let (mut yard, traffic) = runtime.block_on(Yard::new(Bed::fresh(KIND)?, &ways, args.routes))?;
     let mut field = Field { clock: Clock::pin(args.cpu)?, scale: args.scale, ways, traffic };
 
     let plain = &field.traffic[0];
@@ -85,6 +89,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         if !is_cut {
             results.programs = field.programs(&yard)?;
         }
+    }
+    if args.routes > 0 {
+        let ours = field.ways.iter().position(|way| matches!(way.kind, Kind::Ours(..)));
+        let ours = ours.context("none of our ways is measured")?;
+        let (way, traffic) = (field.ways[ours], &field.traffic[ours]);
+        results.cold = Some(cold::measure(&mut yard, way, traffic, args.routes)?);
     }
     print!("{}", results.tables());
     if let Some(path) = &args.json {
@@ -193,7 +203,7 @@ impl Field {
             Load::Small => traffic.datagrams(count)?,
             Load::Single => taken.times.extend(traffic.one_by_one(count)?),
         }
-        taken.cpu += self.clock.now()? - before;
+        taken.cpu += self.clock.now()?.saturating_sub(before);
         taken.count += count;
         Ok(())
     }
@@ -210,10 +220,11 @@ impl Field {
                 let runs = after.runs - before.runs;
                 if runs > 0 {
                     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-                    let run = (after.time - before.time).as_secs_f64() * 1e9 / runs as f64;
+                    let run =
+                        after.time.saturating_sub(before.time).as_secs_f64() * 1e9 / runs as f64;
                     programs.push(Program {
                         way: way.name.to_owned(),
-                        program: after.program.to_owned(),
+                        name: after.program.to_owned(),
                         run,
                         code: after.code,
                         verified: after.verified,

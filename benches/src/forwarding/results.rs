@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::Machine;
 
+use super::cold::Cold;
 use super::way::{ALL, Metric, PLAIN, Way};
 
 /// A tenth of what the kernel allows, of instructions that are followed.
@@ -24,7 +25,7 @@ pub(crate) struct Row {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Program {
     pub(crate) way: String,
-    pub(crate) program: String,
+    pub(crate) name: String,
     /// In nanoseconds, the kernel's reading of the clock included.
     pub(crate) run: f64,
     /// Machine code, in octets, and instructions that the verifier has followed.
@@ -38,6 +39,7 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) rows: Vec<Row>,
     pub(crate) programs: Vec<Program>,
+    pub(crate) cold: Option<Cold>,
 }
 
 /// A way's number against what is aimed at.
@@ -127,8 +129,8 @@ impl Results {
         let missed = ratios.filter(|outcome| !outcome.is_met(slack));
         let missed = missed.map(|outcome| format!("far off: {outcome}"));
         let large = self.programs.iter().filter(|program| program.verified > VERIFIED_MOST);
-        let large = large.map(|Program { way, program, verified, .. }| {
-            format!("{way}: the verifier follows {verified} instructions of {program}")
+        let large = large.map(|Program { way, name, verified, .. }| {
+            format!("{way}: the verifier follows {verified} instructions of {name}")
         });
         missed.chain(large).collect()
     }
@@ -153,7 +155,7 @@ impl Results {
                 let _infallible = writeln!(text, "| `{}` | {} |", way.name, cells.join(" | "));
             }
         }
-        text + "\n" + &self.program_table()
+        text + "\n" + &self.program_table() + &self.cold_line()
     }
 
     /// Plain routing's own numbers, over all that it was measured for.
@@ -194,13 +196,22 @@ impl Results {
         }
     }
 
+    fn cold_line(&self) -> String {
+        let Some(Cold { routes, again, anew }) = &self.cold else { return String::new() };
+        let more = anew - again;
+        format!(
+            "\nOf {routes} host routes, one that was not used lately costs `arcus_port` {more:.0} ns more than one that \
+             was: {anew:.0} and {again:.0} ns a datagram.\n"
+        )
+    }
+
     fn program_table(&self) -> String {
         let mut text = String::from(
             "| way | program | ns | octets of code | verified |\n|---|---|---|---|---|\n",
         );
-        for Program { way, program, run, code, verified } in &self.programs {
+        for Program { way, name, run, code, verified } in &self.programs {
             let _infallible =
-                writeln!(text, "| `{way}` | `{program}` | {run:.0} | {code} | {verified} |");
+                writeln!(text, "| `{way}` | `{name}` | {run:.0} | {code} | {verified} |");
         }
         text
     }
@@ -238,7 +249,7 @@ mod tests {
     fn a_program_that_grows_without_measure_is_refused() {
         let program = Program {
             way: "vxlan".to_owned(),
-            program: "arcus_port".to_owned(),
+            name: "arcus_port".to_owned(),
             run: 1.0,
             code: 1,
             verified: VERIFIED_MOST + 1,

@@ -32,8 +32,8 @@ const CEILING: Duration = Duration::from_secs(5);
 pub(crate) struct Traffic {
     sender: TcpStream,
     receiver: TcpStream,
-    caller: UdpSocket,
-    called: UdpSocket,
+    source: UdpSocket,
+    sink: UdpSocket,
     buffer: Vec<u8>,
 }
 
@@ -41,23 +41,23 @@ impl Traffic {
     /// Connects; the first packets may be lost, while neighbours are still looked for.
     pub(crate) fn open(from: &Namespace, to: &Namespace, target: Ipv4Addr) -> Result<Self> {
         let (target, any) = (SocketAddrV4::new(target, PORT), (Ipv4Addr::UNSPECIFIED, PORT));
-        let (listener, called) =
+        let (listener, sink) =
             to.inside(|| anyhow::Ok((TcpListener::bind(any)?, UdpSocket::bind(any)?)))??;
-        let (sender, caller) = from.inside(|| {
+        let (sender, source) = from.inside(|| {
             let sender = TcpStream::connect_timeout(&SocketAddr::V4(target), CEILING)
                 .with_context(|| format!("nobody answers at {target}"))?;
-            let caller = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-            caller.connect(target)?;
-            anyhow::Ok((sender, caller))
+            let source = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            source.connect(target)?;
+            anyhow::Ok((sender, source))
         })??;
         let (receiver, _) = listener.accept()?;
         for socket in [&sender, &receiver] {
             socket.set_nonblocking(true)?;
         }
-        for socket in [&caller, &called] {
+        for socket in [&source, &sink] {
             socket.set_nonblocking(true)?;
         }
-        Ok(Self { sender, receiver, caller, called, buffer: vec![0x5a; CHUNK] })
+        Ok(Self { sender, receiver, source, sink, buffer: vec![0x5a; CHUNK] })
     }
 
     /// Sends so many octets over TCP, and receives them.
@@ -111,7 +111,7 @@ impl Traffic {
             let payloads = vec![&payload; batch];
             let addresses = vec![None; batch];
             let sent = sendmmsg(
-                self.caller.as_raw_fd(),
+                self.source.as_raw_fd(),
                 &mut headers,
                 payloads,
                 &addresses,
@@ -125,7 +125,7 @@ impl Traffic {
                 let mut slices: Vec<[IoSliceMut<'_>; 1]> =
                     octets.iter_mut().map(|one| [IoSliceMut::new(one)]).collect();
                 let got = recvmmsg(
-                    self.called.as_raw_fd(),
+                    self.sink.as_raw_fd(),
                     &mut back,
                     slices.iter_mut(),
                     MsgFlags::empty(),
@@ -133,7 +133,7 @@ impl Traffic {
                 );
                 match got {
                     Ok(got) => arrived += got.count(),
-                    Err(Errno::EAGAIN) => self.wait_for_datagram(&self.called)?,
+                    Err(Errno::EAGAIN) => self.wait_for_datagram()?,
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -142,10 +142,18 @@ impl Traffic {
         Ok(())
     }
 
-    fn wait_for_datagram(&self, socket: &UdpSocket) -> Result<()> {
-        let mut sockets = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
+    fn wait_for_datagram(&self) -> Result<()> {
+        let mut sockets = [PollFd::from_borrowed_fd(self.sink.as_fd(), PollFlags::IN)];
         let ready = poll(&mut sockets, Some(&CEILING.try_into()?))?;
         ensure!(ready > 0, "datagrams were lost");
+        Ok(())
+    }
+
+    /// Sends a small datagram to each of these.
+    pub(crate) fn scatter(&self, to: impl Iterator<Item = Ipv4Addr>) -> Result<()> {
+        for address in to {
+            self.source.send_to(&PAYLOAD, (address, PORT))?;
+        }
         Ok(())
     }
 
@@ -156,9 +164,9 @@ impl Traffic {
         let mut times = Vec::with_capacity(count);
         for _ in 0..count {
             let start = Instant::now();
-            self.caller.send(&PAYLOAD)?;
+            self.source.send(&PAYLOAD)?;
             loop {
-                match self.called.recv(&mut buffer) {
+                match self.sink.recv(&mut buffer) {
                     Ok(_) => break,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
                         ensure!(start.elapsed() < CEILING, "a datagram was lost");

@@ -7,8 +7,9 @@
 //! Every way is three cables long, and each cable is a veth pair.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use dataplane::Encapsulation;
 use dataplane_ebpf::{Cost, Options, costs};
 use testbed::{Bed, Namespace, UPLINK};
@@ -31,19 +32,20 @@ pub(crate) struct Yard {
 }
 
 impl Yard {
-    /// Everything that is needed for the ways, and their workloads' connections.
-    pub(crate) async fn new(bed: Bed, ways: &[Way]) -> Result<(Self, Vec<Traffic>)> {
+    /// Everything that is needed for the ways, with room for more routes, and their workloads' connections.
+    pub(crate) async fn new(bed: Bed, ways: &[Way], routes: u32) -> Result<(Self, Vec<Traffic>)> {
         let kernel = cable(&bed, "kernel").await?;
         let ours = cable(&bed, "ours").await?;
         vxlan(&kernel).await?;
         let mut nodes = Vec::new();
         for (namespace, address) in ours.into_iter().zip(NODES) {
-            let options = Options::new(namespace.name());
+            let mut options = Options::new(namespace.name());
+            options.sizes.routes += routes;
             bed.remove_at_end(options.bpffs.join("arcus").join(&options.instance))?;
             nodes.push(Node::new(namespace, address, options));
         }
         let ours = <[Node; 2]>::try_from(nodes).map_err(|_| anyhow::anyhow!("two nodes"))?;
-        let mut yard = Self { kernel, ours, bed: bed };
+        let mut yard = Self { kernel, ours, bed };
         let mut workloads = Vec::new();
         for way in ways {
             workloads.push(yard.workloads(*way).await?);
@@ -90,6 +92,13 @@ impl Yard {
     pub(crate) fn costs(&self) -> Result<Vec<Cost>> {
         let [near, far] = &self.ours;
         Ok([costs(&near.options)?, costs(&far.options)?].concat())
+    }
+
+    /// How often the caller's node has run `arcus_port`, and for how long.
+    pub(crate) fn near_port(&self) -> Result<(u64, Duration)> {
+        let costs = costs(&self.ours[0].options)?;
+        let port = costs.iter().find(|cost| cost.program == "arcus_port");
+        port.map(|cost| (cost.runs, cost.time)).context("our node has no ports")
     }
 
     /// Whether the underlay carries frames of their real size from now on: cut, and with checksums, before
