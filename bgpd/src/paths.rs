@@ -89,6 +89,7 @@ impl Paths {
 pub(crate) struct WatchedPath {
     config: PathConfig,
     handle: Handle,
+    teller: Option<AbortHandle>,
 }
 
 impl WatchedPath {
