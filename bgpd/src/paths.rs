@@ -89,6 +89,7 @@ impl Paths {
 pub(crate) struct WatchedPath {
     config: PathConfig,
     handle: Handle,
+    teller: Option<AbortHandle>,
 }
 
 impl WatchedPath {
@@ -152,10 +153,10 @@ async fn tell_changes(
     }
 }
 
-/// Whether a session over the path would have to wait (RFC 5882 §3.2: AdminDown says nothing of the path).
+/// Whether a session over the path would have to wait (RFC 5882 §3.2: `AdminDown` says nothing of the path).
 fn passable(status: &Status) -> Path {
-    let states = [Some(status.state), status.remote.map(|remote| remote.state)];
-    let is_off = states.contains(&Some(State::AdminDown));
+    let both = [Some(status.state), status.remote.map(|remote| remote.state)];
+    let is_off = both.contains(&Some(State::AdminDown));
     if is_off || status.state == State::Up { Path::Up } else { Path::Away }
 }
 

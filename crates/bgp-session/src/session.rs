@@ -134,11 +134,7 @@ impl Session {
 
     /// Takes one input and appends what the driver must do, in order. Never blocks, reads no clock.
     pub fn step(&mut self, now: Instant, input: Input, out: &mut Vec<Action>) {
-        match input {
-            Input::PathUp => self.path_is_up = true,
-            Input::PathAway | Input::PathDown => self.path_is_up = false,
-            _ => {}
-        }
+        self.note_path(&input);
         self.phase = match (mem::replace(&mut self.phase, Phase::Idle), input) {
             (Phase::Idle, Input::Connected) => match self.config.delay_open {
                 Some(delay) => Phase::Delayed { open: now + delay },
@@ -153,50 +149,22 @@ impl Session {
                 phase @ (Phase::Delayed { .. } | Phase::OpenSent { .. }),
                 Input::Message(Message::Open(open)),
             ) => match negotiate::accept(&self.config, open) {
-                Ok(agreement) => {
-                    if matches!(phase, Phase::Delayed { .. }) {
-                        self.open(now, out);
-                    }
-                    let live = Live::new(agreement, now, self.jitter);
-                    if live.agreement.bfd_strict && !self.path_is_up {
-                        let live = live.awaiting(now, self.config.bfd_strict);
-                        Phase::PathPending { live, is_confirmed: false }
-                    } else {
-                        out.push(Action::Send(Message::Keepalive));
-                        Phase::OpenConfirm(live)
-                    }
-                }
+                Ok(agreement) => self.confirm(&phase, agreement, now, out),
                 Err(why) => fault(why, out),
             },
-            (Phase::PathPending { live, is_confirmed }, Input::PathUp) => {
-                out.push(Action::Send(Message::Keepalive));
-                let live = live.heard(now).keepalive_sent(now);
-                if is_confirmed {
-                    out.push(Action::Up(Arc::clone(&live.agreement)));
-                    Phase::Established(live)
-                } else {
-                    Phase::OpenConfirm(live.owes_keepalive(now))
-                }
-            }
-            (Phase::PathPending { live, .. }, Input::Message(Message::Keepalive)) => {
-                Phase::PathPending { live, is_confirmed: true }
-            }
-            (Phase::PathPending { live, is_confirmed }, Input::Busy | Input::Tick)
-                if !live.is_silent(now) =>
-            {
-                Phase::PathPending { live, is_confirmed }
-            }
-            (Phase::PathPending { live, .. }, Input::Busy | Input::Tick)
-                if live.agreement.hold_time == HoldTime::OFF =>
-            {
-                path_down(out)
-            }
+            (
+                Phase::PathPending { live, is_confirmed },
+                input @ (Input::PathUp
+                | Input::Busy
+                | Input::Tick
+                | Input::Message(Message::Keepalive)),
+            ) => pending(live, is_confirmed, now, &input, out),
             // Without strict mode BGP does not wait for BFD, and what was no session does not end by it.
-            (phase @ (Phase::Delayed { .. } | Phase::OpenSent { .. }), Input::PathDown) => phase,
             (Phase::OpenConfirm(live), Input::PathDown) if !live.agreement.bfd_strict => {
                 Phase::OpenConfirm(live)
             }
-            (phase, Input::PathUp | Input::PathAway) => phase,
+            (phase @ (Phase::Delayed { .. } | Phase::OpenSent { .. }), Input::PathDown)
+            | (phase, Input::PathUp | Input::PathAway) => phase,
             (Phase::OpenConfirm(live), Input::Message(Message::Keepalive)) => {
                 out.push(Action::Up(Arc::clone(&live.agreement)));
                 Phase::Established(live.heard(now))
@@ -272,6 +240,33 @@ impl Session {
     fn open(&self, now: Instant, out: &mut Vec<Action>) -> Phase {
         out.push(Action::Send(Message::Open(negotiate::open(&self.config))));
         Phase::OpenSent { hold: now + OPEN_WAIT }
+    }
+
+    fn note_path(&mut self, input: &Input) {
+        match input {
+            Input::PathUp => self.path_is_up = true,
+            Input::PathAway | Input::PathDown => self.path_is_up = false,
+            _ => {}
+        }
+    }
+
+    fn confirm(
+        &self,
+        phase: &Phase,
+        agreement: Agreement,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) -> Phase {
+        if matches!(phase, Phase::Delayed { .. }) {
+            self.open(now, out);
+        }
+        let live = Live::new(agreement, now, self.jitter);
+        if live.agreement.bfd_strict && !self.path_is_up {
+            let live = live.awaiting(now, self.config.bfd_strict);
+            return Phase::PathPending { live, is_confirmed: false };
+        }
+        out.push(Action::Send(Message::Keepalive));
+        Phase::OpenConfirm(live)
     }
 
     /// When to call [`Session::step`] with [`Input::Tick`], if nothing else comes before.
@@ -398,6 +393,34 @@ impl Live {
         let subtypes = if self.agreement.enhanced_route_refresh { 0..=2 } else { 0..=0 };
         subtypes.contains(&refresh.subtype)
             && self.agreement.negotiated.families.contains(&refresh.family)
+    }
+}
+
+/// Our KEEPALIVE waits for BFD (draft-ietf-idr-bgp-bfd-strict-mode).
+fn pending(
+    live: Live,
+    is_confirmed: bool,
+    now: Instant,
+    input: &Input,
+    out: &mut Vec<Action>,
+) -> Phase {
+    match input {
+        Input::PathUp => {
+            out.push(Action::Send(Message::Keepalive));
+            let live = live.heard(now).keepalive_sent(now);
+            if !is_confirmed {
+                return Phase::OpenConfirm(live.owes_keepalive(now));
+            }
+            out.push(Action::Up(Arc::clone(&live.agreement)));
+            Phase::Established(live)
+        }
+        Input::Message(_) => Phase::PathPending { live, is_confirmed: true },
+        _ if !live.is_silent(now) => Phase::PathPending { live, is_confirmed },
+        _ if live.agreement.hold_time == HoldTime::OFF => path_down(out),
+        _ => {
+            say(Notification::hold_timer_expired(), out);
+            down(DownReason::HoldTimerExpired, out)
+        }
     }
 }
 
