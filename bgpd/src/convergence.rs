@@ -27,6 +27,10 @@ pub(crate) enum Life {
     Restarted,
 }
 
+/// As [`RECONNECT`], in a first life: the machine was up, and refused each attempt at once, so that only the
+/// wait between two of them counts.
+const RECONNECT_AT_FIRST: Duration = Duration::from_secs(5);
+
 /// Whatever happens, convergence ends after this long.
 const CEILING: Duration = Duration::from_mins(1);
 
@@ -47,12 +51,14 @@ pub(crate) struct Convergence {
     life: Life,
     started: Instant,
     last_event: Instant,
+    /// End-of-RIB may go out.
+    released: bool,
     over: bool,
 }
 
 impl Convergence {
     pub(crate) const fn new(life: Life, now: Instant) -> Self {
-        Self { life, started: now, last_event: now, over: false }
+        Self { life, started: now, last_event: now, released: false, over: false }
     }
 
     /// Whether our OPEN says that we have restarted (R bit, RFC 4724 §3).
@@ -65,11 +71,12 @@ impl Convergence {
         self.last_event = now;
     }
 
+    /// All have told all they have, or have had their time.
     pub(crate) const fn is_over(&self) -> bool {
         self.over
     }
 
-    /// `true` once: when it has just ended. `nodes`: whether any may connect at all.
+    /// `true` once: when End-of-RIB may go out. `nodes`: whether any may connect at all.
     pub(crate) fn check(
         &mut self,
         now: Instant,
@@ -81,11 +88,6 @@ impl Convergence {
         }
         let running = now.duration_since(self.started);
         let nodes_are_back = !nodes || running >= RECONNECT;
-        if self.life == Life::First {
-            // Nodes forward for as long as they are told, even without control nodes.
-            self.over = nodes_are_back;
-            return self.over;
-        }
         let waited_for = |standing| match standing {
             Standing::Complete => false,
             Standing::Telling => true,
@@ -94,7 +96,10 @@ impl Convergence {
         let quiet = now.duration_since(self.last_event) >= QUIET && nodes_are_back;
         let mut peers = peers;
         self.over = running >= CEILING || (quiet && !peers.any(waited_for));
-        self.over
+        // Nodes go on forwarding when all their control nodes are gone, whatever took those.
+        let may_at_first = !nodes || running >= RECONNECT_AT_FIRST;
+        let may = self.over || (self.life == Life::First && may_at_first);
+        may && !std::mem::replace(&mut self.released, may)
     }
 
     /// When to check again, if nothing happens before.
@@ -146,16 +151,18 @@ mod tests {
     #[test]
     fn a_first_life_waits_for_nobody_but_nodes() {
         let start = Instant::now();
-        for (nodes, secs) in [(false, 0), (true, 9)] {
+        for (nodes, secs) in [(false, 0), (true, 5)] {
             let mut convergence = Convergence::new(Life::First, start);
             assert!(!convergence.is_restarting());
             assert!(Convergence::new(Life::Restarted, start).is_restarting());
-            let mut is_over_after = |ms| {
+            let mut may_after = |ms| {
                 let now = start + Duration::from_millis(ms);
                 convergence.check(now, nodes, [Standing::Telling, Standing::Missing].into_iter())
             };
-            assert!(secs == 0 || !is_over_after(secs * 1000 - 1));
-            assert!(is_over_after(secs * 1000));
+            assert!(secs == 0 || !may_after(secs * 1000 - 1));
+            assert!(may_after(secs * 1000));
+            assert!(!may_after(secs * 1000 + 1), "it says so once");
+            assert!(!convergence.is_over());
         }
     }
 

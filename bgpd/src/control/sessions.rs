@@ -169,7 +169,7 @@ impl Control {
         let standings: Vec<_> = self.peers.iter().map(|(_, entry)| standing(entry)).collect();
         let nodes = self.running.has_nodes();
         if self.convergence.check(now, nodes, standings.into_iter()) {
-            info!("initial convergence is over");
+            info!("End-of-RIB may go out");
             self.lanes.send_all(|| ShardInput::Converged);
         }
     }

@@ -29,6 +29,7 @@ mod roles;
 mod routes;
 mod speaker;
 mod steady;
+mod vendors;
 mod watcher;
 
 mod decision;

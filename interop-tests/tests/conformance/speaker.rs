@@ -183,7 +183,17 @@ impl Speaker {
 
     /// Listens until something is so.
     pub(crate) fn until(&mut self, what: &str, is_so: impl Fn(&Heard) -> bool) -> Result<()> {
-        let deadline = Instant::now() + CEILING;
+        self.until_within(CEILING, what, is_so)
+    }
+
+    /// Likewise, for what takes longer on a machine that is busy.
+    pub(crate) fn until_within(
+        &mut self,
+        ceiling: Duration,
+        what: &str,
+        is_so: impl Fn(&Heard) -> bool,
+    ) -> Result<()> {
+        let deadline = Instant::now() + ceiling;
         while !is_so(&self.heard) {
             let left = deadline.saturating_duration_since(Instant::now());
             ensure!(!left.is_zero(), "waited too long until {what}");
