@@ -18,7 +18,7 @@ use testbed::{Bed, Capture, Fabric, Namespace, Process};
 const CEILING: Duration = Duration::from_mins(1);
 const COLLECTOR: Ipv4Addr = Ipv4Addr::new(10, 3, 0, 9);
 
-/// Of so many packets the nodes of Kubernetes report one; those of OpenStack report all.
+/// Of so many packets the nodes of one cloud report one; those of the other report all.
 const ONE_IN: u64 = 2;
 
 /// What the ports of the databases take, and that all nodes export flows. `None`: they do not.
@@ -328,7 +328,7 @@ impl Collector {
     }
 }
 
-/// All nodes export, nfcapd collects: every ping of OpenStack's nodes, and a part of a transfer, which the rate
+/// All nodes export, nfcapd collects: every ping of the first cloud's nodes, and a part of a transfer, which the rate
 /// that the exporter tells makes whole. (`nfcapd` 1.7.1 does not read that rate; tshark does.)
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]

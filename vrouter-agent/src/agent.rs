@@ -74,7 +74,7 @@ pub async fn start<P: Dataplane + 'static>(
     let mirrors = Mirrors::new(questions.clone());
     let export = topology.clouds.get(&node.cloud).and_then(|cloud| cloud.nodes.flow_export);
     let (export, wanted_export) = watch::channel(export);
-    let (exporter, flows, exported) = FlowExporter::new(node.clone(), wanted_export);
+    let (flow_exporter, flows, exported) = FlowExporter::new(node.clone(), wanted_export);
     if let Some(packet_events) = packet_events {
         let task = crate::events::run(
             packet_events,
@@ -85,7 +85,7 @@ pub async fn start<P: Dataplane + 'static>(
         );
         supervisor.spawn("events", task);
     }
-    supervisor.spawn("flows", exporter.run(shutdown.clone()));
+    supervisor.spawn("flows", flow_exporter.run(shutdown.clone()));
     supervisor.spawn("reconcile", reconcile_task::run(reconciler, ends, shutdown.clone()));
 
     let mut core = Core::new(Instant::now(), node.clone(), Arc::clone(&topology), state);

@@ -91,7 +91,9 @@ impl Routes {
         let Some(first) = numbers.first() else { return attributes };
         if self.are_gone {
             let mut value = vec![0, 1, 128];
-            numbers.iter().for_each(|number| self.write(*number, &mut value));
+            for number in numbers {
+                self.write(*number, &mut value);
+            }
             wire::attribute(OPTIONAL, 15, &value, &mut attributes);
             return wire::update(&[], &attributes, &[]);
         }
@@ -99,7 +101,9 @@ impl Routes {
         let mut reach = vec![0, 1, 128, 12, 0, 0, 0, 0, 0, 0, 0, 0];
         reach.extend(self.next_hop(*first).octets());
         reach.push(0);
-        numbers.iter().for_each(|number| self.write(*number, &mut reach));
+        for number in numbers {
+            self.write(*number, &mut reach);
+        }
         wire::attribute(OPTIONAL, 14, &reach, &mut attributes);
         wire::attribute(TRANSITIVE, 1, &[0], &mut attributes);
         wire::attribute(TRANSITIVE, 2, &[], &mut attributes);
@@ -183,7 +187,7 @@ mod tests {
                     let Ok(Message::Update(update)) = decoded else { panic!("{decoded:?}") };
                     assert_eq!(update.faults, []);
                     count += update.announced.iter().map(|(_, some)| some.len()).sum::<usize>();
-                    count += update.withdrawn.iter().map(|some| some.len()).sum::<usize>();
+                    count += update.withdrawn.iter().map(bgp_wire::Withdrawals::len).sum::<usize>();
                 }
                 assert_eq!(count, 1000);
             }

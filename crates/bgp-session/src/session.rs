@@ -512,6 +512,7 @@ mod tests {
     #[test]
     fn a_strict_session_comes_up_when_bfd_is_and_else_it_ends() {
         use DownReason::{HoldTimerExpired, PathDown};
+        type Change = fn(&mut SessionConfig);
         let strict = |config: &mut SessionConfig| {
             config.bfd_strict = Some(Duration::from_secs(5));
         };
@@ -521,7 +522,6 @@ mod tests {
         };
         let tick = |at| (at, Input::Tick);
         let up = |at| (at, Input::PathUp);
-        type Change = fn(&mut SessionConfig);
         // (what happens, theirs, ours, inputs, state, KEEPALIVEs of ours, why it ended)
         #[expect(clippy::type_complexity, reason = "a table")]
         let cases: Vec<(

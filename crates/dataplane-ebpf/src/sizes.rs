@@ -51,7 +51,7 @@ fn measure(pins: &Pins, options: &Options) -> Result<Vec<Size>> {
     let mut sizes = Vec::new();
     let kernel = Kernel::here(Hooks::Best)?;
     pins.prepare()?;
-    let (mut ebpf, ..) = tables::open(pins, &options.sizes, kernel, plane::OBJECT)?;
+    let (mut ebpf, _tables, ..) = tables::open(pins, &options.sizes, kernel, plane::OBJECT)?;
     load("forward", &mut ebpf, &mut sizes)?;
     tables::open_tracer(pins, kernel, |loader| {
         let traces = loader.load(trace::OBJECT);

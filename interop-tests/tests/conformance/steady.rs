@@ -56,7 +56,7 @@ fn strict<'a>() -> Vec<Case<'a>> {
             speaker.send(&octets::keepalive())?;
             match speaker.next(CEILING)? {
                 Got::Message(octets::NOTIFICATION, body) => {
-                    ensure!(body[..2] == [6, 10], "{body:?}")
+                    ensure!(body[..2] == [6, 10], "{body:?}");
                 }
                 other => anyhow::bail!("{other:?}"),
             }

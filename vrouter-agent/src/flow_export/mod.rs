@@ -185,7 +185,7 @@ impl Collector {
         let outcome = async {
             let socket = match &mut self.socket {
                 Some(socket) => socket,
-                none => none.insert(connect(node, self.config.collector).await?),
+                unset => unset.insert(connect(node, self.config.collector).await?),
             };
             socket.send(message).await
         };

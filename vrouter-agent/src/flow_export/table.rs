@@ -102,12 +102,16 @@ impl FlowTable {
     pub(super) fn due(&mut self, now: Milliseconds) -> Vec<Record> {
         let due = |_: &Key, flow: &mut Flow| flow.end(now).is_some();
         let due = self.0.extract_if(due);
-        due.map(|(key, flow)| record(key, flow, flow.end(now).unwrap_or(EndReason::Idle))).collect()
+        due.map(|(key, flow)| {
+            let end = flow.end(now).unwrap_or(EndReason::Idle);
+            flow.record(&key, end)
+        })
+        .collect()
     }
 
     /// Takes out everything.
     pub(super) fn all(&mut self, end: EndReason) -> Vec<Record> {
-        self.0.drain().map(|(key, flow)| record(key, flow, end)).collect()
+        self.0.drain().map(|(key, flow)| flow.record(&key, end)).collect()
     }
 }
 
@@ -124,23 +128,23 @@ impl Flow {
             None
         }
     }
-}
 
-fn record(key: Key, flow: Flow, end: EndReason) -> Record {
-    let Key { vrf, direction, tuple, traffic_class, .. } = key;
-    let Flow { octets, packets, first, last, tcp_flags, remote } = flow;
-    Record {
-        vrf,
-        direction,
-        tuple,
-        traffic_class,
-        octets,
-        packets,
-        first,
-        last,
-        tcp_flags,
-        remote,
-        end,
+    fn record(self, key: &Key, end: EndReason) -> Record {
+        let &Key { vrf, direction, tuple, traffic_class, .. } = key;
+        let Self { octets, packets, first, last, tcp_flags, remote } = self;
+        Record {
+            vrf,
+            direction,
+            tuple,
+            traffic_class,
+            octets,
+            packets,
+            first,
+            last,
+            tcp_flags,
+            remote,
+            end,
+        }
     }
 }
 

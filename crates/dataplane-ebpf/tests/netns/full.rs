@@ -104,11 +104,7 @@ fn translation(last: u8, kind: TranslationKind) -> Op {
     Op::PutTranslation(VrfId(1), Ipv4Addr::new(10, 254, 0, last).into(), Translation { kind })
 }
 
-fn cases(node: &Node, a: &Workload, b: &Workload, others: [&Workload; 2]) -> Vec<Case> {
-    let [c, d] = others;
-    let web = [(Protocol::Tcp, 80, 80), (Protocol::Udp, 53, 53)];
-    let mut probed = node.wanted.node.clone();
-    probed.probers = (0..1025).map(|n| IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + n))).collect();
+fn of_routes() -> Vec<Case> {
     vec![
         Case {
             more: put("10.9.0.3/32", NextHop::Discard),
@@ -154,6 +150,16 @@ fn cases(node: &Node, a: &Workload, b: &Workload, others: [&Workload; 2]) -> Vec
             more: put("10.3.0.0/16", known(3)),
             room: vec![remove("10.1.0.0/16")],
         },
+    ]
+}
+
+fn cases(node: &Node, a: &Workload, b: &Workload, others: [&Workload; 2]) -> Vec<Case> {
+    let [c, d] = others;
+    let web = [(Protocol::Tcp, 80, 80), (Protocol::Udp, 53, 53)];
+    let mut probed = node.wanted.node.clone();
+    probed.probers = (0..1025).map(|n| IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + n))).collect();
+    let mut cases = of_routes();
+    cases.extend([
         Case {
             map: "vrf_names",
             entries: 2,
@@ -219,7 +225,8 @@ fn cases(node: &Node, a: &Workload, b: &Workload, others: [&Workload; 2]) -> Vec
             more: Op::PutNode(probed),
             room: vec![],
         },
-    ]
+    ]);
+    cases
 }
 
 fn sizes(map: &str) -> Sizes {

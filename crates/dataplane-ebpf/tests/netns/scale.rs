@@ -94,24 +94,24 @@ async fn a_million_host_routes_in_one_vrf_take_less_than_200_octets_each() -> Re
     let ops = table.iter().map(|(net, route)| Op::PutRoute(VrfId(1), *net, route.clone()));
     let failures = node.apply(ops.collect()).await?;
     ensure!(failures.is_empty(), "{:?}", failures[0]);
-    println!("{ROUTES} routes put in {:?}", began.elapsed());
+    eprintln!("{ROUTES} routes put in {:?}", began.elapsed());
     let charged = memory::charged(&node)?;
     let of_routes = ["hosts_v4", "hosts_v6", "nets_v4", "nets_v6", "groups", "group_shares"]
         .into_iter()
         .chain(["next_hops", "identity_sets"]);
     let octets: u64 = of_routes.filter_map(|name| charged.get(name)).sum();
     let each = octets / u64::from(ROUTES);
-    println!("{each} octets a route: {octets} in all maps of routes, {charged:?}");
+    eprintln!("{each} octets a route: {octets} in all maps of routes, {charged:?}");
     ensure!((50..OCTETS_PER_ROUTE).contains(&each), "{each} octets a route");
 
     let began = Instant::now();
     let found = node.list().await?;
-    println!("read back in {:?}", began.elapsed());
+    eprintln!("read back in {:?}", began.elapsed());
     ensure!(found == node.wanted, "what is read back is what was put");
     let began = Instant::now();
     let ops = table.keys().map(|net| Op::RemoveRoute(VrfId(1), *net)).collect();
     ensure!(node.apply(ops).await?.is_empty());
-    println!("removed in {:?}", began.elapsed());
+    eprintln!("removed in {:?}", began.elapsed());
     let left = memory::charged(&node)?["hosts_v4"];
     ensure!(left < 20 << 20, "{left} octets are left");
     Ok(())
@@ -175,7 +175,7 @@ async fn a_port_that_comes_and_goes_a_thousand_times_harms_no_other_and_leaves_n
     for _ in 0..1000 {
         run().await?;
     }
-    println!("a port removed and added: {:?}", began.elapsed() / 1000);
+    eprintln!("a port removed and added: {:?}", began.elapsed() / 1000);
     let after = held(&node).await?;
     ensure!(after == before, "{after:?}, before {before:?}");
     let report = pings.stop().await?;
