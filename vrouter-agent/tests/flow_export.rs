@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-const CEILING: Duration = Duration::from_secs(60);
+const CEILING: Duration = Duration::from_mins(1);
 const ONE_IN: u32 = 100;
 
 /// A running `nfcapd`.
@@ -123,10 +123,12 @@ fn node() -> Node {
 /// Exports `samples`, ends, and says what became of them.
 async fn export(config: FlowExport, samples: Vec<Sample>) -> [u64; 3] {
     let (_wanted, wanted) = watch::channel(Some(config));
-    let (exporter, sink, exported) = FlowExporter::new(node(), wanted);
+    let (flow_exporter, sink, exported) = FlowExporter::new(node(), wanted);
     let shutdown = CancellationToken::new();
-    samples.into_iter().for_each(|sample| sink.send(sample));
-    let task = tokio::spawn(exporter.run(shutdown.clone()));
+    for sample in samples {
+        sink.send(sample);
+    }
+    let task = tokio::spawn(flow_exporter.run(shutdown.clone()));
     shutdown.cancel();
     task.await.expect("no panic").expect("it ends");
     [&exported.records, &exported.unsent, &exported.overrun].map(|n| n.load(Ordering::Relaxed))
@@ -175,10 +177,10 @@ async fn what_cannot_be_sent_is_counted() {
 #[tokio::test]
 async fn samples_that_nobody_takes_are_counted() {
     let (_wanted, wanted) = watch::channel(None);
-    let (exporter, sink, exported) = FlowExporter::new(node(), wanted);
+    let (flow_exporter, sink, exported) = FlowExporter::new(node(), wanted);
     for _ in 0..5000 {
         sink.send(sample("10.0.0.1", "10.0.0.2", Direction::Out));
     }
     assert_eq!(exported.overrun.load(Ordering::Relaxed), 5000 - 4096);
-    drop(exporter);
+    drop(flow_exporter);
 }
