@@ -76,12 +76,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         |way: &&Way| args.only.is_empty() || args.only.iter().any(|one| one == way.name);
     let ways: Vec<Way> = [PLAIN].iter().chain(ALL.iter().filter(is_wanted)).copied().collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let machine = Machine::here();
     let (mut yard, traffic) = runtime.block_on(Yard::new(Bed::fresh(KIND)?, &ways, args.routes))?;
     let mut field = Field { clock: Clock::pin(args.cpu)?, scale: args.scale, ways, traffic };
 
     let plain = &field.traffic[0];
     field.clock.check(|| plain.datagrams(DATAGRAMS))?;
-    let mut results = Results { machine: Machine::here(), ..Results::default() };
+    let mut results = Results { machine, ..Results::default() };
     for is_cut in [false, true] {
         runtime.block_on(yard.cut(is_cut))?;
         let loads = Load::ALL.into_iter().filter(|load| load.is_cut() == is_cut);

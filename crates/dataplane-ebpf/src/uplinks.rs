@@ -2,6 +2,7 @@
 
 use aya::maps::IterableMap;
 use dataplane::{DataplaneError, NodeConfig, Result, Vni, Vrf, VrfId};
+use tracing::debug;
 
 use crate::kernel::{let_loopback_forward, reserve_ports};
 use crate::layout::{Address, Be32, Label, Node, Uplink};
@@ -33,12 +34,12 @@ impl EbpfPlane {
             let uplink = Uplink { mtu: interface.mtu, order, name: name_octets(&interface.name) };
             self.tables.uplinks.put(interface.ifindex, uplink, "uplink")?;
         }
-        // With one uplink the programs ask for the router now and then; of several, the kernel's routes choose
-        // for each packet.
+        // Of several uplinks the kernel's routes choose, for each packet.
         let only = if let [only] = &wanted[..] { Some(only) } else { None };
-        let_loopback_forward("ipv4")?;
-        if config.tunnel_v6.is_some() {
-            let_loopback_forward("ipv6")?;
+        match let_programs_ask(config) {
+            // Without answers, the kernel looks the router up once each packet leaves.
+            Err(error) if only.is_some() => debug!(%error, "the programs cannot ask for routes"),
+            done => done?,
         }
         if let Some(range) = config.masquerade_ports {
             reserve_ports(range)?;
@@ -145,6 +146,11 @@ impl EbpfPlane {
         }
         Ok(())
     }
+}
+
+fn let_programs_ask(config: &NodeConfig) -> Result<()> {
+    let_loopback_forward("ipv4")?;
+    if config.tunnel_v6.is_some() { let_loopback_forward("ipv6") } else { Ok(()) }
 }
 
 /// What the programs do not find in the node's entry they look up among the uplinks.
