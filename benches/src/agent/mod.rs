@@ -84,7 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (namespace, workload) = runtime.block_on(async {
         let namespace = bed.namespace("node").await?;
         // The underlay: nobody is there, and packets are not what is measured.
-        namespace.ip(&format!("link add {} type dummy", node::UPLINK)).await?;
+        namespace.ip(&format!("link add {} type veth peer name far", node::UPLINK)).await?;
+        namespace.ip("link set dev far up").await?;
         namespace.ip(&format!("addr add {}/16 dev {}", node::ADDRESS, node::UPLINK)).await?;
         namespace.ip(&format!("link set dev {} up", node::UPLINK)).await?;
         namespace.ip(&format!("addr add {}/32 dev lo", control::ADDRESS)).await?;
