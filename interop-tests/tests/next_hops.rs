@@ -135,7 +135,7 @@ fn text() -> String {
     for (name, asn, address) in routers.into_iter().chain([(name, asn, address)]) {
         let entry = format!(
             "\n[neighbor.{name}]\ncontrol-nodes = [\"ctl-1\"]\naddress = \"{address}\"\n\
-             asn = {asn}\nfamilies = [\"ipv4\"]\n"
+             asn = {asn}\nfamilies = [\"ipv4\"]\nnext-hop = \"unchanged\"\n"
         );
         text.push_str(&entry);
     }
