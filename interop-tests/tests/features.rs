@@ -295,7 +295,8 @@ async fn everyone_elses_daemons_carry_ipv4_over_ipv6() -> Result<()> {
     }
     let frr = lab.vtysh(&format!("show bgp ipv4 unicast {RICH} json")).await?;
     let hop = &frr["paths"][0]["nexthops"][0]["ip"];
-    ensure!(*hop == Transport::Ipv6.address(5).as_str(), "FRR: {hop}");
+    // Ours: FRR is of another AS, and shares no network with who announces it.
+    ensure!(*hop == Transport::Ipv6.address(0).as_str(), "FRR: {hop}");
     Ok(())
 }
 
