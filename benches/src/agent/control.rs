@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::load::routes::{ASN, target_octets};
 use crate::load::wire::{self, FamilyCode, HEADER, OPTIONAL, TRANSITIVE};
 
-pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 2);
+pub(super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 201, 0, 2);
 
 /// Where the routes of the run lead into.
 pub(super) const TARGET: u32 = 100;
