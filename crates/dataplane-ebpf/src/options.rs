@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::routes::BATCH;
+
 /// Which plane this is, where its state is pinned, and how much it may hold.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -66,14 +68,15 @@ pub struct Sizes {
 
 impl Sizes {
     /// For so many routes and ports. Where every workload has a label of its own there are as many next
-    /// hops as routes; sets of several are fewer. A port has at most a filter of its own.
+    /// hops as routes, and while their labels change a batch of them has two; sets of several are fewer. A
+    /// port has at most a filter of its own.
     pub fn of(routes: u32, ports: u32) -> Self {
         let default = Self::default();
         Self {
             routes,
             groups: (routes / 16).max(default.groups),
             // They are numbered from 1.
-            next_hops: routes.saturating_add(1).max(default.next_hops),
+            next_hops: routes.saturating_add(1 + u32::from(BATCH)).max(default.next_hops),
             ports,
             translations: ports.saturating_mul(4).max(default.translations),
             filters: ports.max(default.filters),

@@ -29,7 +29,7 @@ pub(crate) struct Pointer {
 }
 
 /// Routes that are written together: few enough that those behind them need not wait.
-const BATCH: usize = 4096;
+pub(crate) const BATCH: u16 = 4096;
 
 /// Which of the operations failed, and why.
 type Failures = Vec<(usize, DataplaneError)>;
@@ -49,7 +49,7 @@ impl EbpfPlane {
             // Whatever says something of a route twice says it out of order, or another thing.
             let goes_on = last
                 .is_some_and(|(removes, place)| removes == route.is_none() && place < (vrf, net));
-            if staged.len() >= BATCH || !goes_on {
+            if staged.len() >= usize::from(BATCH) || !goes_on {
                 self.flush(&mut staged, failures);
             }
             last = Some((route.is_none(), (vrf, net)));
