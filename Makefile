@@ -32,7 +32,7 @@ demo-down: ## remove what demo-up left
 test: setup test-unit test-units test-netns ## everything that is tested (the part in namespaces as root)
 
 test-unit: ## the tests that need neither root nor namespaces
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 test-units: build ## the systemd units and the installation, without systemd running
 	packaging/check-units.sh target/debug
@@ -40,7 +40,7 @@ test-units: build ## the systemd units and the installation, without systemd run
 test-netns: ## the tests that need root: data plane, gateways, the whole federation
 	@[ "$$(id -u)" = 0 ] || { echo "make test-netns needs root: namespaces, eBPF"; exit 1; }
 	cargo build --workspace --bins
-	cargo test --workspace --tests --lib -- --ignored --skip everyone_elses_daemons --test-threads=1
+	cargo test --workspace --no-fail-fast --tests --lib -- --ignored --skip everyone_elses_daemons --test-threads=1
 
 # Of test-conformance: a part of the name of a test.
 GROUP ?=
