@@ -3,6 +3,8 @@
  * VXLAN (RFC 7348) as between routers (RFC 9135 §6.1). */
 #pragma once
 
+#include <linux/errno.h>
+
 #include "answer.h"
 #include "hash.h"
 
@@ -110,6 +112,20 @@ static __always_inline int outer_ip(struct __sk_buff *skb, const struct packet *
 	return STORE(skb, L3, ip);
 }
 
+/* The kernel does not forget that a packet came out of a tunnel, and has it enter no second one (EALREADY);
+ * a workload that routes sends such packets. What it remembers fits the new tunnel, too. */
+static __always_inline int make_room(struct __sk_buff *skb, __u32 room, __u64 flags,
+				     const struct address *remote)
+{
+	__be16 outside = is_v4(remote) ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	int failed = bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, flags);
+
+	/* Told of no tunnel, the kernel leaves the version of IP as it is. */
+	if (failed == -EALREADY && skb->protocol == outside)
+		return bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO);
+	return failed;
+}
+
 /* Puts the packet behind the tunnel's headers. Room is made as for a tunnel device, so that a large
  * packet is cut into segments correctly wherever that happens; the label counts as the inner L2. */
 VERIFIED_ONCE int encapsulate(struct __sk_buff *skb, const struct packet *p,
@@ -156,7 +172,7 @@ VERIFIED_ONCE int encapsulate(struct __sk_buff *skb, const struct packet *p,
 			header.gre.label = label;
 		}
 	}
-	if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, flags) ||
+	if (make_room(skb, room, flags, &hop->address) ||
 	    outer_ip(skb, p, self, &hop->address, length,
 		     hop->encapsulation == MPLS_OVER_GRE ? IPPROTO_GRE : IPPROTO_UDP))
 		return -1;
@@ -346,7 +362,13 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 			return take_off_unturned(skb, arrival);
 		flags |= arrival->protocol == bpf_htons(ETH_P_IP) ? DECAP_L3_IPV4 : DECAP_L3_IPV6;
 	}
+	/* Who merged packets, or the card, may have verified the inner checksum, too: of so many, the outer
+	 * UDP header was one. */
+	if (protocol == IPPROTO_UDP)
+		flags |= BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 	if (bpf_skb_adjust_room(skb, -(__s32)arrival->overhead, BPF_ADJ_ROOM_MAC, flags))
 		return -2 - DROP_MALFORMED;
+	if (protocol == IPPROTO_UDP)
+		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
 	return OURS;
 }

@@ -24,6 +24,7 @@ mod scale;
 mod scenes;
 mod services;
 mod stage;
+mod through;
 mod trace;
 mod versions;
 mod watch;
