@@ -13,6 +13,8 @@ packages=(
   build-essential clang llvm libbpf-dev linux-libc-dev
   # the gateways of the demo
   frr openvswitch-switch
+  # what BFD is tried with, beside FRR
+  bird2
   # to make namespaces, to look into them, to measure
   iproute2 iputils-ping ethtool procps util-linux tcpdump tshark curl jq valgrind
   # to read what agents export of flows
@@ -23,7 +25,7 @@ packages=(
 
 case ${1-} in
   '') ;;
-  interop) packages+=(bird2 gobgpd openbgpd exabgp) ;;
+  interop) packages+=(gobgpd openbgpd exabgp) ;;
   old-kernel) packages+=(qemu-system-x86 busybox-static cpio kmod) ;;
   *)
     echo "usage: scripts/setup.sh [interop | old-kernel]" >&2
