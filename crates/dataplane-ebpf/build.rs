@@ -1,4 +1,5 @@
-//! Compiles `bpf/vrouter.bpf.c` with clang: once to forward, once to trace (`bpf/trace.h`).
+//! Compiles `bpf/vrouter.bpf.c` with clang: once to forward, once to trace (`bpf/trace.h`);
+//! and `bpf/look_ups.bpf.c`, for benchmarks.
 //!
 //! When something is missing the build says which Debian package has it.
 
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const SOURCE: &str = "bpf/vrouter.bpf.c";
+const LOOK_UPS: &str = "bpf/look_ups.bpf.c";
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=bpf");
@@ -26,11 +28,12 @@ fn compile() -> Result<(), String> {
     need_header("bpf/bpf_helpers.h", "libbpf-dev")?;
     need_header("linux/bpf.h", "linux-libc-dev")?;
 
-    compile_to(&clang, &[], &out.join("vrouter.bpf.o"))?;
-    compile_to(&clang, &["-DTRACING"], &out.join("trace.bpf.o"))
+    compile_to(&clang, SOURCE, &[], &out.join("vrouter.bpf.o"))?;
+    compile_to(&clang, SOURCE, &["-DTRACING"], &out.join("trace.bpf.o"))?;
+    compile_to(&clang, LOOK_UPS, &[], &out.join("look_ups.bpf.o"))
 }
 
-fn compile_to(clang: &str, defines: &[&str], object: &Path) -> Result<(), String> {
+fn compile_to(clang: &str, source: &str, defines: &[&str], object: &Path) -> Result<(), String> {
     let mut command = Command::new(clang);
     command
         // `v3` has 32-bit operations; clang 14 knows nothing newer.
@@ -39,7 +42,7 @@ fn compile_to(clang: &str, defines: &[&str], object: &Path) -> Result<(), String
         .args(defines)
         // The kernel's own headers keep <asm/types.h> there.
         .args(multiarch().map(|directory| format!("-I{}", directory.display())))
-        .args(["-c", SOURCE, "-o"])
+        .args(["-c", source, "-o"])
         .arg(object);
     let done = command.output().map_err(|error| {
         format!("`{clang}` does not start ({error}); on Debian: apt-get install clang")
@@ -54,7 +57,7 @@ fn compile_to(clang: &str, defines: &[&str], object: &Path) -> Result<(), String
     for line in text.lines() {
         println!("cargo::warning={line}");
     }
-    Err(format!("{clang} cannot compile {SOURCE}"))
+    Err(format!("{clang} cannot compile {source}"))
 }
 
 fn need_header(header: &str, package: &str) -> Result<(), String> {

@@ -9,8 +9,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
+
+/// The highest priority there is below real time.
+const FIRST: i32 = -20;
 
 /// The clock of a thread that stays on one CPU.
 #[derive(Debug)]
@@ -20,11 +24,12 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Binds the calling thread to the CPU.
+    /// Binds the calling thread to the CPU, and puts it before what else wants that: delays are to be ours.
     pub(crate) fn pin(cpu: usize) -> Result<Self> {
         let mut only = CpuSet::new();
         only.set(cpu);
         sched_setaffinity(None, &only).with_context(|| format!("CPU {cpu}"))?;
+        setpriority_process(None, FIRST)?;
         let name = format!("ksoftirqd/{cpu}");
         let processes = fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
         let is_it = |path: &PathBuf| {

@@ -28,6 +28,8 @@ mod groups;
 mod kernel;
 mod layout;
 mod limits;
+mod look_ups;
+mod merging;
 mod names;
 mod netlink;
 mod options;
@@ -50,6 +52,7 @@ mod uplinks;
 mod veth;
 
 pub use costs::{Cost, Timing, costs};
+pub use look_ups::look_up_time;
 pub use options::{Hooks, Options, Sizes};
 pub use plane::EbpfPlane;
 pub use purge::purge;

@@ -7,12 +7,15 @@ use dataplane::{DataplaneError, Mac};
 use futures::TryStreamExt as _;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute, LinkFlags, LinkLayerType, LinkMessage,
+};
 use netlink_packet_route::route::{RouteMessage, RouteScope};
 use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcOption};
-use rtnetlink::{Handle, RouteMessageBuilder};
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio::task::JoinHandle;
+use tracing::debug;
 
 use crate::classic;
 
@@ -137,6 +140,17 @@ impl Netlink {
     pub(crate) async fn set(&self, message: LinkMessage, name: &str) -> Result<(), DataplaneError> {
         let done = self.handle.link().set(message).execute().await;
         done.map_err(|error| failed(format!("cannot set up interface {name}"), error))
+    }
+
+    /// The host gives itself no IPv6 address on the interface.
+    pub(crate) async fn keep_host_ipv6_off(&self, ifindex: u32, name: &str) {
+        let quiet = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        let message = LinkUnspec::new_with_index(ifindex)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![quiet]));
+        // A kernel without IPv6 refuses, and needs it not.
+        if let Err(error) = self.set(message.build(), name).await {
+            debug!(%error, name, "no IPv6 to keep quiet");
+        }
     }
 
     /// Makes `address` the interface's only address of its version, link-local ones aside. It is used at

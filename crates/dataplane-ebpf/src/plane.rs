@@ -48,6 +48,8 @@ pub struct EbpfPlane {
     pub(crate) netlink: Netlink,
     pub(crate) watch: Watch,
     pub(crate) was_found: bool,
+    /// It has been told that packets in VXLAN are not merged.
+    pub(crate) cannot_merge: bool,
     /// Until somebody takes it.
     pub(crate) ring: Option<Ring>,
     pub(crate) directory: Directory,
@@ -96,6 +98,7 @@ impl EbpfPlane {
             netlink: Netlink::open()?,
             watch: Watch::open()?,
             was_found,
+            cannot_merge: false,
             ring: Some(ring),
             directory: Directory::default(),
             node: NodeConfig::default(),
@@ -117,6 +120,7 @@ impl EbpfPlane {
         // What an earlier agent copied, nobody reads any more.
         plane.write_ports()?;
         plane.was_found = was_found && found != Desired::default() || plane.programs.relieves();
+        plane.let_kernel_merge().await;
         info!(instance = plane.instance, found = plane.was_found, "eBPF data plane open");
         Ok(plane)
     }
@@ -186,6 +190,9 @@ impl Dataplane for EbpfPlane {
                 failures.push((index, error));
             }
             index += 1;
+        }
+        if ops.iter().any(|op| matches!(op, Op::PutNode(_) | Op::PutVrf(..) | Op::RemoveVrf(_))) {
+            self.let_kernel_merge().await;
         }
         failures
     }

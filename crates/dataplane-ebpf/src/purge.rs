@@ -7,6 +7,7 @@ use dataplane::{DataplaneError, Result};
 
 use crate::classic;
 use crate::layout::{PortName, Uplink};
+use crate::merging;
 use crate::names::{self, PortRecord};
 use crate::netlink::Netlink;
 use crate::options::Options;
@@ -35,6 +36,7 @@ pub async fn purge(options: &Options) -> Result<()> {
             netlink.delete(&interface).await?;
         }
     }
+    merging::remove_devices(&netlink).await?;
     // A link ends with its pin, a filter stays.
     for ifindex in uplinks(&pins) {
         if let Some(program) = netlink.ingress_program(ifindex).await?

@@ -7,9 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use dataplane::{Attachment, DataplaneError, Mac, Port, PortId};
-use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, LinkAttribute,
-};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::sync::oneshot;
@@ -132,13 +130,7 @@ async fn describe(netlink: &Netlink, host: &Interface, id: &PortId) -> Result<()
     let alias: String = id.0.chars().take(200).collect();
     let message = LinkUnspec::new_with_index(host.ifindex);
     netlink.set(message.alias(alias).build(), &host.name).await?;
-    let quiet = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
-    let message = LinkUnspec::new_with_index(host.ifindex)
-        .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![quiet]));
-    // A kernel without IPv6 refuses, and needs it not.
-    if let Err(error) = netlink.set(message.build(), &host.name).await {
-        debug!(%error, name = host.name, "no IPv6 to keep quiet");
-    }
+    netlink.keep_host_ipv6_off(host.ifindex, &host.name).await;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod full;
 mod hosts;
 mod masquerade;
 mod memory;
+mod merging;
 mod node;
 mod path_mtu;
 mod raw;
