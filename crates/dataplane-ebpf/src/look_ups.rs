@@ -37,9 +37,8 @@ pub fn look_up_time(
     loader.override_global("first_address", &first, true);
     loader.override_global("among", &among, true);
     loader.default_map_pin_directory(pins.maps());
-    let loaded = loader.load(OBJECT);
-    let mut ebpf =
-        loaded.map_err(|error| DataplaneError::because("cannot load look-ups", error))?;
+    let cannot = |error| DataplaneError::because(format!("cannot load {PROGRAM}"), error);
+    let mut ebpf = loader.load(OBJECT).map_err(cannot)?;
     let program = ebpf.program_mut(PROGRAM);
     let program = program.ok_or_else(|| DataplaneError::new(format!("there is no {PROGRAM}")))?;
     let program: &mut SchedClassifier =

@@ -57,9 +57,8 @@ async fn tcp_is_merged(is_v6: bool) -> Result<()> {
     let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
     let a = world.workload("a", [172, 16, 1, 10]).await?;
     let b = world.workload("b", [172, 16, 2, 10]).await?;
-    let remote = |node: &Node| match is_v6 {
-        true => IpAddr::V6(underlay_v6(node)),
-        false => IpAddr::V4(node.address),
+    let remote = |node: &Node| -> IpAddr {
+        if is_v6 { underlay_v6(node).into() } else { node.address.into() }
     };
     let way = |node: &Node| match node.vxlan(101) {
         NextHop::Tunnel(tunnel) => NextHop::Tunnel(Tunnel { remote: remote(node), ..tunnel }),
