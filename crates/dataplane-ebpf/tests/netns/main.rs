@@ -25,6 +25,7 @@ mod scale;
 mod scenes;
 mod services;
 mod stage;
+mod superpackets;
 mod through;
 mod trace;
 mod versions;

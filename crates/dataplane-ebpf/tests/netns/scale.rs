@@ -176,8 +176,13 @@ async fn a_port_that_comes_and_goes_a_thousand_times_harms_no_other_and_leaves_n
         run().await?;
     }
     eprintln!("a port removed and added: {:?}", began.elapsed() / 1000);
-    let after = held(&node).await?;
-    ensure!(after == before, "{after:?}, before {before:?}");
+    // The thread that was in a workload's namespace lets go of it a moment after its answer.
+    let is_as_before = async || {
+        let after = held(&node).await?;
+        ensure!(after == before, "{after:?}, before {before:?}");
+        Ok(())
+    };
+    world.bed.wait_for("all is as before", CEILING, is_as_before).await?;
     let report = pings.stop().await?;
     ensure!(report.lost.is_empty(), "{report:?}");
     a.reaches(c.address).await?;
