@@ -1,12 +1,12 @@
 //! Faults of path attributes.
 
 use bgp_wire::error::{FaultKind as K, Part};
-use bgp_wire::{AfiSafi, ErrorAction, Message, Negotiated, NextHop, Routes};
+use bgp_wire::{AfiSafi, Message};
 
 use crate::Outcome::{self, Discarded, Reset, Taken, Withdrawn};
 use crate::{
-    AS_PATH, EXTERNAL, INTERNAL, LOCAL_PREF, MP_REACH, NEXT_HOP, NLRI, ORIGIN, attribute, decode,
-    outcome, update,
+    AS_PATH, BOTH, EXTERNAL, INTERNAL, LOCAL_PREF, MP_REACH, NEXT_HOP, NLRI, ORIGIN, attribute,
+    decode, outcome, update,
 };
 
 #[test]
@@ -190,6 +190,7 @@ fn each_attribute_has_its_reaction() {
             withdrawn(8, K::Flags(0x80)),
         ),
         ("unused and partial bits are ignored", &[0xef, 8, 4, 0, 0, 0, 1], (Taken, Taken)),
+        ("§7.13 traffic engineering, not known", &[0x80, 24, 1, 7], (Taken, Taken)),
         ("an unknown non-transitive attribute", &[0x80, 99, 1, 7], (Taken, Taken)),
         ("an unknown transitive attribute", &[0xc0, 99, 1, 7], (Taken, Taken)),
         (
@@ -209,37 +210,125 @@ fn each_attribute_has_its_reaction() {
     }
 }
 
-#[test]
-fn missing_well_known_attributes_withdraw() {
-    for (missing, code) in [(ORIGIN, 1), (AS_PATH, 2), (NEXT_HOP, 3)] {
-        let rest: Vec<&[u8]> =
-            [ORIGIN, AS_PATH, NEXT_HOP].into_iter().filter(|part| *part != missing).collect();
-        let got = outcome(&update(&[], &rest, NLRI), INTERNAL);
-        assert_eq!(got, Withdrawn(attribute(code), K::Missing));
-    }
-    let got = outcome(&update(&[], &[MP_REACH, ORIGIN], &[]), INTERNAL);
-    assert_eq!(got, Withdrawn(attribute(2), K::Missing));
+/// A right value of each attribute that we know and that holds no routes.
+const RIGHT: &[(u8, u8, &[u8])] = &[
+    (0x40, 1, &[0]),
+    (0x40, 2, &[2, 1, 0, 0, 0xfc, 0]),
+    (0x40, 3, &[192, 0, 2, 1]),
+    (0x80, 4, &[0, 0, 0, 7]),
+    (0x40, 5, &[0, 0, 0, 100]),
+    (0x40, 6, &[]),
+    (0xc0, 7, &[0, 0, 0xfc, 0, 192, 0, 2, 1]),
+    (0xc0, 8, &[0xfc, 0, 0, 1]),
+    (0x80, 9, &[192, 0, 2, 1]),
+    (0x80, 10, &[192, 0, 2, 1]),
+    (0xc0, 16, &[0, 2, 0xfc, 0, 0, 0, 0, 1]),
+    (0xc0, 22, &[0, 6, 0, 1, 0, 192, 0, 2, 1]),
+    (0xc0, 23, &[0, 8, 0, 8, 6, 6, 0, 0, 0, 0, 0, 0]),
+    (0xc0, 25, &[1; 20]),
+    (0x80, 26, &[1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1]),
+    (0xc0, 32, &[1; 12]),
+    (0xc0, 35, &[0, 0, 0xfc, 0]),
+    (0xc0, 128, &[0, 0, 0, 1, 0x40, 1, 1, 0]),
+];
+
+/// What becomes of an UPDATE that has this attribute, in the place of its code, and what it needs else.
+fn with(flags: u8, code: u8, value: &[u8], internal: bool) -> Outcome {
+    let octets = [&[flags, code, u8::try_from(value.len()).expect("short")][..], value].concat();
+    let base = [ORIGIN, AS_PATH, NEXT_HOP].into_iter().filter(|other| other[1] != code);
+    outcome(&update(&[], &base.chain([&octets[..]]).collect::<Vec<_>>(), NLRI), internal)
 }
 
+/// Whether it is one that an external peer may not send, and that is therefore not looked at.
+const fn is_refused(code: u8, internal: bool) -> bool {
+    !internal && matches!(code, 5 | 9 | 10)
+}
+
+/// §3 c, but for AIGP (RFC 7311 §3.2).
+#[test]
+fn wrong_flags_withdraw() {
+    for ((right, code, value), internal) in
+        RIGHT.iter().flat_map(|one| BOTH.map(|internal| (one, internal)))
+    {
+        for flags in [0, 0x40, 0x80, 0xc0] {
+            let expected = match *code {
+                code if is_refused(code, internal) => Discarded(attribute(code), K::External),
+                _ if flags == *right => Taken,
+                26 => Discarded(attribute(26), K::Flags(flags)),
+                code => Withdrawn(attribute(code), K::Flags(flags)),
+            };
+            assert_eq!(with(flags, *code, value, internal), expected, "{flags:02x} of {code}");
+        }
+    }
+}
+
+/// §4: only two attributes may be without a value.
+#[test]
+fn attributes_without_a_value_are_malformed() {
+    for ((flags, code, _), internal) in
+        RIGHT.iter().flat_map(|one| BOTH.map(|internal| (one, internal)))
+    {
+        let expected = match *code {
+            2 | 6 => Taken,
+            code if is_refused(code, internal) => Discarded(attribute(code), K::External),
+            7 | 26 => Discarded(attribute(*code), K::Length(0)),
+            code => Withdrawn(attribute(code), K::Length(0)),
+        };
+        assert_eq!(with(*flags, *code, &[], internal), expected, "{code}");
+    }
+}
+
+/// §3 d.
+#[test]
+fn missing_well_known_attributes_withdraw() {
+    for internal in BOTH {
+        for (missing, code) in [(ORIGIN, 1), (AS_PATH, 2), (NEXT_HOP, 3)] {
+            let rest: Vec<&[u8]> =
+                [ORIGIN, AS_PATH, NEXT_HOP].into_iter().filter(|part| *part != missing).collect();
+            let got = outcome(&update(&[], &rest, NLRI), internal);
+            assert_eq!(got, Withdrawn(attribute(code), K::Missing));
+        }
+        for (rest, code) in [(ORIGIN, 2), (AS_PATH, 1)] {
+            let got = outcome(&update(&[], &[MP_REACH, rest], &[]), internal);
+            assert_eq!(got, Withdrawn(attribute(code), K::Missing));
+        }
+    }
+}
+
+/// §3 g.
 #[test]
 fn of_attributes_that_are_there_twice_the_first_counts() {
-    let other_origin = &[0x40, 1, 1, 2][..];
-    let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, other_origin], NLRI);
-    assert_eq!(outcome(&octets, INTERNAL), Discarded(attribute(1), K::Duplicate));
-    let update_read = decode(&octets, INTERNAL).expect("taken");
-    assert_eq!(update_read.attributes.origin, bgp_wire::Origin::Igp);
-    let malformed = &[0x40, 1, 0][..];
-    let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, malformed], NLRI);
-    assert_eq!(outcome(&octets, INTERNAL), Discarded(attribute(1), K::Duplicate));
+    for internal in BOTH {
+        for second in [&[0x40, 1, 1, 2][..], &[0x40, 1, 0], &[0xc0, 1, 1, 0]] {
+            let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, second], NLRI);
+            assert_eq!(outcome(&octets, internal), Discarded(attribute(1), K::Duplicate));
+            let read = decode(&octets, internal).expect("taken");
+            assert_eq!(read.attributes.origin, bgp_wire::Origin::Igp);
+        }
+        // Also where only the second one is right, and where nobody knows them.
+        let octets = update(&[], &[&[0x40, 1, 1, 9], ORIGIN, AS_PATH, NEXT_HOP], NLRI);
+        assert_eq!(outcome(&octets, internal), Withdrawn(attribute(1), K::Origin(9)));
+        let (one, two) = (&[0xc0, 99, 1, 7][..], &[0xc0, 99, 1, 8][..]);
+        let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, one, two], NLRI);
+        assert_eq!(outcome(&octets, internal), Discarded(attribute(99), K::Duplicate));
+        let read = decode(&octets, internal).expect("taken");
+        assert_eq!(read.attributes.others[0].value[..], [7]);
+    }
 }
 
 #[test]
 fn an_attribute_that_runs_over_the_end_withdraws_what_stands_behind() {
-    let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, &[0x80, 4, 5, 0, 0, 0, 1]], NLRI);
-    assert_eq!(outcome(&octets, INTERNAL), Withdrawn(attribute(4), K::Overrun));
-    for cut in [&[0x80][..], &[0x80, 4], &[0x90, 4, 0]] {
-        let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, cut], NLRI);
-        assert_eq!(outcome(&octets, INTERNAL), Withdrawn(Part::Update, K::AttributeHeader));
+    for internal in BOTH {
+        // Also of those that would be discarded: what stands behind is unknown.
+        for (code, flags) in [(4, 0x80), (5, 0x40), (7, 0xc0), (99, 0xc0), (99, 0x40)] {
+            let overrun = &[flags, code, 5, 0, 0, 0, 1];
+            let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, overrun], NLRI);
+            assert_eq!(outcome(&octets, internal), Withdrawn(attribute(code), K::Overrun));
+        }
+        for cut in [&[0x80][..], &[0x80, 4], &[0x90, 4, 0]] {
+            let octets = update(&[], &[ORIGIN, AS_PATH, NEXT_HOP, cut], NLRI);
+            assert_eq!(outcome(&octets, internal), Withdrawn(Part::Update, K::AttributeHeader));
+        }
     }
 }
 
@@ -311,6 +400,8 @@ fn unknown_attributes_are_passed_on_if_transitive_and_marked_partial() {
         AS_PATH,
         NEXT_HOP,
         &[0x80, 100, 1, 7],
+        // §7.13.
+        &[0x80, 24, 1, 7],
         &[0xc0, 99, 1, 7],
         // PMSI tunnel: known, so it is not partial.
         &[0xc0, 22, 5, 0, 0, 0, 1, 0x41],
@@ -332,43 +423,4 @@ fn large_communities_that_are_there_twice_are_taken_off() {
     let texts = read.attributes.large_communities.iter().map(ToString::to_string);
     assert_eq!(texts.collect::<Vec<_>>(), ["1:2:3", "1:2:2"]);
     assert_eq!(read.faults, []);
-}
-
-/// RFC 6793 §4.2.3, and §6 for what is malformed.
-#[test]
-fn two_octet_speakers_are_read_with_as4_path() {
-    let two = |attributes: &[&[u8]]| {
-        let negotiated = Negotiated { four_octet_as: false, ..Negotiated::everything() };
-        let octets = update(&[], attributes, NLRI);
-        match Message::decode(&octets, &negotiated) {
-            Ok(Message::Update(read)) => read,
-            other => panic!("{other:?}"),
-        }
-    };
-    // 65001 AS_TRANS 64512, of which 100000 and 64512 had four octets.
-    let as_path = &[0x40, 2, 8, 2, 3, 0xfd, 0xe9, 0x5b, 0xa0, 0xfc, 0][..];
-    let as4_path = &[0xc0, 17, 10, 2, 2, 0, 1, 0x86, 0xa0, 0, 0, 0xfc, 0][..];
-    let read = two(&[ORIGIN, as_path, NEXT_HOP, as4_path]);
-    assert_eq!(read.attributes.as_path.to_string(), "65001 100000 64512");
-    // Longer than the AS_PATH: it does not belong to it.
-    let short = &[0x40, 2, 4, 2, 1, 0x5b, 0xa0][..];
-    let read = two(&[ORIGIN, short, NEXT_HOP, as4_path]);
-    assert_eq!(read.attributes.as_path.to_string(), "23456");
-    // Malformed: discarded.
-    let read = two(&[ORIGIN, as_path, NEXT_HOP, &[0xc0, 17, 2, 2, 0]]);
-    assert_eq!(read.attributes.as_path.to_string(), "65001 23456 64512");
-    assert_eq!(read.faults.len(), 1);
-    assert_eq!(read.faults[0].action(INTERNAL), ErrorAction::AttributeDiscard);
-    // Aggregated on the way by a speaker of two octets: both AS4 attributes are out of date.
-    let aggregator = &[0xc0, 7, 6, 0xfd, 0xea, 192, 0, 2, 1][..];
-    let as4_aggregator = &[0xc0, 18, 8, 0, 1, 0x86, 0xa0, 192, 0, 2, 9][..];
-    let read = two(&[ORIGIN, as_path, NEXT_HOP, aggregator, as4_path, as4_aggregator]);
-    assert_eq!(read.attributes.as_path.to_string(), "65001 23456 64512");
-    assert_eq!(read.attributes.aggregator.map(|a| a.asn), Some(65002));
-    let aggregator = &[0xc0, 7, 6, 0x5b, 0xa0, 192, 0, 2, 1][..];
-    let read = two(&[ORIGIN, as_path, NEXT_HOP, aggregator, as4_path, as4_aggregator]);
-    assert_eq!(read.attributes.as_path.to_string(), "65001 100000 64512");
-    assert_eq!(read.attributes.aggregator.map(|a| a.asn), Some(100_000));
-    assert_eq!(read.announced[0].0, NextHop::V4([192, 0, 2, 1].into()));
-    assert!(matches!(read.announced[0].1, Routes::Ipv4(_)));
 }

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod routes;
+mod two_octets;
 
 use bgp_wire::error::{FaultKind, Part};
 use bgp_wire::{ErrorAction, Message, Negotiated, Update, WireError};
@@ -26,6 +27,7 @@ const MP_UNREACH: &[u8] =
 
 const INTERNAL: bool = true;
 const EXTERNAL: bool = false;
+const BOTH: [bool; 2] = [INTERNAL, EXTERNAL];
 
 fn negotiated(internal: bool) -> Negotiated {
     Negotiated { internal, ..Negotiated::everything() }
