@@ -196,10 +196,13 @@ fn targets_of_make_exist() {
     let targets: BTreeSet<_> =
         makefile.lines().filter_map(|line| Some(line.split_once(':')?.0)).collect();
     let mut wrong = Vec::new();
+    let is_of_names = |c: char| c.is_ascii_lowercase() || c == '-';
     for (page, text) in documents() {
-        for command in text.lines().flat_map(quoted) {
+        let in_blocks = text.lines().filter(|line| line.starts_with("make "));
+        for command in text.lines().flat_map(quoted).chain(in_blocks) {
             let mut words = command.split_whitespace().skip_while(|word| *word != "make").skip(1);
-            if let Some(target) = words.next().filter(|target| !targets.contains(target)) {
+            let target = words.next().and_then(|word| word.split(|c| !is_of_names(c)).next());
+            if let Some(target) = target.filter(|target| !targets.contains(target)) {
                 wrong.push(format!("make {target} in {page}"));
             }
         }

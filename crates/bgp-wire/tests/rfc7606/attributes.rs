@@ -337,18 +337,20 @@ fn an_attribute_that_runs_over_the_end_withdraws_what_stands_behind() {
 fn of_several_faults_the_strongest_counts() {
     let attributes = [&[0x40, 6, 1, 0], ORIGIN, &[0x40, 2, 2, 2, 0], NEXT_HOP, &[0x80, 4, 1, 0]];
     let octets = update(&[], &attributes, NLRI);
-    assert_eq!(outcome(&octets, INTERNAL), Withdrawn(attribute(2), K::EmptySegment));
-    let read = decode(&octets, INTERNAL).expect("taken");
-    let got: Vec<_> = read.faults.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        got,
-        [
-            "ATOMIC_AGGREGATE at octet 26: a length of 1 octets is impossible here",
-            "AS_PATH at octet 34: a segment has no AS number",
-            "MULTI_EXIT_DISC at octet 46: a length of 1 octets is impossible here",
-        ]
-    );
-    assert_eq!(*read.attributes, bgp_wire::PathAttributes::default());
+    for internal in BOTH {
+        assert_eq!(outcome(&octets, internal), Withdrawn(attribute(2), K::EmptySegment));
+        let read = decode(&octets, internal).expect("taken");
+        let got: Vec<_> = read.faults.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            got,
+            [
+                "ATOMIC_AGGREGATE at octet 26: a length of 1 octets is impossible here",
+                "AS_PATH at octet 34: a segment has no AS number",
+                "MULTI_EXIT_DISC at octet 46: a length of 1 octets is impossible here",
+            ]
+        );
+        assert_eq!(*read.attributes, bgp_wire::PathAttributes::default());
+    }
 }
 
 /// RFC 4271 §5: the bit stays set, whatever we know of the attribute.

@@ -5,8 +5,8 @@ use bgp_wire::{AfiSafi, ErrorAction, Message, Negotiated, Routes, WireError};
 
 use crate::Outcome::{Reset, Taken, Withdrawn};
 use crate::{
-    AS_PATH, BOTH, EXTERNAL, INTERNAL, MP_REACH, MP_UNREACH, NEXT_HOP, NLRI, ORIGIN, attribute,
-    decode, outcome, update,
+    AS_PATH, BOTH, INTERNAL, MP_REACH, MP_UNREACH, NEXT_HOP, NLRI, ORIGIN, attribute, decode,
+    outcome, update,
 };
 
 /// RFC 4760 §3: beside MP_REACH the classic next hop is ignored, if it can be read at all.
@@ -26,27 +26,23 @@ fn a_next_hop_that_no_route_needs_is_ignored() {
 fn prefixes_of_multicast_addresses_are_left_out() {
     let attributes = [ORIGIN, AS_PATH, NEXT_HOP];
     let nlri = [&[8, 224][..], NLRI, &[32, 239, 1, 1, 1]].concat();
-    let read = decode(&update(&[], &attributes, &nlri), EXTERNAL).expect("taken");
-    let Some((_, Routes::Ipv4(list))) = read.announced.first() else { panic!("IPv4") };
-    assert_eq!(
-        list.iter().map(|route| route.key.to_string()).collect::<Vec<_>>(),
-        ["192.0.2.0/24"]
-    );
-    let kinds: Vec<_> = read.faults.iter().map(|fault| (fault.part, fault.kind)).collect();
-    assert_eq!(kinds, [(Part::Nlri, K::Multicast), (Part::Nlri, K::Multicast)]);
-    let read = decode(&update(&[], &attributes, &[8, 224]), EXTERNAL).expect("taken");
-    assert_eq!((read.announced.len(), read.withdrawn.len()), (0, 0));
+    let next_hop = [&[16, 0x20, 0x01, 0x0d, 0xb8][..], &[0; 11], &[1]].concat();
+    let v6 = reach((2, 1), &next_hop, &[0, 16, 0xff, 0x02]);
+    for internal in BOTH {
+        let read = decode(&update(&[], &attributes, &nlri), internal).expect("taken");
+        let Some((_, Routes::Ipv4(list))) = read.announced.first() else { panic!("IPv4") };
+        let keys: Vec<_> = list.iter().map(|route| route.key.to_string()).collect();
+        assert_eq!(keys, ["192.0.2.0/24"]);
+        let kinds: Vec<_> = read.faults.iter().map(|fault| (fault.part, fault.kind)).collect();
+        assert_eq!(kinds, [(Part::Nlri, K::Multicast), (Part::Nlri, K::Multicast)]);
+        let read = decode(&update(&[], &attributes, &[8, 224]), internal).expect("taken");
+        assert_eq!((read.announced.len(), read.withdrawn.len()), (0, 0));
 
-    let reach = [
-        &[0x80, 14, 25, 0, 2, 1, 16, 0x20, 0x01, 0x0d, 0xb8][..],
-        &[0; 11],
-        &[1, 0, 0, 16, 0xff, 0x02],
-    ];
-    let read = decode(&update(&[], &[&reach.concat(), ORIGIN, AS_PATH], &[]), INTERNAL);
-    let read = read.expect("taken");
-    let Some((_, Routes::Ipv6(list))) = read.announced.first() else { panic!("IPv6") };
-    assert_eq!(list.iter().map(|route| route.key.to_string()).collect::<Vec<_>>(), ["::/0"]);
-    assert_eq!(read.faults.len(), 1);
+        let read = decode(&update(&[], &[&v6, ORIGIN, AS_PATH], &[]), internal).expect("taken");
+        let Some((_, Routes::Ipv6(list))) = read.announced.first() else { panic!("IPv6") };
+        assert_eq!(list.iter().map(|route| route.key.to_string()).collect::<Vec<_>>(), ["::/0"]);
+        assert_eq!(read.faults.len(), 1);
+    }
 }
 
 /// MP_REACH with the family, the next hop field with its length, and the routes.
