@@ -173,23 +173,26 @@ impl WireError {
                 Part::Attribute(code::LOCAL_PREF | code::ORIGINATOR_ID | code::CLUSTER_LIST),
                 FaultKind::Length(_),
             ) if !internal => AttributeDiscard,
-            // §3 c for every attribute, §4 where attributes run over their end.
+            // The routes can be told apart, but are not to be taken.
             (
-                Part::Attribute(_) | Part::MpReach(_) | Part::MpUnreach(_),
-                FaultKind::Flags(_)
-                | FaultKind::Overrun
-                | FaultKind::NextHopAddress
+                Part::MpReach(_),
+                FaultKind::NextHopAddress
                 | FaultKind::NextHopFamily
                 | FaultKind::OverlayIndex
-                | FaultKind::Labels(_)
-                | FaultKind::AsSet,
+                | FaultKind::Labels(_),
             )
             | (Part::Update, FaultKind::AttributeHeader) => TreatAsWithdraw,
-            // The family is known, and its routes cannot be told apart (§5.3, §7.11, §7.12).
+            // The family is known, and its routes cannot be told apart, or are not to be looked for: wrong
+            // flags are no matter of §3 c here (§5.3, §7.11, §7.12).
             (Part::MpReach(_) | Part::MpUnreach(_), _) => AfiSafiDisable,
-            // Without a family there is nothing to withdraw, and two of these cannot be told apart (§3 g).
+            // Without a family there is nothing to withdraw (§3 j), also where the attribute runs over the
+            // end, and two of these cannot be told apart (§3 g).
             (Part::Attribute(code::MP_REACH_NLRI | code::MP_UNREACH_NLRI), _)
             | (Part::Attribute(_), FaultKind::UnknownWellKnown) => SessionReset,
+            // §3 c for every other attribute, §4 where it runs over the end.
+            (Part::Attribute(_), FaultKind::Flags(_) | FaultKind::Overrun | FaultKind::AsSet) => {
+                TreatAsWithdraw
+            }
             (Part::Attribute(_), FaultKind::Duplicate)
             | (
                 Part::Attribute(
@@ -317,8 +320,10 @@ mod tests {
         let action = |part, kind| WireError { part, offset: 19, kind }.action(true);
         for part in [Part::MpReach(AfiSafi::VPNV4), Part::MpUnreach(AfiSafi::VPNV4)] {
             assert_eq!(action(part, FaultKind::PrefixLength(255)), ErrorAction::AfiSafiDisable);
-            assert_eq!(action(part, FaultKind::Labels(3)), ErrorAction::TreatAsWithdraw);
+            assert_eq!(action(part, FaultKind::Flags(0xc0)), ErrorAction::AfiSafiDisable);
         }
+        let part = Part::MpReach(AfiSafi::VPNV4);
+        assert_eq!(action(part, FaultKind::Labels(3)), ErrorAction::TreatAsWithdraw);
         for part in [Part::Attribute(14), Part::Nlri, Part::WithdrawnRoutes, Part::Update] {
             assert_eq!(action(part, FaultKind::Truncated), ErrorAction::SessionReset);
         }

@@ -420,13 +420,19 @@ fn routes_with_sets_of_as_numbers_are_withdrawn_where_those_are_refused() {
         ("AS_SET in AS4_PATH", two_octets, plain, &[0xc0, 17, 6, 1, 1, 0, 1, 0, 7]),
     ];
     for (source, negotiated, as_path, as4_path) in cases {
-        let octets = update(&[ORIGIN, as_path, NEXT_HOP, LOCAL_PREF, as4_path], NLRI);
+        let octets = update(&[ORIGIN, as_path, NEXT_HOP, as4_path], NLRI);
         let read = decode(&octets, &negotiated(false)).expect(source);
         assert_eq!((read.announced.len(), read.faults.len()), (1, 0), "{source}");
-        let read = decode(&octets, &negotiated(true)).expect(source);
-        assert_eq!((read.announced.len(), read.withdrawn.len()), (0, 1), "{source}");
-        assert_eq!(read.faults[0].kind, FaultKind::AsSet, "{source}");
-        assert_eq!(read.faults[0].action(true), ErrorAction::TreatAsWithdraw, "{source}");
+        for internal in [true, false] {
+            let refusing = Negotiated { internal, ..negotiated(true) };
+            let read = decode(&octets, &refusing).expect(source);
+            assert_eq!((read.announced.len(), read.withdrawn.len()), (0, 1), "{source}");
+            // From outside segments of a confederation are refused as such.
+            if internal || *source != "AS_CONFED_SET" {
+                assert_eq!(read.faults[0].kind, FaultKind::AsSet, "{source}");
+            }
+            assert_eq!(read.faults[0].action(internal), ErrorAction::TreatAsWithdraw, "{source}");
+        }
     }
 }
 
@@ -439,10 +445,11 @@ fn a_stack_that_is_too_deep_withdraws() {
     let next_hop = [&[0; 8][..], V4].concat();
     let all = Negotiated { labels: vec![(AfiSafi::VPNV4, 2)], ..Negotiated::everything() };
     for (nlri, announced, withdrawn) in [(two.clone(), 1, 0), ([two, deep].concat(), 0, 2)] {
-        let octets =
-            update(&[&reach((1, 128), &next_hop, &nlri), ORIGIN, AS_PATH, LOCAL_PREF], &[]);
-        let read = decode(&octets, &all).expect("taken");
-        let count = |lists: usize| if lists == 0 { 0 } else { read.withdrawn[0].len() };
-        assert_eq!((read.announced.len(), count(read.withdrawn.len())), (announced, withdrawn));
+        let octets = update(&[&reach((1, 128), &next_hop, &nlri), ORIGIN, AS_PATH], &[]);
+        for internal in [true, false] {
+            let read = decode(&octets, &Negotiated { internal, ..all.clone() }).expect("taken");
+            let count = |lists: usize| if lists == 0 { 0 } else { read.withdrawn[0].len() };
+            assert_eq!((read.announced.len(), count(read.withdrawn.len())), (announced, withdrawn));
+        }
     }
 }

@@ -571,6 +571,40 @@ fn fields<'a>() -> Vec<Case<'a>> {
             |_| octets::update(&[], &[octets::attribute(octets::OPTIONAL, 15, &[0, 25])], &[]),
             &[1, 5, 9],
         ),
+        // RFC 7606 §5.3: RFC 4760 has other flags, so the attribute is incorrect as a whole.
+        reset(
+            "MP_REACH_NLRI as transitive",
+            all,
+            |bed| {
+                let mut reach = octets::reach(EVPN, &[1, 1, 1, 1], &good(bed, EVPN));
+                reach[0] |= octets::WELL_KNOWN;
+                octets::update(&[], &[vec![reach], with_it(Sort::Client, &[])].concat(), &[])
+            },
+            &[4],
+        ),
+        reset(
+            "MP_UNREACH_NLRI as transitive",
+            all,
+            |bed| {
+                let mut gone = unreach(EVPN, &good(bed, EVPN));
+                gone[0] |= octets::WELL_KNOWN;
+                octets::update(&[], &[gone], &[])
+            },
+            &[4],
+        ),
+        // §3 j: its routes cannot be withdrawn, although those of the classic field can.
+        reset(
+            "MP_REACH_NLRI that runs over the end, behind it classic IPv4",
+            all,
+            |bed| {
+                let mut reach = octets::reach(EVPN, &[1, 1, 1, 1], &good(bed, EVPN));
+                reach.pop();
+                let next_hop = octets::attribute(octets::WELL_KNOWN, 3, &[192, 0, 2, 7]);
+                let attributes = [with_it(Sort::Client, &[]), vec![next_hop, reach]].concat();
+                octets::update(&[], &attributes, &good(bed, IPV4))
+            },
+            &[5],
+        ),
         case("a family that was not negotiated costs nothing", |bed| {
             let seat = bed.seat(Sort::Client)?;
             let mut speaker = bed.up_with(seat, &seat.open(&[VPNV4, octets::RTC]))?;

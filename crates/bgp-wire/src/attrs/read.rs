@@ -94,8 +94,13 @@ pub(crate) fn read_attributes(
                 break;
             }
             Err(EntryFault::Overrun(code)) => {
-                let part = Part::Attribute(code);
-                reader.report(part, Fault { at: input, kind: FaultKind::Overrun });
+                let (part, fault) =
+                    (Part::Attribute(code), Fault { at: input, kind: FaultKind::Overrun });
+                // §3 j: its routes, of which one may be known already, cannot be withdrawn.
+                if matches!(code, code::MP_REACH_NLRI | code::MP_UNREACH_NLRI) {
+                    return Err(fault.locate(message, part));
+                }
+                reader.report(part, fault);
                 break;
             }
         }
@@ -206,6 +211,7 @@ impl<'m> Reader<'m, '_> {
                 let communities = tuples(value)?.iter().map(LargeCommunity::from_octets);
                 attributes.large_communities = without_repetitions(communities);
             }
+            code::AS4_PATH if value.is_empty() => return Err(wrong_length(value)),
             code::AS4_PATH => {
                 let path = self.as4_path.insert(AsPath::read(value, AsWidth::Four)?);
                 self.negotiated.refuse_sets(path, value)?;
@@ -283,7 +289,7 @@ impl<'m> Reader<'m, '_> {
         self.found.attributes.others.push(RawAttribute { flags: kept | partial, code, value });
     }
 
-    /// MP_REACH_NLRI (RFC 4760 §3, RFC 7606 §7.11).
+    /// MP_REACH_NLRI (RFC 4760 §3, RFC 7606 §5.3, §7.11).
     fn reach(&mut self, flags: Fault<'m>, sent: u8, value: &'m [u8]) -> Result<(), WireError> {
         let (rest, family) = self.family(code::MP_REACH_NLRI, value)?;
         let part = Part::MpReach(family);
@@ -294,6 +300,9 @@ impl<'m> Reader<'m, '_> {
             return Ok(());
         }
         let locate = |message, fault: Fault<'m>| fault.locate(message, part);
+        if sent != flag::OPTIONAL {
+            return Err(locate(self.message, flags));
+        }
         let next_hop_field = || {
             let (rest, length) = octet(rest)?;
             let (rest, next_hop) = take(rest, usize::from(length))?;
@@ -305,9 +314,6 @@ impl<'m> Reader<'m, '_> {
         let (nlri, (length, next_hop)) =
             parsed.map_err(|error| locate(self.message, fault_of(&error)))?;
         self.found.has_reach = !nlri.is_empty();
-        if sent != flag::OPTIONAL {
-            self.report(part, flags);
-        }
         let Some(hop) = NextHop::read(family, next_hop) else {
             let fault = Fault { at: rest, kind: FaultKind::NextHopLength(length) };
             return Err(locate(self.message, fault));
@@ -331,7 +337,7 @@ impl<'m> Reader<'m, '_> {
         Ok(())
     }
 
-    /// MP_UNREACH_NLRI (RFC 4760 §4, RFC 7606 §7.12).
+    /// MP_UNREACH_NLRI (RFC 4760 §4, RFC 7606 §5.3, §7.12).
     fn unreach(&mut self, flags: Fault<'m>, sent: u8, value: &'m [u8]) -> Result<(), WireError> {
         let (nlri, family) = self.family(code::MP_UNREACH_NLRI, value)?;
         let part = Part::MpUnreach(family);
@@ -340,7 +346,7 @@ impl<'m> Reader<'m, '_> {
             return Ok(());
         }
         if sent != flag::OPTIONAL {
-            self.report(part, flags);
+            return Err(flags.locate(self.message, part));
         }
         let mut left_out = Vec::new();
         match read_withdrawals(family, nlri, self.negotiated.reading(family), &mut left_out) {

@@ -85,7 +85,7 @@ impl Update {
         let withdraw = |fault: &&WireError| fault.action(internal) >= ErrorAction::TreatAsWithdraw;
         let Some(worst) = self.faults.iter().find(withdraw) else { return Ok(()) };
         // §5.2: attributes without a route that they belong to: perhaps the routes were not found.
-        if !has_reach && !matches!(worst.part, Part::MpUnreach(_)) {
+        if !has_reach {
             return Err(worst.clone());
         }
         let announced = std::mem::take(&mut self.announced);
