@@ -160,6 +160,17 @@ static __always_inline int knows_ports(const struct packet *p)
 	return !has_ports(p->protocol) && !is_icmp(p);
 }
 
+#define VLAN_NUMBER 0x0fff
+
+/* Whether the frame is of a VLAN (IEEE 802.1Q), whose tag the kernel keeps beside the packet: it would leave
+ * with it. One without a number says a priority only, and is taken off. */
+static __always_inline int is_of_vlan(struct __sk_buff *skb)
+{
+	if (!skb->vlan_present)
+		return 0;
+	return skb->vlan_tci & VLAN_NUMBER || bpf_skb_vlan_pop(skb);
+}
+
 /* What UDP and SCTP begin with, and TCP too. */
 struct ports {
 	__be16 source;

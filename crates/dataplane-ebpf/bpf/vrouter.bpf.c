@@ -207,6 +207,8 @@ int arcus_port(struct __sk_buff *skb)
 	port = bpf_map_lookup_elem(&ports, slot);
 	if (!port)
 		return drop(DROP_PORT_GONE);
+	if (is_of_vlan(skb))
+		return drop(DROP_UNSUPPORTED);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb, port);
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
@@ -314,7 +316,8 @@ int arcus_uplink(struct __sk_buff *skb)
 	struct packet p;
 	int taken;
 
-	if (!self)
+	/* An interface of that VLAN has a program of its own, if it is an uplink. */
+	if (!self || is_of_vlan(skb))
 		return PASS;
 	taken = decapsulate(skb, self, &arrival);
 	if (taken == NOT_OURS)
