@@ -45,6 +45,11 @@ static __always_inline int back(struct __sk_buff *skb, const struct port *port, 
 	return bpf_redirect(skb->ifindex, 0);
 }
 
+static __always_inline int is_zero(const __u8 *v4)
+{
+	return !(v4[0] | v4[1] | v4[2] | v4[3]);
+}
+
 static __always_inline int answer_arp(struct __sk_buff *skb, const struct port *port)
 {
 	struct arp arp;
@@ -55,9 +60,11 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct port *
 	if (arp.hardware != bpf_htons(ARPHRD_ETHER) || arp.protocol != bpf_htons(ETH_P_IP) ||
 	    arp.hardware_length != ETH_ALEN || arp.protocol_length != 4)
 		return drop(DROP_MALFORMED);
-	/* Announcements, answers, and probes whether its own address is free: nobody else has it. */
+	/* Answers; announcements (RFC 5227 §2.3), of the own address or another that it may have; and
+	 * probes whether one is free (§2.1.1): who hears an answer would give it up. */
 	if (arp.operation != bpf_htons(ARPOP_REQUEST) ||
-	    !__builtin_memcmp(arp.target, &port->v4, 4))
+	    !__builtin_memcmp(arp.target, &port->v4, 4) ||
+	    !__builtin_memcmp(arp.target, arp.sender, 4) || is_zero(arp.sender))
 		return TC_ACT_SHOT;
 	__builtin_memcpy(asked, arp.target, 4);
 	arp.operation = bpf_htons(ARPOP_REPLY);

@@ -124,7 +124,8 @@ pub(super) fn answer_arp(id: &PortId, port: &Port, body: &[u8]) -> (Vec<Out>, Ou
     let (sender, source) = (Mac(array(body, 8)), Ipv4Addr::from(array::<4>(body, 14)));
     let target = Ipv4Addr::from(array::<4>(body, 24));
     let is_request = be16(body, 6) == Some(1);
-    if !is_request || port.has(target.into()) || target == source {
+    // RFC 5227: who hears an answer to a probe or an announcement would give the address up.
+    if !is_request || port.has(target.into()) || target == source || source.is_unspecified() {
         return (Vec::new(), Ok(()));
     }
     let mut answer = ethernet_and_ipv4.to_vec();
