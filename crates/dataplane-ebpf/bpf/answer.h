@@ -160,7 +160,7 @@ VERIFIED_ONCE int answer_solicitation(struct __sk_buff *skb, const struct port *
 	ipv6_header(&answer.ip, ANSWER_TOS, ADVERTISEMENT_BODY, IPPROTO_ICMPV6, ND_HOPS, &target,
 		    &p->was.source);
 	answer.type = ICMPV6_NEIGHBOR_ADVERTISEMENT;
-	answer.flags = ND_SOLICITED | ND_OVERRIDE;
+	answer.flags = ND_ROUTER | ND_SOLICITED | ND_OVERRIDE;
 	answer.target = target;
 	answer.option = ND_TARGET_MAC;
 	answer.option_length = 1;

@@ -147,6 +147,13 @@ static __always_inline int is_icmp(const struct packet *p)
 	return p->protocol == (p->flags & V6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
+/* Multicast listeners and neighbour discovery. */
+static __always_inline int is_for_link(const struct packet *p)
+{
+	return (p->icmp_type >= ICMPV6_LISTENER_QUERY && p->icmp_type <= ICMPV6_REDIRECT) ||
+	       p->icmp_type == ICMPV6_LISTENER_REPORT;
+}
+
 static __always_inline int has_ports(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;

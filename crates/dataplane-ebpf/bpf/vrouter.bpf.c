@@ -219,16 +219,16 @@ int arcus_port(struct __sk_buff *skb)
 		if (p.icmp_type == ICMPV6_NEIGHBOR_SOLICITATION)
 			return answer_solicitation(skb, port, &p);
 		/* What hosts say to their link in a new network: listeners, routers wanted. */
-		if (is_for_many(&p.was.destination))
+		if (is_for_many(&p.was.destination) && is_for_link(&p))
 			return TC_ACT_SHOT;
 	}
 	received(port_traffic_of(*slot), p.length);
 	if (COUNTS && port->flags & PORT_MIRROR)
 		mirror(skb, *slot, port, SIDE_OUT, p.length);
+	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination))
+		return drop(DROP_UNSUPPORTED);
 	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
-	if (is_for_many(&p.was.destination))
-		return drop(DROP_UNSUPPORTED);
 	if (is_for_host(port, &p))
 		return answer_host(skb, &p);
 	if (p.flags & ECHO_REQUEST) {

@@ -83,11 +83,14 @@ impl Pass<'_> {
         port: &Port,
         packet: &Packet,
     ) -> Result<bool, DropReason> {
-        let Some((kind @ 133..=137, _)) = packet.icmp().filter(|_| !packet.is_v4()) else {
+        let Some((kind, _)) = packet.icmp().filter(|_| !packet.is_v4()) else {
             return Ok(false);
         };
         if kind != 135 {
-            return Err(DropReason::Unsupported);
+            // What hosts say to their link (RFC 2710, 3810, 4861): listeners, routers wanted.
+            let is_for_link =
+                matches!(kind, 130..=137 | 143) && packet.destination().is_multicast();
+            return Ok(is_for_link);
         }
         let body = packet.body();
         // §7.1.1: what came through a router is no neighbour's.
