@@ -306,6 +306,12 @@ VERIFIED_ONCE int answer_error(struct __sk_buff *skb, const struct port *port,
 	return answer_error_v4(skb, port, p, code, mtu);
 }
 
+/* An echo request, or a later fragment of what may be one: if its first was none, the answer has no beginning. */
+static __always_inline int may_be_echo(const struct packet *p)
+{
+	return p->flags & ECHO_REQUEST || (p->flags & LATER_FRAGMENT && is_icmp(p));
+}
+
 /* The gateway is nobody's interface, and yet the first thing that people ping. */
 static __always_inline int answer_echo(struct __sk_buff *skb, const struct port *port,
 				       const struct packet *p)
@@ -320,9 +326,10 @@ static __always_inline int answer_echo(struct __sk_buff *skb, const struct port 
 	const void *to = v6 ? (const void *)&p->was.destination : &p->was.destination.word[3];
 
 	/* The sums stay the same when two addresses change places. */
-	if (bpf_l4_csum_replace(skb, p->l4 + offsetof(struct icmp, checksum), was, now,
-				sizeof(now)) ||
-	    bpf_skb_store_bytes(skb, p->l4, &type, sizeof(type), 0) ||
+	if ((!(p->flags & LATER_FRAGMENT) &&
+	     (bpf_l4_csum_replace(skb, p->l4 + offsetof(struct icmp, checksum), was, now,
+				  sizeof(now)) ||
+	      bpf_skb_store_bytes(skb, p->l4, &type, sizeof(type), 0))) ||
 	    bpf_skb_store_bytes(skb, source, to, size, 0) ||
 	    bpf_skb_store_bytes(skb, source + size, from, size, 0))
 		return drop(DROP_REFUSED);

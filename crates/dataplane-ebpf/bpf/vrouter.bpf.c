@@ -231,7 +231,7 @@ int arcus_port(struct __sk_buff *skb)
 		return drop(DROP_SPOOFED);
 	if (is_for_host(port, &p))
 		return answer_host(skb, &p);
-	if (p.flags & ECHO_REQUEST) {
+	if (may_be_echo(&p)) {
 		struct address gateway = p.flags & V6 ? port->gateway_v6 : mapped(port->gateway_v4);
 
 		if (same_address(&p.was.destination, &gateway))

@@ -62,16 +62,10 @@ impl Pass<'_> {
 
     /// A ping of the gateway, which is nobody's interface.
     pub(super) fn answer_echo(&mut self, id: &PortId, port: &Port, packet: &Packet) -> bool {
-        let is_ping = packet.is_echo_request() && packet.fragment == Fragment::Whole;
-        let to = packet.destination();
-        if !is_ping || gateway(port, packet.source()) != Some(to) {
+        if gateway(port, packet.source()) != Some(packet.destination()) {
             return false;
         }
-        let (kind, protocol) = if packet.is_v4() { (0, ICMP) } else { (129, ICMP_V6) };
-        let mut body = packet.body().to_vec();
-        body[0] = kind;
-        let looks = (packet.traffic_class(), ANSWER_TTL);
-        let answer = Packet::new((to, packet.source()), protocol, looks, &body);
+        let Some(answer) = packet.echoed() else { return false };
         self.out.push(frame_to(id, port, &answer));
         true
     }
