@@ -174,10 +174,10 @@ VERIFIED_ONCE int answer_solicitation(struct __sk_buff *skb, const struct port *
 	return back(skb, port, bpf_htons(ETH_P_IPV6));
 }
 
-/* An error quotes the header and 8 octets (RFC 792); of TCP, whose checksum the kernel may still
- * have to find in its place, the whole header. */
+/* An error quotes the header, its options included, and 8 octets (RFC 792); of TCP, whose checksum the
+ * kernel may still have to find in its place, its whole header. */
 #define QUOTE_MIN 28
-#define QUOTE_MAX 40
+#define QUOTE_MAX 80
 
 struct icmp_error {
 	struct iphdr ip;
@@ -190,14 +190,18 @@ static __always_inline int answer_error_v4(struct __sk_buff *skb, const struct p
 {
 	struct icmp_error error = {};
 	__u32 quote, room = offsetof(struct icmp_error, quote);
-	int failed;
 
-	quote = p->length >= QUOTE_MAX ? QUOTE_MAX : QUOTE_MIN;
-	if (p->length < QUOTE_MIN || p->l4 != L3 + sizeof(struct iphdr))
+	quote = p->l4 - L3 + sizeof(struct tcphdr);
+	if (quote > p->length)
+		quote = p->length;
+	/* Comparisons of their own, which Linux 6.1 understands; the compiler would make them one. */
+	asm volatile("" : "+r"(quote));
+	if (quote > QUOTE_MAX)
 		return TC_ACT_SHOT;
-	failed = quote == QUOTE_MAX ? bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_MAX) :
-				      bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_MIN);
-	if (failed)
+	asm volatile("" : "+r"(quote));
+	if (quote < QUOTE_MIN)
+		return TC_ACT_SHOT;
+	if (bpf_skb_load_bytes(skb, L3, error.quote, quote))
 		return TC_ACT_SHOT;
 
 	error.icmp.type = type_and_code >> 8;
@@ -223,9 +227,8 @@ static __always_inline int answer_error_v4(struct __sk_buff *skb, const struct p
 	return back(skb, port, bpf_htons(ETH_P_IP));
 }
 
-/* The header with 8 octets, with all of TCP's, with all of its options. Each is a multiple of 4. */
+/* The header with 8 octets, and with all of TCP's and its options. */
 #define QUOTE_V6_MIN 48
-#define QUOTE_V6_TCP 60
 #define QUOTE_V6_MAX 100
 
 struct icmpv6_error {
@@ -238,21 +241,15 @@ static __always_inline int answer_error_v6(struct __sk_buff *skb, const struct p
 					   const struct packet *p, __u32 type_and_code, __u32 mtu)
 {
 	struct icmpv6_error error = {};
-	__u32 quote, room = offsetof(struct icmpv6_error, quote);
-	int failed;
+	__u32 quote = p->length, room = offsetof(struct icmpv6_error, quote);
 
-	if (p->length >= QUOTE_V6_MAX) {
+	asm volatile("" : "+r"(quote));
+	if (quote > QUOTE_V6_MAX)
 		quote = QUOTE_V6_MAX;
-		failed = bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_MAX);
-	} else if (p->length >= QUOTE_V6_TCP) {
-		quote = QUOTE_V6_TCP;
-		failed = bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_TCP);
-	} else {
-		quote = QUOTE_V6_MIN;
-		failed = p->length < QUOTE_V6_MIN ||
-			 bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_MIN);
-	}
-	if (failed)
+	asm volatile("" : "+r"(quote));
+	if (quote < QUOTE_V6_MIN)
+		return TC_ACT_SHOT;
+	if (bpf_skb_load_bytes(skb, L3, error.quote, quote))
 		return TC_ACT_SHOT;
 
 	ipv6_header(&error.ip, ANSWER_TOS, sizeof(error.icmp) + quote, IPPROTO_ICMPV6, ANSWER_TTL,
