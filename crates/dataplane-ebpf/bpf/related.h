@@ -84,7 +84,7 @@ VERIFIED_ONCE int quoted_header(struct __sk_buff *skb, const struct packet *p,
 /* The ports of a quoted packet. Not 0: it has none that a flow would be known by. */
 static __always_inline int quoted_ports(struct __sk_buff *skb, __u32 at, struct packet *quoted)
 {
-	if (quoted->protocol == IPPROTO_TCP || quoted->protocol == IPPROTO_UDP) {
+	if (has_ports(quoted->protocol)) {
 		__be16 ports[2];
 
 		if (bpf_skb_load_bytes(skb, at, ports, sizeof(ports)))
