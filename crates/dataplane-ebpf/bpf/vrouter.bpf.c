@@ -289,20 +289,23 @@ int arcus_port(struct __sk_buff *skb)
 		verdict = server(skb, &p, hop);
 		return verdict < 0 ? drop(-1 - verdict) : deliver(skb, &p, verdict, none);
 	case HOP_TUNNEL:
-		sent(vrf_traffic_of(vrf), p.length);
 		verdict = send(skb, &p, hop);
-		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
+		break;
 	case HOP_MASQUERADE:
-		sent(vrf_traffic_of(vrf), p.length);
 		verdict = own_source(skb, &p, *slot, port);
 		if (verdict)
 			return drop(verdict - 1);
 		TRACE(STEP_LEFT, step->address[0] = p.now.source; step->number[0] = UNDERLAY);
 		verdict = depart(skb, &p);
-		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
+		break;
 	default:
 		return drop(DROP_DISCARD);
 	}
+	if (verdict == TOO_LONG)
+		return answer_error(skb, port, &p, TOO_BIG, p.mtu);
+	if (verdict == TC_ACT_REDIRECT)
+		sent(vrf_traffic_of(vrf), p.length);
+	return verdict;
 }
 
 SEC("classifier")
