@@ -45,6 +45,11 @@ static __always_inline int back(struct __sk_buff *skb, const struct port *port, 
 	return bpf_redirect(skb->ifindex, 0);
 }
 
+static __always_inline int is_zero(const __u8 *v4)
+{
+	return !(v4[0] | v4[1] | v4[2] | v4[3]);
+}
+
 static __always_inline int answer_arp(struct __sk_buff *skb, const struct port *port)
 {
 	struct arp arp;
@@ -55,9 +60,11 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct port *
 	if (arp.hardware != bpf_htons(ARPHRD_ETHER) || arp.protocol != bpf_htons(ETH_P_IP) ||
 	    arp.hardware_length != ETH_ALEN || arp.protocol_length != 4)
 		return drop(DROP_MALFORMED);
-	/* Announcements, answers, and probes whether its own address is free: nobody else has it. */
+	/* Answers; announcements (RFC 5227 §2.3), of the own address or another that it may have; and
+	 * probes whether one is free (§2.1.1): who hears an answer would give it up. */
 	if (arp.operation != bpf_htons(ARPOP_REQUEST) ||
-	    !__builtin_memcmp(arp.target, &port->v4, 4))
+	    !__builtin_memcmp(arp.target, &port->v4, 4) ||
+	    !__builtin_memcmp(arp.target, arp.sender, 4) || is_zero(arp.sender))
 		return TC_ACT_SHOT;
 	__builtin_memcpy(asked, arp.target, 4);
 	arp.operation = bpf_htons(ARPOP_REPLY);
@@ -153,7 +160,7 @@ VERIFIED_ONCE int answer_solicitation(struct __sk_buff *skb, const struct port *
 	ipv6_header(&answer.ip, ANSWER_TOS, ADVERTISEMENT_BODY, IPPROTO_ICMPV6, ND_HOPS, &target,
 		    &p->was.source);
 	answer.type = ICMPV6_NEIGHBOR_ADVERTISEMENT;
-	answer.flags = ND_SOLICITED | ND_OVERRIDE;
+	answer.flags = ND_ROUTER | ND_SOLICITED | ND_OVERRIDE;
 	answer.target = target;
 	answer.option = ND_TARGET_MAC;
 	answer.option_length = 1;
@@ -167,10 +174,10 @@ VERIFIED_ONCE int answer_solicitation(struct __sk_buff *skb, const struct port *
 	return back(skb, port, bpf_htons(ETH_P_IPV6));
 }
 
-/* An error quotes the header and 8 octets (RFC 792); of TCP, whose checksum the kernel may still
- * have to find in its place, the whole header. */
+/* An error quotes the header, its options included, and 8 octets (RFC 792); of TCP, whose checksum the
+ * kernel may still have to find in its place, its whole header. */
 #define QUOTE_MIN 28
-#define QUOTE_MAX 40
+#define QUOTE_MAX 80
 
 struct icmp_error {
 	struct iphdr ip;
@@ -183,14 +190,18 @@ static __always_inline int answer_error_v4(struct __sk_buff *skb, const struct p
 {
 	struct icmp_error error = {};
 	__u32 quote, room = offsetof(struct icmp_error, quote);
-	int failed;
 
-	quote = p->length >= QUOTE_MAX ? QUOTE_MAX : QUOTE_MIN;
-	if (p->length < QUOTE_MIN || p->l4 != L3 + sizeof(struct iphdr))
+	quote = p->l4 - L3 + sizeof(struct tcphdr);
+	if (quote > p->length)
+		quote = p->length;
+	/* Comparisons of their own, which Linux 6.1 understands; the compiler would make them one. */
+	asm volatile("" : "+r"(quote));
+	if (quote > QUOTE_MAX)
 		return TC_ACT_SHOT;
-	failed = quote == QUOTE_MAX ? bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_MAX) :
-				      bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_MIN);
-	if (failed)
+	asm volatile("" : "+r"(quote));
+	if (quote < QUOTE_MIN)
+		return TC_ACT_SHOT;
+	if (bpf_skb_load_bytes(skb, L3, error.quote, quote))
 		return TC_ACT_SHOT;
 
 	error.icmp.type = type_and_code >> 8;
@@ -216,9 +227,8 @@ static __always_inline int answer_error_v4(struct __sk_buff *skb, const struct p
 	return back(skb, port, bpf_htons(ETH_P_IP));
 }
 
-/* The header with 8 octets, with all of TCP's, with all of its options. Each is a multiple of 4. */
+/* The header with 8 octets, and with all of TCP's and its options. */
 #define QUOTE_V6_MIN 48
-#define QUOTE_V6_TCP 60
 #define QUOTE_V6_MAX 100
 
 struct icmpv6_error {
@@ -231,21 +241,15 @@ static __always_inline int answer_error_v6(struct __sk_buff *skb, const struct p
 					   const struct packet *p, __u32 type_and_code, __u32 mtu)
 {
 	struct icmpv6_error error = {};
-	__u32 quote, room = offsetof(struct icmpv6_error, quote);
-	int failed;
+	__u32 quote = p->length, room = offsetof(struct icmpv6_error, quote);
 
-	if (p->length >= QUOTE_V6_MAX) {
+	asm volatile("" : "+r"(quote));
+	if (quote > QUOTE_V6_MAX)
 		quote = QUOTE_V6_MAX;
-		failed = bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_MAX);
-	} else if (p->length >= QUOTE_V6_TCP) {
-		quote = QUOTE_V6_TCP;
-		failed = bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_TCP);
-	} else {
-		quote = QUOTE_V6_MIN;
-		failed = p->length < QUOTE_V6_MIN ||
-			 bpf_skb_load_bytes(skb, L3, error.quote, QUOTE_V6_MIN);
-	}
-	if (failed)
+	asm volatile("" : "+r"(quote));
+	if (quote < QUOTE_V6_MIN)
+		return TC_ACT_SHOT;
+	if (bpf_skb_load_bytes(skb, L3, error.quote, quote))
 		return TC_ACT_SHOT;
 
 	ipv6_header(&error.ip, ANSWER_TOS, sizeof(error.icmp) + quote, IPPROTO_ICMPV6, ANSWER_TTL,
@@ -299,6 +303,12 @@ VERIFIED_ONCE int answer_error(struct __sk_buff *skb, const struct port *port,
 	return answer_error_v4(skb, port, p, code, mtu);
 }
 
+/* An echo request, or a later fragment of what may be one: if its first was none, the answer has no beginning. */
+static __always_inline int may_be_echo(const struct packet *p)
+{
+	return p->flags & ECHO_REQUEST || (p->flags & LATER_FRAGMENT && is_icmp(p));
+}
+
 /* The gateway is nobody's interface, and yet the first thing that people ping. */
 static __always_inline int answer_echo(struct __sk_buff *skb, const struct port *port,
 				       const struct packet *p)
@@ -313,9 +323,10 @@ static __always_inline int answer_echo(struct __sk_buff *skb, const struct port 
 	const void *to = v6 ? (const void *)&p->was.destination : &p->was.destination.word[3];
 
 	/* The sums stay the same when two addresses change places. */
-	if (bpf_l4_csum_replace(skb, p->l4 + offsetof(struct icmp, checksum), was, now,
-				sizeof(now)) ||
-	    bpf_skb_store_bytes(skb, p->l4, &type, sizeof(type), 0) ||
+	if ((!(p->flags & LATER_FRAGMENT) &&
+	     (bpf_l4_csum_replace(skb, p->l4 + offsetof(struct icmp, checksum), was, now,
+				  sizeof(now)) ||
+	      bpf_skb_store_bytes(skb, p->l4, &type, sizeof(type), 0))) ||
 	    bpf_skb_store_bytes(skb, source, to, size, 0) ||
 	    bpf_skb_store_bytes(skb, source + size, from, size, 0))
 		return drop(DROP_REFUSED);

@@ -217,9 +217,9 @@ OWN_FRAME int ask(const struct packet *p, struct question *q, struct connection 
 	return d.verdict == ALLOW ? 0 : -1;
 }
 
-/* Whether an ICMP error is about a packet of a connection that the filter allows. */
-OWN_FRAME int is_related(struct __sk_buff *skb, const struct packet *p, struct question *q,
-			     __u32 revision)
+/* The connection that an ICMP error is about; `q->key` is then its. */
+OWN_FRAME struct connection *related(struct __sk_buff *skb, const struct packet *p,
+				     struct question *q)
 {
 	struct scratch *room = scratch();
 	struct connection *connection;
@@ -227,20 +227,17 @@ OWN_FRAME int is_related(struct __sk_buff *skb, const struct packet *p, struct q
 	struct quote at;
 
 	if (!p || !q || !room)
-		return 0;
+		return NULL;
 	quoted = &room->quoted;
-	__builtin_memset(quoted, 0, sizeof(*quoted));
 	if (quoted_header(skb, p, quoted, &at) || quoted_ports(skb, at.l4, quoted))
-		return 0;
+		return NULL;
 	/* The error goes against the packet that it is about. */
 	connection_key_of(&q->key, &quoted->was, q->side == SIDE_IN ? SIDE_OUT : SIDE_IN);
 	q->key.protocol = quoted->protocol;
 	connection = find_connection(&q->key);
-	if (!connection || connection->generation != q->generation ||
-	    connection->revision != revision || connection->state & REFUSED)
-		return 0;
-	count_rule(connection->counter);
-	return 1;
+	if (!connection || connection->generation != q->generation || connection->state & REFUSED)
+		return NULL;
+	return connection;
 }
 
 /* Whether the port's filter lets the packet out of the workload, or into it. Not 0: it does not. */
@@ -262,8 +259,14 @@ VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 s
 	revision = bpf_map_lookup_elem(&filter_revisions, &q.filter);
 	if (!revision)
 		return -1;
-	if (p->flags & ICMP_ERROR && is_related(skb, p, &q, *revision))
+	if (p->flags & ICMP_ERROR)
+		connection = related(skb, p, &q);
+	if (connection) {
+		if (connection->revision != *revision && ask(p, &q, connection))
+			return -1;
+		count_rule(connection->counter);
 		return 0;
+	}
 	q.key.protocol = p->protocol;
 	connection_key_of(&q.key, &p->now, side);
 	/* Only echoes have something that tells one conversation from another. */

@@ -147,6 +147,13 @@ static __always_inline int is_icmp(const struct packet *p)
 	return p->protocol == (p->flags & V6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
+/* Multicast listeners and neighbour discovery. */
+static __always_inline int is_for_link(const struct packet *p)
+{
+	return (p->icmp_type >= ICMPV6_LISTENER_QUERY && p->icmp_type <= ICMPV6_REDIRECT) ||
+	       p->icmp_type == ICMPV6_LISTENER_REPORT;
+}
+
 static __always_inline int has_ports(__u8 protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
@@ -158,6 +165,17 @@ static __always_inline int knows_ports(const struct packet *p)
 	if (!(p->flags & LATER_FRAGMENT) || p->was.source_port | p->was.destination_port)
 		return 1;
 	return !has_ports(p->protocol) && !is_icmp(p);
+}
+
+#define VLAN_NUMBER 0x0fff
+
+/* Whether the frame is of a VLAN (IEEE 802.1Q), whose tag the kernel keeps beside the packet: it would leave
+ * with it. One without a number says a priority only, and is taken off. */
+static __always_inline int is_of_vlan(struct __sk_buff *skb)
+{
+	if (!skb->vlan_present)
+		return 0;
+	return skb->vlan_tci & VLAN_NUMBER || bpf_skb_vlan_pop(skb);
 }
 
 /* What UDP and SCTP begin with, and TCP too. */

@@ -44,9 +44,11 @@ static __always_inline int replace_quoted_port(struct __sk_buff *skb, __u32 icmp
 }
 
 /* Addresses and protocol of a quoted packet. Not 0: it is none that a flow would be known by. */
-static __always_inline int quoted_header(struct __sk_buff *skb, const struct packet *p,
-					 struct packet *quoted, struct quote *at)
+VERIFIED_ONCE int quoted_header(struct __sk_buff *skb, const struct packet *p,
+				struct packet *quoted, struct quote *at)
 {
+	if (!p || !quoted || !at)
+		return -1;
 	__builtin_memset(quoted, 0, sizeof(*quoted));
 	at->check = p->l4 + offsetof(struct icmp, checksum);
 	at->ip = p->l4 + sizeof(struct icmp);
@@ -59,27 +61,30 @@ static __always_inline int quoted_header(struct __sk_buff *skb, const struct pac
 		__builtin_memcpy(&quoted->was.destination, &ip.daddr,
 				 sizeof(quoted->was.destination));
 		quoted->protocol = ip.nexthdr;
+		quoted->l4 = at->ip + sizeof(ip);
+		if (skip_extensions(skb, quoted) || quoted->flags & LATER_FRAGMENT)
+			return -1;
 		quoted->flags = V6;
-		at->l4 = at->ip + sizeof(ip);
+		at->l4 = quoted->l4;
 		return 0;
 	}
 	struct iphdr ip;
 
 	if (bpf_skb_load_bytes(skb, at->ip, &ip, sizeof(ip)))
 		return -1;
-	if (ip.version != 4 || ip.ihl != 5 || ip.frag_off & bpf_htons(IP_OFFSET))
+	if (ip.version != 4 || ip.ihl < 5 || ip.frag_off & bpf_htons(IP_OFFSET))
 		return -1;
 	quoted->was.source = mapped(ip.saddr);
 	quoted->was.destination = mapped(ip.daddr);
 	quoted->protocol = ip.protocol;
-	at->l4 = at->ip + sizeof(ip);
+	at->l4 = at->ip + ip.ihl * 4;
 	return 0;
 }
 
 /* The ports of a quoted packet. Not 0: it has none that a flow would be known by. */
 static __always_inline int quoted_ports(struct __sk_buff *skb, __u32 at, struct packet *quoted)
 {
-	if (quoted->protocol == IPPROTO_TCP || quoted->protocol == IPPROTO_UDP) {
+	if (has_ports(quoted->protocol)) {
 		__be16 ports[2];
 
 		if (bpf_skb_load_bytes(skb, at, ports, sizeof(ports)))

@@ -50,7 +50,8 @@ static __always_inline int replace_port(struct __sk_buff *skb, __u32 at, __be16 
 	return bpf_skb_store_bytes(skb, at, &now, sizeof(now), 0);
 }
 
-/* Of an echo or its answer: one of both ports is it, the other is 0. */
+/* Of an echo or its answer: one of both ports is it, the other is 0. Other messages have none, and
+ * nothing changes. */
 static __always_inline int replace_identifier(struct __sk_buff *skb, const struct packet *p)
 {
 	return replace_port(skb, p->l4 + offsetof(struct icmp, id),
@@ -108,7 +109,7 @@ VERIFIED_ONCE int rewrite(struct __sk_buff *skb, const struct packet *p)
 		return -1;
 	if (p->flags & LATER_FRAGMENT)
 		return 0;
-	if (is_icmp(p) && p->now.source_port | p->now.destination_port)
+	if (is_icmp(p))
 		return replace_identifier(skb, p);
 	if (!check || (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
 		return 0;

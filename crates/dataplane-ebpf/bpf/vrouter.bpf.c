@@ -207,6 +207,8 @@ int arcus_port(struct __sk_buff *skb)
 	port = bpf_map_lookup_elem(&ports, slot);
 	if (!port)
 		return drop(DROP_PORT_GONE);
+	if (is_of_vlan(skb))
+		return drop(DROP_UNSUPPORTED);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return answer_arp(skb, port);
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
@@ -217,19 +219,19 @@ int arcus_port(struct __sk_buff *skb)
 		if (p.icmp_type == ICMPV6_NEIGHBOR_SOLICITATION)
 			return answer_solicitation(skb, port, &p);
 		/* What hosts say to their link in a new network: listeners, routers wanted. */
-		if (is_for_many(&p.was.destination))
+		if (is_for_many(&p.was.destination) && is_for_link(&p))
 			return TC_ACT_SHOT;
 	}
 	received(port_traffic_of(*slot), p.length);
 	if (COUNTS && port->flags & PORT_MIRROR)
 		mirror(skb, *slot, port, SIDE_OUT, p.length);
+	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination))
+		return drop(DROP_UNSUPPORTED);
 	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
-	if (is_for_many(&p.was.destination))
-		return drop(DROP_UNSUPPORTED);
 	if (is_for_host(port, &p))
 		return answer_host(skb, &p);
-	if (p.flags & ECHO_REQUEST) {
+	if (may_be_echo(&p)) {
 		struct address gateway = p.flags & V6 ? port->gateway_v6 : mapped(port->gateway_v4);
 
 		if (same_address(&p.was.destination, &gateway))
@@ -287,20 +289,23 @@ int arcus_port(struct __sk_buff *skb)
 		verdict = server(skb, &p, hop);
 		return verdict < 0 ? drop(-1 - verdict) : deliver(skb, &p, verdict, none);
 	case HOP_TUNNEL:
-		sent(vrf_traffic_of(vrf), p.length);
 		verdict = send(skb, &p, hop);
-		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
+		break;
 	case HOP_MASQUERADE:
-		sent(vrf_traffic_of(vrf), p.length);
 		verdict = own_source(skb, &p, *slot, port);
 		if (verdict)
 			return drop(verdict - 1);
 		TRACE(STEP_LEFT, step->address[0] = p.now.source; step->number[0] = UNDERLAY);
 		verdict = depart(skb, &p);
-		return verdict == TOO_LONG ? answer_error(skb, port, &p, TOO_BIG, p.mtu) : verdict;
+		break;
 	default:
 		return drop(DROP_DISCARD);
 	}
+	if (verdict == TOO_LONG)
+		return answer_error(skb, port, &p, TOO_BIG, p.mtu);
+	if (verdict == TC_ACT_REDIRECT)
+		sent(vrf_traffic_of(vrf), p.length);
+	return verdict;
 }
 
 SEC("classifier")
@@ -314,7 +319,8 @@ int arcus_uplink(struct __sk_buff *skb)
 	struct packet p;
 	int taken;
 
-	if (!self)
+	/* An interface of that VLAN has a program of its own, if it is an uplink. */
+	if (!self || is_of_vlan(skb))
 		return PASS;
 	taken = decapsulate(skb, self, &arrival);
 	if (taken == NOT_OURS)

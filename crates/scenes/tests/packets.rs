@@ -7,7 +7,7 @@ use proptest::prelude::*;
 const MACS: Macs = Macs { from: Mac([2, 0, 0, 0, 0, 1]), to: Mac([2, 0, 0, 0, 0, 2]) };
 
 /// One of each kind, in the form that is printed.
-const TEXTS: [&str; 25] = [
+const TEXTS: [&str; 29] = [
     "10.0.1.2:4000 > 10.0.2.2:80 tcp S mss 1460 ttl 64",
     "10.0.1.2:4000 > 10.0.2.2:80 tcp PA len 100 ttl 1 tos 0xb8 ipid 7 df",
     "[2001:db8::1]:4000 > [2001:db8::2]:80 tcp FA badsum",
@@ -34,6 +34,10 @@ const TEXTS: [&str; 25] = [
     "192.0.2.1 > 192.0.2.2 gre { 10.0.1.2:1 > 10.0.2.2:2 udp }",
     "eth 02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff arp who-has 10.0.1.1 tell 10.0.1.2",
     "arp 10.0.1.1 is-at 00:00:5e:00:01:00",
+    "vlan 100 10.0.1.2:4000 > 10.0.2.2:53 udp",
+    "10.0.1.2:4000 > 10.0.2.2:80 tcp S ttl 64 opts 94040000",
+    "[2001:db8::1]:4000 > [2001:db8::2]:53 udp ttl 64 ext 0,60",
+    "2001:db8::1 > 2001:db8::2 proto 17 len 64 ipid 9 mf frag 126 ext 43",
 ];
 
 #[test]

@@ -1,13 +1,18 @@
 //! The node itself: whether it is alive, what it may open, what a port may send, and its uplinks.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use dataplane::DropReason;
+use dataplane::{DropReason, Mac};
+use dataplane_scenes::packet::{Frame, Macs};
+use nix::sys::socket::{MsgFlags, sendto};
+use socket2::{Domain, Protocol, Socket, Type};
+
 use testbed::{Fabric, UPLINK};
 
-use crate::world::{CEILING, Workload, World, echo, greeting, inside};
+use crate::world::{CEILING, Node, Workload, World, echo, greeting, inside};
 
 const ECHO: u16 = 3785;
 
@@ -160,5 +165,45 @@ async fn with_several_uplinks_the_kernels_routes_choose_at_once() -> Result<()> 
     }
     a.reaches(b.address).await?;
     echo(stream, 1 << 20).context("the connection goes on over the other cable")?;
+    Ok(())
+}
+
+/// Puts a frame on the wire, to everybody.
+fn send_frame(node: &Node, text: &str) -> Result<()> {
+    let macs = Macs { from: Mac([2, 0, 0, 0, 0, 0x77]), to: Mac([0xff; 6]) };
+    let octets = text.parse::<Frame>()?.octets(macs);
+    inside(&node.namespace, || {
+        let raw = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
+        let interface = nix::ifaddrs::getifaddrs()?
+            .filter(|one| one.interface_name == UPLINK)
+            .find_map(|one| one.address?.as_link_addr().copied())
+            .context("the uplink")?;
+        sendto(raw.as_raw_fd(), &octets, &interface, MsgFlags::empty())?;
+        Ok(())
+    })?
+}
+
+/// A VLAN's interface has a program of its own, if it is an uplink, too.
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_frame_of_a_vlan_is_not_the_uplinks_own() -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, two) = (world.node(1).await?, world.node(2).await?);
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    one.vrf(1, 101).port(1, &a);
+    one.reconcile().await?;
+    let packet = format!(
+        "{} > {} gre mpls 101 {{ 172.16.2.10 > {} reply }}",
+        two.address, one.address, a.address
+    );
+    for (tag, arrives) in [("vlan 100 ", false), ("", true), ("vlan 0 ", true)] {
+        let before = one.counters().await?;
+        send_frame(&two, &format!("{tag}{packet}"))?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = one.counters().await?;
+        let came = now.ports[&a.id].tx_packets - before.ports[&a.id].tx_packets;
+        ensure!(came == u64::from(arrives), "{came} came with `{tag}`");
+        ensure!(now.drops == before.drops, "{:?} with `{tag}`", now.drops);
+    }
     Ok(())
 }

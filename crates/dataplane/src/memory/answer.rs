@@ -62,16 +62,10 @@ impl Pass<'_> {
 
     /// A ping of the gateway, which is nobody's interface.
     pub(super) fn answer_echo(&mut self, id: &PortId, port: &Port, packet: &Packet) -> bool {
-        let is_ping = packet.is_echo_request() && packet.fragment == Fragment::Whole;
-        let to = packet.destination();
-        if !is_ping || gateway(port, packet.source()) != Some(to) {
+        if gateway(port, packet.source()) != Some(packet.destination()) {
             return false;
         }
-        let (kind, protocol) = if packet.is_v4() { (0, ICMP) } else { (129, ICMP_V6) };
-        let mut body = packet.body().to_vec();
-        body[0] = kind;
-        let looks = (packet.traffic_class(), ANSWER_TTL);
-        let answer = Packet::new((to, packet.source()), protocol, looks, &body);
+        let Some(answer) = packet.echoed() else { return false };
         self.out.push(frame_to(id, port, &answer));
         true
     }
@@ -83,11 +77,14 @@ impl Pass<'_> {
         port: &Port,
         packet: &Packet,
     ) -> Result<bool, DropReason> {
-        let Some((kind @ 133..=137, _)) = packet.icmp().filter(|_| !packet.is_v4()) else {
+        let Some((kind, _)) = packet.icmp().filter(|_| !packet.is_v4()) else {
             return Ok(false);
         };
         if kind != 135 {
-            return Err(DropReason::Unsupported);
+            // What hosts say to their link (RFC 2710, 3810, 4861): listeners, routers wanted.
+            let is_for_link =
+                matches!(kind, 130..=137 | 143) && packet.destination().is_multicast();
+            return Ok(is_for_link);
         }
         let body = packet.body();
         // §7.1.1: what came through a router is no neighbour's.
@@ -124,7 +121,8 @@ pub(super) fn answer_arp(id: &PortId, port: &Port, body: &[u8]) -> (Vec<Out>, Ou
     let (sender, source) = (Mac(array(body, 8)), Ipv4Addr::from(array::<4>(body, 14)));
     let target = Ipv4Addr::from(array::<4>(body, 24));
     let is_request = be16(body, 6) == Some(1);
-    if !is_request || port.has(target.into()) || target == source {
+    // RFC 5227: who hears an answer to a probe or an announcement would give the address up.
+    if !is_request || port.has(target.into()) || target == source || source.is_unspecified() {
         return (Vec::new(), Ok(()));
     }
     let mut answer = ethernet_and_ipv4.to_vec();

@@ -23,23 +23,19 @@ impl Memory {
         if packet.fragment == Fragment::Later {
             return self.ask_for_fragment(port, packet);
         }
-        // An error belongs to the connection that it is about.
-        let quoted = packet.quoted().map(|quoted| quoted.tuple());
-        if let Some(quoted) = quoted
-            && (self.knows(port, &quoted) || self.knows(port, &reversed(&quoted)))
-        {
-            return Ok(());
-        }
         let tuple = packet.tuple();
-        for key in [tuple, reversed(&tuple)] {
-            let key = (port.clone(), key);
-            let Some(allowed) = self.flows.allowed.get(&key).cloned() else { continue };
-            if allowed.filter == filter {
-                self.count_rule(&id, allowed.rule, filter.rules.len() + 2);
-                return Ok(());
+        // An error belongs to the connection that it is about.
+        for of in packet.quoted().map(|quoted| quoted.tuple()).into_iter().chain([tuple]) {
+            for key in [of, reversed(&of)] {
+                let key = (port.clone(), key);
+                let Some(allowed) = self.flows.allowed.get(&key).cloned() else { continue };
+                if allowed.filter == filter {
+                    self.count_rule(&id, allowed.rule, filter.rules.len() + 2);
+                    return Ok(());
+                }
+                self.flows.allowed.remove(&key);
+                return self.decide(key, &id, filter, allowed.connection);
             }
-            self.flows.allowed.remove(&key);
-            return self.decide(key, &id, filter, allowed.connection);
         }
         let (peer, port_number) = match direction {
             Direction::In => (tuple.source, tuple.destination_port),
@@ -48,10 +44,6 @@ impl Memory {
         let number = packet.icmp().map_or(port_number, |(kind, _)| u16::from(kind));
         let connection = Connection { direction, peer, protocol: tuple.protocol, port: number };
         self.decide((port.clone(), tuple), &id, filter, connection)
-    }
-
-    fn knows(&self, port: &PortId, tuple: &Tuple) -> bool {
-        self.flows.allowed.contains_key(&(port.clone(), *tuple))
     }
 
     /// A later fragment has no ports: it goes where a connection between the two was let through.

@@ -231,6 +231,24 @@ impl Packet {
         }
     }
 
+    /// The answer to an echo, or to a later fragment of what may be one.
+    pub(super) fn echoed(&self) -> Option<Self> {
+        let is_v4 = self.is_v4();
+        let is_icmp = self.protocol == if is_v4 { ICMP } else { ICMP_V6 };
+        let is_later = is_icmp && self.fragment == Fragment::Later;
+        if !is_later && !self.is_echo_request() {
+            return None;
+        }
+        let (mut answer, asked) = (self.clone(), self.tuple());
+        answer.set(End::Source, asked.destination, asked.source_port);
+        answer.set(End::Destination, asked.source, 0);
+        if let Some(sum_at) = answer.l4_sum_at() {
+            let code = answer.octets[answer.l4 + 1];
+            answer.store(answer.l4, &[if is_v4 { 0 } else { 129 }, code], &[sum_at]);
+        }
+        Some(answer)
+    }
+
     fn l4_sum_at(&self) -> Option<usize> {
         let at = match self.protocol {
             _ if self.fragment == Fragment::Later => return None,

@@ -23,6 +23,7 @@ impl Frame {
             None => seen.macs.is_some_and(usual),
         };
         is_usual
+            && self.vlan == seen.vlan
             && match (&self.body, &seen.body) {
                 (Body::Ip(expected), Body::Ip(seen)) => expected.matches(seen, bindings),
                 (expected, seen) => expected == seen,
@@ -51,6 +52,7 @@ impl Ip {
             // IPv6 is never cut on its way.
             && (!self.is_v4() || same(self.df.as_ref(), seen.df.as_ref()))
             && (self.offset, self.more) == (seen.offset, seen.more)
+            && self.extras == seen.extras
             && self.payload.matches(&seen.payload, bindings)
     }
 

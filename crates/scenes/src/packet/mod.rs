@@ -26,6 +26,8 @@ pub use text::TextError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     pub macs: Option<Macs>,
+    /// The tag of IEEE 802.1Q, with its priority.
+    pub vlan: Option<u16>,
     pub body: Body,
 }
 
@@ -66,6 +68,8 @@ pub struct Ip {
     /// Where it stands in the whole, in units of eight octets, and whether more follows.
     pub offset: u16,
     pub more: bool,
+    /// Options of IPv4; of IPv6, which extension headers come first.
+    pub extras: Vec<u8>,
     pub payload: Payload,
     /// So many octets only, when it is sent.
     pub cut: Option<usize>,
@@ -102,6 +106,8 @@ pub struct Tcp {
     /// Unknown when an ICMP error quotes less of it.
     pub flags: Option<u8>,
     pub mss: Option<u16>,
+    /// So many options without effect before it, when it is sent.
+    pub nops: usize,
     pub sum: Sum,
     pub length: usize,
 }
@@ -187,6 +193,7 @@ pub(crate) mod number {
 
     pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
     pub(crate) const ETHERTYPE_ARP: u16 = 0x0806;
+    pub(crate) const ETHERTYPE_VLAN: u16 = 0x8100;
     pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
     pub(crate) const ETHERTYPE_MPLS: u16 = 0x8847;
     pub(crate) const ICMP: u8 = 1;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dataplane::Mac;
 
 use super::number::{
-    ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, FRAGMENT, GRE, ICMP, ICMP_V6, MPLS_OVER_UDP,
-    TCP, UDP, VXLAN,
+    ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, FRAGMENT, GRE, ICMP, ICMP_V6,
+    MPLS_OVER_UDP, TCP, UDP, VXLAN,
 };
 use super::{
     Arp, Body, Content, Frame, Icmp, IcmpBody, Ip, Label, Macs, Payload, Port, Sum, Tcp, USUAL_TTL,
@@ -25,7 +25,13 @@ impl Frame {
             Body::Arp(arp) => (ETHERTYPE_ARP, arp.octets(macs)),
             Body::Other { kind, octets } => (*kind, octets.clone()),
         };
-        ethernet(macs, kind, &body)
+        match self.vlan {
+            Some(tag) => {
+                let tagged = [&tag.to_be_bytes()[..], &kind.to_be_bytes(), &body].concat();
+                ethernet(macs, ETHERTYPE_VLAN, &tagged)
+            }
+            None => ethernet(macs, kind, &body),
+        }
     }
 }
 
@@ -63,28 +69,38 @@ impl Ip {
 
     fn v4_header(&self, body: usize) -> Vec<u8> {
         let flags = u16::from(self.df == Some(true)) << 14 | u16::from(self.more) << 13;
-        let mut header = vec![0x45, self.traffic_class.unwrap_or_default()];
-        header.extend(u16::try_from(20 + body).unwrap_or(u16::MAX).to_be_bytes());
+        let words = u8::try_from(5 + self.extras.len() / 4).unwrap_or(15);
+        let mut header = vec![0x40 | words, self.traffic_class.unwrap_or_default()];
+        header
+            .extend(u16::try_from(20 + self.extras.len() + body).unwrap_or(u16::MAX).to_be_bytes());
         header.extend(self.id.unwrap_or(0x1234).to_be_bytes());
         header.extend((flags | self.offset).to_be_bytes());
         header.extend([self.ttl.unwrap_or(USUAL_TTL), self.payload.protocol(true), 0, 0]);
         header.extend(v4(self.source).octets());
         header.extend(v4(self.destination).octets());
+        header.extend(&self.extras);
         let sum = checksum(&header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
         header
     }
 
-    /// With a fragment header (RFC 8200 §4.5) where it is one.
+    /// With a fragment header (RFC 8200 §4.5) where it is one, behind the others.
     fn v6_header(&self, body: &[u8]) -> Vec<u8> {
         let class = self.traffic_class.unwrap_or_default();
         let protocol = self.payload.protocol(false);
-        let (next, extension) = if self.is_fragment() { (FRAGMENT, 8) } else { (protocol, 0) };
+        let fragment = self.is_fragment().then_some(FRAGMENT);
+        let kinds: Vec<u8> = self.extras.iter().copied().chain(fragment).collect();
+        let next_of = |at: usize| kinds.get(at).copied().unwrap_or(protocol);
+        let extension = kinds.len() * 8;
         let mut header = vec![0x60 | class >> 4, class << 4, 0, 0];
         header.extend(u16::try_from(extension + body.len()).unwrap_or(u16::MAX).to_be_bytes());
-        header.extend([next, self.ttl.unwrap_or(USUAL_TTL)]);
+        header.extend([next_of(0), self.ttl.unwrap_or(USUAL_TTL)]);
         header.extend(v6(self.source).octets());
         header.extend(v6(self.destination).octets());
+        for at in 0..self.extras.len() {
+            // One option of four octets of padding.
+            header.extend([next_of(at + 1), 0, 1, 4, 0, 0, 0, 0]);
+        }
         if self.is_fragment() {
             let place = self.offset << 3 | u16::from(self.more);
             header.extend([protocol, 0]);
@@ -143,7 +159,8 @@ impl Tcp {
         let flags = self.flags.unwrap_or_default();
         let acknowledges: u32 = if flags & 0x10 != 0 { 1000 } else { 0 };
         let options = self.mss.map(|mss| [&[2, 4][..], &mss.to_be_bytes()].concat());
-        let options = options.unwrap_or_default();
+        let mut options = [vec![1; self.nops], options.unwrap_or_default()].concat();
+        options.resize(options.len().next_multiple_of(4), 1);
         let words = u8::try_from((20 + options.len()) / 4).unwrap_or_default();
         let mut octets = self.source.octets().to_vec();
         octets.extend(self.destination.octets());

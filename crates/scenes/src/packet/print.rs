@@ -15,6 +15,9 @@ impl Display for Frame {
         if let Some(macs) = &self.macs {
             write!(f, "eth {macs} ")?;
         }
+        if let Some(tag) = self.vlan {
+            write!(f, "vlan {tag} ")?;
+        }
         match &self.body {
             Body::Ip(ip) => ip.fmt(f),
             Body::Arp(Arp::WhoHas { target, tell }) => {
@@ -56,6 +59,7 @@ impl Display for Ip {
             f.write_str(" mf")?;
         }
         option(f, "frag", Some(self.offset).filter(|offset| *offset != 0))?;
+        self.print_extras(f)?;
         option(f, "cut", self.cut)?;
         option(f, "pad", Some(self.pad).filter(|pad| *pad != 0))?;
         match self.quoted_or_inner() {
@@ -66,6 +70,18 @@ impl Display for Ip {
 }
 
 impl Ip {
+    fn print_extras(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.extras.is_empty() {
+            return Ok(());
+        }
+        if self.is_v4() {
+            f.write_str(" opts ")?;
+            return self.extras.iter().try_for_each(|octet| write!(f, "{octet:02x}"));
+        }
+        let kinds: Vec<String> = self.extras.iter().map(ToString::to_string).collect();
+        write!(f, " ext {}", kinds.join(","))
+    }
+
     fn quoted_or_inner(&self) -> Option<&Self> {
         match &self.payload {
             Payload::Icmp(Icmp { body: IcmpBody::Error { quoted, .. }, .. }) => Some(quoted),
@@ -100,7 +116,7 @@ impl Display for Port {
 impl Display for Payload {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(Tcp { flags, mss, sum, length, .. }) => {
+            Self::Tcp(Tcp { flags, mss, nops, sum, length, .. }) => {
                 let letters = |flags: u8| {
                     let set =
                         FLAGS.iter().enumerate().filter(move |(bit, _)| flags >> bit & 1 == 1);
@@ -108,6 +124,7 @@ impl Display for Payload {
                 };
                 // Of a quoted one there may be nothing to show.
                 write!(f, " tcp {}", flags.map_or_else(|| "A".to_owned(), letters))?;
+                option(f, "nops", Some(*nops).filter(|nops| *nops != 0))?;
                 option(f, "mss", *mss)?;
                 carries(f, *length)?;
                 sum.fmt(f)

@@ -5,13 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use dataplane::Mac;
 
 use super::number::{
-    ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, FRAGMENT, GRE, ICMP, ICMP_V6,
-    MPLS_OVER_UDP, TCP, UDP, VXLAN,
+    ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, ETHERTYPE_VLAN, FRAGMENT, GRE,
+    ICMP, ICMP_V6, MPLS_OVER_UDP, TCP, UDP, VXLAN,
 };
 use super::octets::{checksum, message_checksum};
 use super::{
     Arp, Body, Content, Frame, Icmp, IcmpBody, Ip, Label, Macs, Payload, Port, Sum, Tcp, data,
 };
+
+/// Extension headers of IPv6 (RFC 8200 §4).
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const DESTINATION: u8 = 60;
 
 /// What no plane may send.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,13 +34,18 @@ enum Extent {
 
 impl Frame {
     pub fn read(octets: &[u8]) -> Read<Self> {
-        let (macs, kind, body) = ethernet(octets)?;
+        let (macs, mut kind, mut body) = ethernet(octets)?;
+        let mut vlan = None;
+        if kind == ETHERTYPE_VLAN {
+            (vlan, kind) = (Some(be16(body, 0)?), be16(body, 2)?);
+            body = &body[4..];
+        }
         let body = match kind {
             ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => Body::Ip(of_kind(kind, body)?),
             ETHERTYPE_ARP => Body::Arp(arp(body)?),
             kind => Body::Other { kind, octets: body.to_vec() },
         };
-        Ok(Self { macs: Some(macs), body })
+        Ok(Self { macs: Some(macs), vlan, body })
     }
 }
 
@@ -89,6 +99,7 @@ fn read_v4(octets: &[u8], extent: Extent) -> Read<Ip> {
         df: Some(place & 0x4000 != 0),
         offset: place & 0x1fff,
         more: place & 0x2000 != 0,
+        extras: octets.get(20..header).unwrap_or_default().to_vec(),
         payload: Payload::Other { protocol: octets[9], length: 0 },
         cut: None,
         pad: 0,
@@ -107,10 +118,17 @@ fn read_v6(octets: &[u8], extent: Extent) -> Read<Ip> {
     let (mut id, mut offset, mut more) = (None, 0, false);
     let source = Ipv6Addr::from(array::<16>(octets, 8)?).into();
     let destination = Ipv6Addr::from(array::<16>(octets, 24)?).into();
+    let mut extras = Vec::new();
+    while matches!(next, HOP_BY_HOP | ROUTING | DESTINATION) {
+        extras.push(next);
+        let [following, length] = array(octets, header)?;
+        (next, header) = (following, header + 8 + usize::from(length) * 8);
+    }
     if next == FRAGMENT {
-        let place = be16(octets, 42)?;
-        (next, header) = (octets[40], 48);
-        (id, offset, more) = (Some(be16(octets, 46)?), place >> 3, place & 1 != 0);
+        let place = be16(octets, header + 2)?;
+        id = Some(be16(octets, header + 6)?);
+        (offset, more) = (place >> 3, place & 1 != 0);
+        (next, header) = (octets[header], header + 8);
     }
     let mut ip = Ip {
         source,
@@ -121,6 +139,7 @@ fn read_v6(octets: &[u8], extent: Extent) -> Read<Ip> {
         df: None,
         offset,
         more,
+        extras,
         payload: Payload::Other { protocol: next, length: 0 },
         cut: None,
         pad: 0,
@@ -183,7 +202,7 @@ fn quoted(protocol: u8, body: &[u8]) -> Read<Payload> {
     let (sum, length) = (Sum::Unknown, 0);
     Ok(if protocol == TCP {
         let flags = body.get(13).copied();
-        Payload::Tcp(Tcp { source, destination, flags, mss: None, sum, length })
+        Payload::Tcp(Tcp { source, destination, flags, mss: None, nops: 0, sum, length })
     } else {
         Payload::Udp { source, destination, sum, content: Content::Data { length } }
     })
@@ -209,7 +228,8 @@ fn tcp(body: &[u8], sum: Sum) -> Read<Tcp> {
         };
     }
     let flags = Some(body[13]);
-    Ok(Tcp { source, destination, flags, mss, sum, length: filled(&body[header..])? })
+    let length = filled(part(body, header, body.len().saturating_sub(header))?)?;
+    Ok(Tcp { source, destination, flags, mss, nops: 0, sum, length })
 }
 
 fn icmp(ip: &Ip, body: &[u8], sum: Sum, extent: Extent) -> Read<Icmp> {

@@ -1,7 +1,7 @@
 //! The readable form of packets, read.
 //!
 //! ```text
-//! [eth MAC > MAC] 10.0.1.2:4000 > 10.0.2.2:80 tcp SA [mss 1400] [len 100]
+//! [eth MAC > MAC] [vlan 100] 10.0.1.2:4000 > 10.0.2.2:80 tcp SA [[nops 1] mss 1400] [len 100]
 //!                 [2001:db8::1]:53 > [2001:db8::2]:4000 udp [nosum]
 //!                 10.0.1.2 > 10.0.2.2 echo|reply [id 7] [seq 1]
 //!                 10.0.1.1 > 10.0.1.2 icmp 3/4 mtu 1472 { what it is about }
@@ -11,6 +11,7 @@
 //!                 192.0.2.1 > 192.0.2.2:4789 udp vxlan 5000 [eth MAC > MAC] { .. }
 //!                 10.0.1.2 > 10.0.2.2 proto 132
 //! any of them:    ttl 64  tos 0xb8  ipid 7  df  mf  frag 185  badsum  cut 30  pad 6
+//!                 opts 01010101 (of IPv4)  ext 0,60 (headers of IPv6)
 //! [eth ..]        arp who-has 10.0.1.1 tell 10.0.1.2 | arp 10.0.1.1 is-at MAC
 //!                 type 0x88cc [len 46] | hex 0800 4500..
 //! ```
@@ -64,6 +65,8 @@ struct Options {
     offset: u16,
     cut: Option<usize>,
     pad: usize,
+    extras: Vec<u8>,
+    nops: usize,
     wrong_sum: bool,
     no_sum: bool,
     mss: Option<u16>,
@@ -84,6 +87,7 @@ fn whole<T>(text: &str, read: impl FnOnce(&mut Words<'_>) -> Read<T>) -> Result<
 
 fn frame(words: &mut Words<'_>) -> Read<Frame> {
     let macs = words.has("eth").then(|| words.macs()).transpose()?;
+    let vlan = words.has("vlan").then(|| words.number()).transpose()?;
     let body = if words.has("arp") {
         Body::Arp(words.arp()?)
     } else if words.has("type") {
@@ -97,7 +101,7 @@ fn frame(words: &mut Words<'_>) -> Read<Frame> {
     } else {
         Body::Ip(ip(words)?)
     };
-    Ok(Frame { macs, body })
+    Ok(Frame { macs, vlan, body })
 }
 
 fn ip(words: &mut Words<'_>) -> Read<Ip> {
@@ -110,8 +114,21 @@ fn ip(words: &mut Words<'_>) -> Read<Ip> {
     let protocol = words.next()?;
     let is_v4 = source.is_ipv4();
     let (payload, options) = words.payload(protocol, is_v4, from, to)?;
-    let Options { ttl, traffic_class, id, df, offset, more, cut, pad, .. } = options;
-    Ok(Ip { source, destination, ttl, traffic_class, id, df, offset, more, payload, cut, pad })
+    let Options { ttl, traffic_class, id, df, offset, more, extras, cut, pad, .. } = options;
+    Ok(Ip {
+        source,
+        destination,
+        ttl,
+        traffic_class,
+        id,
+        df,
+        offset,
+        more,
+        extras,
+        payload,
+        cut,
+        pad,
+    })
 }
 
 impl Words<'_> {
@@ -148,7 +165,8 @@ impl Words<'_> {
                 let options = self.options()?;
                 let (mss, sum, length) = (options.mss, options.sum(), options.length());
                 let flags = Some(flags);
-                let tcp = Tcp { source, destination, flags, mss, sum, length };
+                let nops = options.nops;
+                let tcp = Tcp { source, destination, flags, mss, nops, sum, length };
                 (Payload::Tcp(tcp), options)
             }
             "udp" => {
@@ -223,6 +241,11 @@ impl Words<'_> {
                 "frag" => options.offset = self.number()?,
                 "cut" => options.cut = Some(self.value()?),
                 "pad" => options.pad = self.value()?,
+                "opts" => options.extras = octets(self.next()?)?,
+                "ext" => {
+                    options.extras = self.next()?.split(',').map(parsed).collect::<Read<_>>()?;
+                }
+                "nops" => options.nops = self.value()?,
                 "badsum" => options.wrong_sum = true,
                 "nosum" => options.no_sum = true,
                 "mss" => options.mss = Some(self.number()?),
