@@ -92,8 +92,12 @@ fn restart(spec: &PeerSpec, restarting: bool) -> Option<GracefulRestart> {
     (spec.graceful_restart_time > 0).then(|| GracefulRestart {
         restarted: restarting,
         // Silence of a control node says nothing about the nodes behind it, so their routes are kept
-        // over it (RFC 8538). A node or gateway that is silent forwards no more: its routes go.
-        notification: matches!(spec.role, PeerRole::Sibling | PeerRole::Federated { .. }),
+        // over it (RFC 8538), and a neighbor says itself whether its routes are to be. A node or gateway
+        // that is silent forwards no more: its routes go.
+        notification: matches!(
+            spec.role,
+            PeerRole::Sibling | PeerRole::Federated { .. } | PeerRole::Neighbor { .. }
+        ),
         restart_time: spec.graceful_restart_time,
         // A reflector forwards nothing, so it has lost nothing: the forwarding bit is always true.
         families: spec.families.iter().map(|family| (*family, true)).collect(),
@@ -146,5 +150,7 @@ mod tests {
         assert_eq!(said(PeerRole::Sibling, true), (true, true));
         assert_eq!(said(PeerRole::Nodes { max_nodes: None }, true), (false, true));
         assert_eq!(said(gateway(&[]), false), (false, false), "added long after our start");
+        let neighbor = PeerRole::Neighbor { client: true, max_peers: None };
+        assert_eq!(said(neighbor, false), (true, false), "the peer has the choice");
     }
 }

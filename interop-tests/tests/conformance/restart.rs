@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bed::{Bed, Seat, Sort};
+use crate::bed::{Bed, HOME, Knob, Seat, Sort};
 use crate::cases::{Case, case, run};
 use crate::heard::{Key, key};
 use crate::octets::{
@@ -37,7 +37,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(bed: &Bed, sort: Sort, open: impl Fn(Open) -> Open) -> Result<Self> {
-        let seat = bed.seat(sort)?;
+        Self::on(bed, bed.seat(sort)?, open)
+    }
+
+    fn on(bed: &Bed, seat: Seat, open: impl Fn(Open) -> Open) -> Result<Self> {
         let speaker = bed.up_with(seat, &open(seat.open(&OVERLAY)))?;
         let target = target(64_512, bed.number());
         let rd = || octets::rd(64_512, bed.number());
@@ -145,6 +148,13 @@ fn notifies(seconds: u16) -> impl Fn(Open) -> Open + Copy {
 
 type Say = fn(Open) -> Open;
 
+/// A client by an entry of its own.
+const NEIGHBOR: Knob = Knob {
+    name: "neighbor",
+    asn: HOME,
+    keys: "client = true\nfamilies = [\"vpnv4\", \"vpnv6\", \"evpn\", \"rtc\"]",
+};
+
 /// Which ends keep routes, by what was agreed on.
 fn ends<'a>() -> Vec<Case<'a>> {
     let (fin, rst, silence) = (End::Fin, End::Rst, End::Silence);
@@ -189,6 +199,31 @@ fn ends<'a>() -> Vec<Case<'a>> {
         }));
     }
     cases
+}
+
+/// A neighbor is not one of our nodes: it has the choice, by its own N bit (RFC 8538 §2, §4).
+fn ends_of_neighbors<'a>() -> Vec<Case<'a>> {
+    let plain: Say = |open| keeps(60)(open);
+    let both: Say = |open| notifies(60)(open);
+    let rows = [
+        ("restart", plain, End::Fin, true),
+        ("restart", plain, End::Notification(6, 4), false),
+        ("restart", plain, End::Silence, false),
+        ("N bit", both, End::Notification(6, 4), true),
+        ("N bit", both, End::Notification(3, 1), true),
+        ("N bit", both, End::Silence, true),
+        ("N bit", both, End::Notification(6, 9), false),
+    ];
+    let rows = rows.into_iter().map(|(name, say, end, kept)| {
+        let words = if kept { "keeps" } else { "does not keep" };
+        case(format!("{end:?} of a neighbor with {name} {words} routes"), move |bed| {
+            let hold = |open: Open| if end == End::Silence { open.hold(3) } else { open };
+            let seat = bed.neighbor_seat(NEIGHBOR.name)?;
+            let gone = Peer::on(bed, seat, |open| hold(say(open)))?.end(bed, end)?;
+            if kept { gone.is_kept(bed) } else { gone.is_gone(bed) }
+        })
+    });
+    rows.collect()
 }
 
 /// What becomes of routes that were kept.
@@ -386,9 +421,10 @@ fn only_a_daemon_that_has_run_before_says_so_and_waits() {
 
 #[test]
 fn routes_are_kept_over_a_restart_and_not_longer() {
-    let bed = Bed::start().expect("a control node");
+    let bed = Bed::with_neighbors("", "", &[NEIGHBOR]).expect("a control node");
     let mut cases = ours();
     cases.extend(ends());
+    cases.extend(ends_of_neighbors());
     cases.extend(afterwards());
     run("restart", &bed, cases);
 }
