@@ -8,6 +8,8 @@ use crate::event::Tuple;
 pub(super) const ICMP: u8 = 1;
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
+/// ECN of a packet that has met congestion.
+pub(super) const CONGESTED: u8 = 3;
 pub(super) const GRE: u8 = 47;
 pub(super) const FRAGMENT: u8 = 44;
 pub(super) const ICMP_V6: u8 = 58;
@@ -147,6 +149,21 @@ impl Packet {
         } else {
             self.octets[7] = ttl;
         }
+    }
+
+    /// Marks it as one that has met congestion, unless its sender does not know of such marks (RFC 3168 §5).
+    pub(super) fn mark_congested(&mut self) -> bool {
+        let class = self.traffic_class();
+        if class & CONGESTED == 0 {
+            return false;
+        }
+        if self.is_v4() {
+            let first = self.octets[0];
+            self.store(0, &[first, class | CONGESTED], &[10]);
+        } else {
+            self.octets[1] |= CONGESTED << 4;
+        }
+        true
     }
 
     /// DSCP and ECN.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Memory;
 use super::count::Way;
 use super::forward::{Origin, Out, Outcome, Pass, Place};
-use super::packet::{Fragment, GRE, Packet, UDP, array, be16};
+use super::packet::{CONGESTED, Fragment, GRE, Packet, UDP, array, be16};
 use crate::mac::Mac;
 use crate::plane::DropReason;
 use crate::port::{PortId, VrfId};
@@ -141,6 +141,10 @@ impl Memory {
         let Some(mut packet) = Packet::read(octets) else {
             return dropped(DropReason::Malformed);
         };
+        // RFC 6040 §4.2.
+        if outer.traffic_class() & CONGESTED == CONGESTED && !packet.mark_congested() {
+            return dropped(DropReason::Malformed);
+        }
         let remote = outer.source();
         let (Leads::Vrf(vrf) | Leads::Port(_, vrf)) = way;
         self.count_tunnel(remote, vrf, Way::Received, &packet);
