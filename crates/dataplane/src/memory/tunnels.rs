@@ -8,8 +8,8 @@ use super::Memory;
 use super::count::Way;
 use super::forward::{Origin, Out, Outcome, Pass, Place};
 use super::packet::{Fragment, GRE, Packet, UDP, array, be16};
+use crate::drop_reason::DropReason;
 use crate::mac::Mac;
-use crate::plane::DropReason;
 use crate::port::{PortId, VrfId};
 use crate::tunnel::{Encapsulation, MplsLabel, Tunnel, TunnelHeader, Vni};
 
