@@ -59,7 +59,7 @@ static __always_inline int answer_arp(struct __sk_buff *skb, const struct port *
 		return drop(DROP_MALFORMED);
 	if (arp.hardware != bpf_htons(ARPHRD_ETHER) || arp.protocol != bpf_htons(ETH_P_IP) ||
 	    arp.hardware_length != ETH_ALEN || arp.protocol_length != 4)
-		return drop(DROP_MALFORMED);
+		return drop(DROP_UNSUPPORTED);
 	/* Answers; announcements (RFC 5227 §2.3), of the own address or another that it may have; and
 	 * probes whether one is free (§2.1.1): who hears an answer would give it up. */
 	if (arp.operation != bpf_htons(ARPOP_REQUEST) ||

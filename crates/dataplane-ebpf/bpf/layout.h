@@ -18,7 +18,7 @@
 #define REASONS_MAX 64
 #define RULES_MAX 256
 
-/* The order is that of dataplane::DropReason. */
+/* Those of dataplane::DropReason, in the same order; src/layout.rs compares. */
 enum drop_reason {
 	DROP_NO_ROUTE,
 	DROP_TUNNEL_TO_TUNNEL,

@@ -331,6 +331,20 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct packet *p)
 	return skip_extensions(skb, p);
 }
 
+/* Whether the packet, and not what pads its frame, has the header that its protocol begins with. */
+static __always_inline int has_header(const struct packet *p)
+{
+	__u32 end = p->l4 - L3;
+
+	if (p->flags & LATER_FRAGMENT)
+		return end <= p->length;
+	if (p->protocol == IPPROTO_TCP)
+		end += sizeof(struct tcphdr);
+	else if (p->protocol == IPPROTO_UDP || is_icmp(p))
+		end += sizeof(struct udphdr);
+	return end <= p->length;
+}
+
 /* Reads the packet behind the Ethernet header; `protocol` is that header's. Not 0: it is malformed. */
 VERIFIED_ONCE int parse(struct __sk_buff *skb, struct packet *p, __u32 protocol)
 {
@@ -340,7 +354,7 @@ VERIFIED_ONCE int parse(struct __sk_buff *skb, struct packet *p, __u32 protocol)
 	p->segments = skb->gso_segs ? skb->gso_segs : 1;
 	if (protocol == bpf_htons(ETH_P_IPV6) ? parse_v6(skb, p) : parse_v4(skb, p))
 		return -1;
-	if (parse_l4(skb, p))
+	if (parse_l4(skb, p) || !has_header(p))
 		return -1;
 	p->now = p->was;
 	return 0;

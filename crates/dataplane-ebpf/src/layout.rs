@@ -543,7 +543,22 @@ pub(crate) const fn mix(mut h: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use dataplane::DropReason;
+
     use super::*;
+
+    /// What stands between the braces of `enum drop_reason` of the programs.
+    #[test]
+    fn reasons_to_drop_are_numbered_alike_in_both_languages() {
+        let layout = include_str!("../bpf/layout.h");
+        let (_, rest) = layout.split_once("enum drop_reason {").unwrap();
+        let (listed, _) = rest.split_once('}').unwrap();
+        let of_programs: Vec<&str> =
+            listed.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        let name =
+            |reason: DropReason| format!("DROP_{}", reason.name().replace('-', "_").to_uppercase());
+        assert_eq!(of_programs, DropReason::ALL.map(name));
+    }
 
     #[test]
     fn network_order_is_what_the_wire_has() {

@@ -17,6 +17,7 @@
 
 pub mod desired;
 pub mod diff;
+pub mod drop_reason;
 pub mod event;
 pub mod fib;
 pub mod filter;
@@ -32,6 +33,7 @@ pub mod tunnel;
 
 pub use desired::{Desired, NodeConfig, Vrf};
 pub use diff::{Op, Scope, diff};
+pub use drop_reason::DropReason;
 pub use event::{Event, Events};
 pub use fib::{Fib, Route, VrfFib};
 pub use filter::{Direction, Filter, FilterId, Identities, Identity, Peer, Rule, Verdict};
@@ -39,9 +41,7 @@ pub use mac::Mac;
 pub use memory::Memory;
 pub use nat::{Backend, Protocol, Translation, TranslationKind};
 pub use next_hop::{Member, NextHop, NextHopGroup, Spread};
-pub use plane::{
-    Counters, Dataplane, DataplaneError, Devices, DropReason, Found, Mirroring, Result, Traffic,
-};
+pub use plane::{Counters, Dataplane, DataplaneError, Devices, Found, Mirroring, Result, Traffic};
 pub use port::{AllowedSource, Attachment, Link, Port, PortId, VrfId};
 pub use range::PortRange;
 pub use trace::{Outcome, Probe, Step, Trace};

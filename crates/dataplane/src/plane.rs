@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
 use std::net::IpAddr;
-
-use serde::{Deserialize, Serialize};
 
 use crate::desired::{Desired, NodeConfig};
 use crate::diff::Op;
+use crate::drop_reason::DropReason;
 use crate::event::Events;
 use crate::fib::Fib;
 use crate::filter::FilterId;
@@ -125,95 +123,6 @@ impl DataplaneError {
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self { what: what.into(), source: Some(source.into()) }
-    }
-}
-
-/// Why a packet was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DropReason {
-    /// No route to the destination in the VRF.
-    NoRoute,
-    /// It came out of a tunnel, and only other nodes have its destination.
-    TunnelToTunnel,
-    TtlExpired,
-    /// It came out of a tunnel with a label that no VRF has.
-    UnknownLabel,
-    /// The address is served here, but not that port, or nobody is ready.
-    NoBackend,
-    /// It would not fit into the underlay.
-    TooBig,
-    Malformed,
-    /// A protocol that the plane does not forward.
-    Unsupported,
-    /// The route says so.
-    Discard,
-    /// The port that it was for has no interface.
-    PortGone,
-    /// A fragment that would have to be translated without its ports.
-    Fragment,
-    /// The kernel refused to change or send it.
-    Refused,
-    /// A workload sent it from an address that is not its own.
-    Spoofed,
-    /// A filter does not allow it.
-    Denied,
-    /// The port has sent more than its bandwidth for too long.
-    RateLimit,
-    /// No source port is left for a connection out of the node.
-    NoSourcePort,
-    /// It came in VXLAN and is not for this node's router.
-    WrongMac,
-}
-
-impl DropReason {
-    pub const ALL: [Self; 17] = [
-        Self::NoRoute,
-        Self::TunnelToTunnel,
-        Self::TtlExpired,
-        Self::UnknownLabel,
-        Self::NoBackend,
-        Self::TooBig,
-        Self::Malformed,
-        Self::Unsupported,
-        Self::Discard,
-        Self::PortGone,
-        Self::Fragment,
-        Self::Refused,
-        Self::Spoofed,
-        Self::Denied,
-        Self::RateLimit,
-        Self::NoSourcePort,
-        Self::WrongMac,
-    ];
-
-    /// The name in metrics, the API and the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoRoute => "no-route",
-            Self::TunnelToTunnel => "tunnel-to-tunnel",
-            Self::TtlExpired => "ttl-expired",
-            Self::UnknownLabel => "unknown-label",
-            Self::NoBackend => "no-backend",
-            Self::TooBig => "too-big",
-            Self::Malformed => "malformed",
-            Self::Unsupported => "unsupported",
-            Self::Discard => "discard",
-            Self::PortGone => "port-gone",
-            Self::Fragment => "fragment",
-            Self::Refused => "refused",
-            Self::Spoofed => "spoofed",
-            Self::Denied => "denied",
-            Self::RateLimit => "rate-limit",
-            Self::NoSourcePort => "no-source-port",
-            Self::WrongMac => "wrong-mac",
-        }
-    }
-}
-
-impl fmt::Display for DropReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

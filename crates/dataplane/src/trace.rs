@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::drop_reason::DropReason;
 use crate::event::Tuple;
 use crate::filter::{Direction, FilterId, Verdict};
 use crate::next_hop::NextHop;
-use crate::plane::DropReason;
 use crate::port::{PortId, VrfId};
 use crate::tunnel::Encapsulation;
 

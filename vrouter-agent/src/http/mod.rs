@@ -222,7 +222,7 @@ async fn drops(State(api): State<Api>) -> Result<Json<Vec<DropCounter>>, ApiErro
     let counters = api.counters().await?;
     let drops = DropReason::ALL.iter().map(|reason| DropCounter {
         reason: reason.name().to_owned(),
-        meaning: meaning(*reason).to_owned(),
+        meaning: reason.meaning().to_owned(),
         packets: counters.drops.get(reason).copied().unwrap_or(0),
     });
     Ok(Json(drops.collect()))
@@ -256,29 +256,4 @@ async fn refresh_metrics(State(api): State<Api>, request: HttpRequest, next: Nex
         }
     }
     next.run(request).await
-}
-
-/// What a reason means, for somebody who sees it for the first time.
-const fn meaning(reason: DropReason) -> &'static str {
-    match reason {
-        DropReason::NoRoute => "the VRF has no route to the destination",
-        DropReason::TunnelToTunnel => {
-            "came out of a tunnel for an address that only other nodes have"
-        }
-        DropReason::TtlExpired => "was forwarded too often",
-        DropReason::UnknownLabel => "came out of a tunnel with a label that no VRF has",
-        DropReason::NoBackend => "nobody answers at that port of a service address",
-        DropReason::TooBig => "does not fit into the underlay",
-        DropReason::Malformed => "is no valid packet",
-        DropReason::Unsupported => "has a protocol that is not forwarded",
-        DropReason::Discard => "the route says so",
-        DropReason::PortGone => "the port's interface is gone",
-        DropReason::Fragment => "is a fragment that cannot be translated",
-        DropReason::Refused => "the kernel refused to change or send it",
-        DropReason::Spoofed => "was sent by a workload from an address that is not its own",
-        DropReason::Denied => "a filter does not allow the connection",
-        DropReason::RateLimit => "the port has sent more than its bandwidth for too long",
-        DropReason::NoSourcePort => "no source port is left for connections out of the node",
-        DropReason::WrongMac => "came in VXLAN and is not for this node's router",
-    }
 }

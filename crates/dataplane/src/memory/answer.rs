@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::forward::{GATEWAY_MAC, Origin, Out, Outcome, Pass, arp_frame_to, frame_to};
 use super::packet::{Fragment, ICMP, ICMP_V6, Packet, array, be16};
+use crate::drop_reason::DropReason;
 use crate::mac::Mac;
-use crate::plane::DropReason;
 use crate::port::{Port, PortId};
 
 const ANSWER_TTL: u8 = 64;

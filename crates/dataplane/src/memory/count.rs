@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use super::Memory;
 use super::packet::Packet;
+use crate::drop_reason::DropReason;
 use crate::event::Event;
-use crate::plane::{Counters, DropReason, Traffic};
+use crate::plane::{Counters, Traffic};
 use crate::port::{PortId, VrfId};
 
 /// Reports that nobody takes; the oldest goes first.

@@ -4,9 +4,9 @@ use super::Memory;
 use super::flows::Allowed;
 use super::forward::Outcome;
 use super::packet::{Fragment, Packet, reversed};
+use crate::drop_reason::DropReason;
 use crate::event::{Decided, Event, Tuple};
 use crate::filter::{Connection, Direction, Filter, FilterId, Identity, Verdict};
-use crate::plane::DropReason;
 use crate::port::PortId;
 
 impl Memory {

@@ -8,11 +8,11 @@ use super::answer::answer_arp;
 use super::choose;
 use super::count::Way;
 use super::packet::{Packet, array, be16, reversed};
+use crate::drop_reason::DropReason;
 use crate::event::Tuple;
 use crate::filter::Direction;
 use crate::mac::Mac;
 use crate::next_hop::NextHop;
-use crate::plane::DropReason;
 use crate::port::{Port, PortId, VrfId};
 
 /// The link-layer address of every gateway, on every port.

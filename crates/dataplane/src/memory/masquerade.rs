@@ -7,8 +7,8 @@ use super::choose;
 use super::forward::{Origin, Out, Outcome, Pass, Place};
 use super::packet::{End, Fragment, Packet, TCP, UDP, reversed};
 use super::translate::rewritten;
+use crate::drop_reason::DropReason;
 use crate::event::Tuple;
-use crate::plane::DropReason;
 use crate::port::PortId;
 
 impl Pass<'_> {

@@ -6,9 +6,9 @@ use super::choose;
 use super::flows::{Answer, Target};
 use super::forward::{Outcome, Pass};
 use super::packet::{End, Fragment, Packet, TCP, UDP, reversed};
+use crate::drop_reason::DropReason;
 use crate::event::Tuple;
 use crate::nat::{Backend, Protocol, Translation, TranslationKind};
-use crate::plane::DropReason;
 use crate::port::{PortId, VrfId};
 
 impl Pass<'_> {

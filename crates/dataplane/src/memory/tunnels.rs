@@ -8,8 +8,8 @@ use super::Memory;
 use super::count::Way;
 use super::forward::{Origin, Out, Outcome, Pass, Place};
 use super::packet::{CONGESTED, Fragment, GRE, Packet, UDP, array, be16};
+use crate::drop_reason::DropReason;
 use crate::mac::Mac;
-use crate::plane::DropReason;
 use crate::port::{PortId, VrfId};
 use crate::tunnel::{Encapsulation, MplsLabel, Tunnel, TunnelHeader, Vni};
 
@@ -116,7 +116,7 @@ impl Memory {
         now: Duration,
     ) -> Option<(Vec<Out>, Outcome)> {
         let dropped = |reason| Some((Vec::new(), Err(reason)));
-        let (way, octets) = if encapsulation == Encapsulation::Vxlan {
+        let (way, kind, octets) = if encapsulation == Encapsulation::Vxlan {
             let vni = Vni::new(u32::from_be_bytes(array(inner, 4)) >> 8)?;
             let mut vrfs = self.state.vrfs.iter();
             let (vrf, _) = vrfs.find(|(_, vrf)| vrf.vni == Some(vni))?;
@@ -126,19 +126,27 @@ impl Memory {
             if Mac(array(frame, 0)) != self.state.node.router_mac {
                 return dropped(DropReason::WrongMac);
             }
-            if !matches!(be16(frame, 12), Some(0x0800 | 0x86dd)) {
+            let kind = be16(frame, 12);
+            if !matches!(kind, Some(0x0800 | 0x86dd)) {
                 return dropped(DropReason::Unsupported);
             }
-            (Leads::Vrf(*vrf), &frame[14..])
+            (Leads::Vrf(*vrf), kind, &frame[14..])
         } else {
             let entry = u32::from_be_bytes(array(inner, 0));
-            let label = MplsLabel::new(entry >> 12).filter(|_| entry & 0x100 != 0);
-            match label.and_then(|label| self.labelled(label)) {
-                Some(way) => (way, &inner[4..]),
+            if entry & 0x100 == 0 {
+                return dropped(DropReason::Unsupported);
+            }
+            // MPLS does not say what is inside; the version of IP does (RFC 3032 §2.2).
+            let version = inner.get(4).map_or(4, |first| first >> 4);
+            match MplsLabel::new(entry >> 12).and_then(|label| self.labelled(label)) {
+                Some(_) if !matches!(version, 4 | 6) => return dropped(DropReason::Unsupported),
+                Some(way) => (way, None, &inner[4..]),
                 None => return dropped(DropReason::UnknownLabel),
             }
         };
-        let Some(mut packet) = Packet::read(octets) else {
+        let is_of_kind =
+            |packet: &Packet| kind.is_none_or(|kind| packet.is_v4() == (kind == 0x0800));
+        let Some(mut packet) = Packet::read(octets).filter(is_of_kind) else {
             return dropped(DropReason::Malformed);
         };
         // RFC 6040 §4.2.
