@@ -12,10 +12,14 @@ inside() {
   mount -t proc proc /proc
   mount -t sysfs sys /sys
   mount -t devtmpfs dev /dev
+  # The checkout stays where it is, even below one of these.
+  mount --bind "${kernel%/target/old-kernel}" /mnt
   for directory in /tmp /run /dev/shm; do
     mkdir -p "$directory"
     mount -t tmpfs none "$directory"
   done
+  mkdir -p "${kernel%/target/old-kernel}"
+  mount --move /mnt "${kernel%/target/old-kernel}"
   mount -t bpf none /sys/fs/bpf
   mkdir -p /run/lock /run/netns
   for module in veth bridge sch_ingress cls_bpf dummy ipv6 af_packet vrf vxlan sch_fq; do
