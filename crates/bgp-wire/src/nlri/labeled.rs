@@ -4,6 +4,7 @@ use std::fmt;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::stack::Bottom;
 use super::{Family, ipv4, ipv6, variant};
 use crate::afi_safi::AfiSafi;
 use crate::error::FaultKind;
@@ -76,13 +77,13 @@ macro_rules! labeled {
             type Data = Labels;
 
             fn read_reach(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-                let (rest, (labels, bits)) = labels(input, $bits, 1)?;
+                let (rest, (labels, bits)) = labels(input, $bits, Bottom::Ignored)?;
                 let (rest, net) = $prefix(input, rest, bits)?;
                 Ok((rest, (net, labels)))
             }
 
             fn read_stacked(input: &[u8]) -> Parsed<'_, (Self::Key, Self::Data)> {
-                let (rest, (mut labels, bits)) = labels(input, $bits, 0)?;
+                let (rest, (mut labels, bits)) = labels(input, $bits, Bottom::Counts)?;
                 if labels.inner.is_empty() {
                     labels.outermost = labels.outermost.as_bottom();
                 }
@@ -128,30 +129,41 @@ macro_rules! labeled {
 labeled!(Ipv4Labeled: IPV4_LABELED, Ipv4Net, 32, ipv4::net);
 labeled!(Ipv6Labeled: IPV6_LABELED, Ipv6Net, 128, ipv6::net);
 
-/// How many labels stand before a prefix: to the bottom of stack, if the length says that a prefix can
-/// follow there. Else there is one label, whose bit says nothing (RFC 8277 §2.2); `None` where the
-/// length does not allow that either.
+/// How many labels stand before a prefix; `None` where the length does not allow even one.
 ///
-/// Where stacks were not agreed on, a prefix without a bit is no prefix (`min_prefix` is 1): what looks
-/// like a stack then was one label and its prefix.
-fn stack_depth(octets: &[u8], bits: u8, min_prefix: u8, max_prefix: u8) -> Option<u8> {
-    let possible = |depth: &u8| {
+/// Where stacks were agreed on, the bottom of stack ends them, if the length says that a prefix can follow
+/// there (RFC 8277 §2.3). Else that bit says nothing, and there is one label (§2.2), unless there cannot
+/// be just one: by the length, or since no address begins like what would then be the prefix.
+fn stack_depth(octets: &[u8], bits: u8, max_prefix: u8, bottom: Bottom) -> Option<u8> {
+    let is_possible = |depth: &u8| {
         let left = depth.checked_mul(LABEL_BITS).and_then(|labels| bits.checked_sub(labels));
-        let min = if *depth == 1 { 0 } else { min_prefix };
-        left.is_some_and(|left| (min..=max_prefix).contains(&left))
+        left.is_some_and(|left| left <= max_prefix)
+    };
+    let is_address = |depth: u8| match octets.get(usize::from(depth) * 3) {
+        Some(first) if max_prefix == 32 => (1..224).contains(first),
+        Some(first) => matches!(first, 0x20..=0x3f | 0xfc..=0xfd),
+        None => false,
     };
     let (fields, _) = octets.as_chunks::<3>();
-    let bottom = fields.iter().position(|field| Label::from_octets(*field).is_bottom_of_stack());
-    let depth = bottom.and_then(|bottom| u8::try_from(bottom + 1).ok());
-    depth.filter(possible).or(Some(1).filter(possible))
+    let last = fields.iter().position(|field| Label::from_octets(*field).is_bottom_of_stack());
+    let stack = last.and_then(|last| u8::try_from(last + 1).ok()).filter(is_possible);
+    match (bottom, stack) {
+        (Bottom::Counts, Some(stack)) => Some(stack),
+        (Bottom::Ignored, Some(stack))
+            if !is_possible(&1) || is_address(stack) && !is_address(1) =>
+        {
+            Some(stack)
+        }
+        _ => Some(1).filter(is_possible),
+    }
 }
 
 /// Length and labels of an announcement; returns them with the bits of the prefix that follows.
-fn labels(input: &[u8], max_prefix: u8, min_prefix: u8) -> Parsed<'_, (Labels, u8)> {
+fn labels(input: &[u8], max_prefix: u8, bottom: Bottom) -> Parsed<'_, (Labels, u8)> {
     let (rest, bits) = octet(input)?;
     let (_, octets) = take(rest, usize::from(bits.div_ceil(8)))?;
     let impossible = fault(input, FaultKind::PrefixLength(bits));
-    let Some(depth) = stack_depth(octets, bits, min_prefix, max_prefix) else {
+    let Some(depth) = stack_depth(octets, bits, max_prefix, bottom) else {
         return Err(impossible);
     };
     let (rest, stack) = take(rest, usize::from(depth) * 3)?;
@@ -174,7 +186,7 @@ fn skip_labels(input: &[u8], max_prefix: u8) -> Parsed<'_, u8> {
     let (_, octets) = take(rest, usize::from(bits.div_ceil(8)))?;
     // The withdrawal labels of RFC 8277 and RFC 3107 have no bottom of stack, and are alone.
     let alone = matches!(octets, [0 | 0x80, 0, 0, ..]);
-    let depth = if alone { None } else { stack_depth(octets, bits, 1, max_prefix) };
+    let depth = if alone { None } else { stack_depth(octets, bits, max_prefix, Bottom::Ignored) };
     let shallowest = bits.saturating_sub(max_prefix).div_ceil(LABEL_BITS).max(1);
     let depth = depth.unwrap_or(shallowest);
     match depth.checked_mul(LABEL_BITS).and_then(|labels| bits.checked_sub(labels)) {
@@ -233,10 +245,40 @@ mod tests {
         assert_eq!((got.to_string().as_str(), labels.depth()), ("192.0.3.0/24", 1));
         let (_, (got, labels)) = Ipv4Labeled::read_stacked(&octets).expect("RFC 8277 §2.3");
         assert_eq!((got.to_string().as_str(), labels.depth()), ("0.0.0.0/0", 2));
+        let octets = [48, 0, 1, 0, 0, 2, 1];
+        let (_, (got, _)) = Ipv4Labeled::read_reach(&octets).expect("RFC 8277 §2.2");
+        assert_eq!(got.to_string(), "0.2.1.0/24", "no prefix at all is less likely still");
         let octets = [24 + 32, 0, 1, 1, 0x20, 0x01, 0x0d, 0xb8];
         let (rest, (net, labels)) = Ipv6Labeled::read_reach(&octets).expect("RFC 8277 §2.2");
         assert_eq!((rest, net.to_string().as_str()), (&[][..], "2001:db8::/32"));
         assert_eq!(labels.outermost().mpls_value(), 16);
+    }
+
+    /// RFC 8277 §2.2: S is to be ignored where stacks were not agreed on, however odd the third octet of
+    /// the prefix. §2.4: likewise in a withdrawal.
+    #[test]
+    fn one_label_without_bottom_of_stack_is_one_label() {
+        let v4: &[(&[u8], &str, u8)] = &[
+            (&[56, 0, 1, 0, 10, 20, 21, 1], "10.20.21.1/32", 1),
+            (&[49, 5, 0xdc, 0, 198, 51, 101, 0x80], "198.51.101.128/25", 1),
+            (&[56, 0x49, 0x30, 0, 203, 0, 113, 9], "203.0.113.9/32", 1),
+        ];
+        for (octets, net, depth) in v4 {
+            let (_, (got, labels)) = Ipv4Labeled::read_reach(octets).expect(net);
+            assert_eq!((got.to_string().as_str(), labels.depth()), (*net, *depth));
+            assert_eq!(Ipv4Labeled::read_unreach(octets), Ok((&[][..], got)), "{net}");
+        }
+        let v6: &[(&[u8], &str, u8)] = &[
+            (&[72, 0, 1, 0, 0x20, 1, 0x0d, 0xb8, 0, 1], "2001:db8:1::/48", 1),
+            (&[72, 0, 1, 0, 0xfd, 0, 0x0d, 0xb8, 0, 1], "fd00:db8:1::/48", 1),
+            // RFC 3107 §3: a label of 24,001 is no address.
+            (&[80, 5, 0xdc, 0, 5, 0xdc, 0x11, 0x20, 1, 0x0d, 0xb8], "2001:db8::/32", 2),
+        ];
+        for (octets, net, depth) in v6 {
+            let (_, (got, labels)) = Ipv6Labeled::read_reach(octets).expect(net);
+            assert_eq!((got.to_string().as_str(), labels.depth()), (*net, *depth));
+            assert_eq!(Ipv6Labeled::read_unreach(octets), Ok((&[][..], got)), "{net}");
+        }
     }
 
     #[test]
