@@ -22,9 +22,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn text(path: impl AsRef<Path>) -> String {
-    let path = root().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect(path)
 }
 
 /// All files below a directory.
@@ -61,7 +60,8 @@ fn cells<'a>(document: &'a str, column: &str) -> Vec<&'a str> {
             _ if !line.starts_with('|') => place = None,
             None => place = Some(row.iter().position(|cell| *cell == column)),
             Some(at) => {
-                found.extend(at.and_then(|at| row.get(at)).filter(|cell| cell.contains('`')))
+                let cell = at.and_then(|at| row.get(at));
+                found.extend(cell.filter(|cell| cell.contains('`')));
             }
         }
     }
