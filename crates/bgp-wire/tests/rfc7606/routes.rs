@@ -220,6 +220,19 @@ fn flags_of_multiprotocol_attributes_give_the_family_up() {
             let notification = error.notification_for(&octets);
             assert_eq!((notification.code, notification.subcode), (3, 4));
             assert_eq!(notification.data, attributes[0]);
+            // Where the family was given up it is looked at no more; a malformed ORIGIN still is (§5.2).
+            let given_up = Negotiated {
+                internal,
+                families: vec![AfiSafi::IPV4_UNICAST],
+                ..Negotiated::everything()
+            };
+            if attributes.len() != 2 {
+                let Ok(Message::Update(read)) = Message::decode(&octets, &given_up) else {
+                    panic!("taken")
+                };
+                assert_eq!(read.announced.len(), usize::from(!nlri.is_empty()));
+                assert_eq!(read.faults[0].kind, K::NotNegotiated);
+            }
         }
         // Bits that say nothing are not looked at.
         let partial = [&[0x80 | 0x2f], &MP_REACH[1..]].concat();
