@@ -1,0 +1,118 @@
+//! Frames inside VXLAN, as tshark reads them out of a capture.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Namespace;
+
+/// RFC 7348 section 5.
+const PORT: u16 = 4789;
+
+/// What tshark says of a checksum; 2 is that it did not look.
+const GOOD: &str = "1";
+const NOT_PRESENT: &str = "3";
+
+const FIELDS: [&str; 12] = [
+    "eth.src",
+    "eth.dst",
+    "ip.src",
+    "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
+    "vxlan.flags",
+    "vxlan.vni",
+    "tcp.len",
+    "ip.checksum.status",
+    "udp.checksum.status",
+    "tcp.checksum.status",
+];
+
+/// A frame inside a packet of UDP to the port of VXLAN, over IPv4. All of its checksums are right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VxlanFrame {
+    /// From where to where the tunnel goes.
+    pub outer: (Ipv4Addr, Ipv4Addr),
+    pub vni: u32,
+    /// Source and destination of the frame inside.
+    pub macs: (String, String),
+    /// Source and destination of the packet in that frame.
+    pub inner: (IpAddr, IpAddr),
+    /// Octets that TCP carries; `None`: it is another protocol.
+    pub tcp_octets: Option<u64>,
+}
+
+/// All frames of a capture of the underlay. A frame that is not inside VXLAN is an error, and so is one with a
+/// checksum that tshark does not find good, inside or outside.
+pub async fn vxlan_frames(namespace: &Namespace, capture: &Path) -> Result<Vec<VxlanFrame>> {
+    let file = capture.to_str().context("a run directory that is not UTF-8")?;
+    let mut words = vec!["tshark", "-nr", file, "-T", "fields"];
+    for protocol in ["ip", "udp", "tcp"] {
+        words.extend(["-o", check_of(protocol)]);
+    }
+    // Streams are put together otherwise, which costs time and says nothing here.
+    words.extend(["-o", "tcp.desegment_tcp_streams:FALSE"]);
+    words.extend(FIELDS.iter().flat_map(|field| ["-e", field]));
+    let text = namespace.run(&words).await?;
+    text.lines().map(|line| read(line).with_context(|| describe(line))).collect()
+}
+
+fn check_of(protocol: &str) -> &'static str {
+    match protocol {
+        "ip" => "ip.check_checksum:TRUE",
+        "udp" => "udp.check_checksum:TRUE",
+        _ => "tcp.check_checksum:TRUE",
+    }
+}
+
+fn describe(line: &str) -> String {
+    let named = FIELDS.iter().zip(line.split('\t')).map(|(field, value)| format!("{field}={value}"));
+    format!("a frame with {}", named.collect::<Vec<_>>().join(" "))
+}
+
+fn read(line: &str) -> Result<VxlanFrame> {
+    // A field that is there twice has a comma: what is outside comes first.
+    let values: Vec<Vec<&str>> = line
+        .split('\t')
+        .map(|field| field.split(',').filter(|value| !value.is_empty()).collect())
+        .collect();
+    let [
+        eth_src,
+        eth_dst,
+        ip_src,
+        ip_dst,
+        ip6_src,
+        ip6_dst,
+        flags,
+        vni,
+        tcp,
+        ip_checks,
+        udp_checks,
+        tcp_checks,
+    ] = values.as_slice()
+    else {
+        anyhow::bail!("{} fields", values.len());
+    };
+    let one = |values: &[&str], at: usize| values.get(at).map(|value| (*value).to_owned());
+    let vni = vni.first().with_context(|| format!("not inside VXLAN, UDP port {PORT}"))?;
+    // RFC 7348 section 5: the bit that says that there is a VNI, and no other.
+    ensure!(flags == &["0x0800"], "flags {flags:?}");
+    ensure!(ip_checks.iter().all(|check| *check == GOOD), "IP: {ip_checks:?}");
+    // RFC 7348 section 5: the outer one may be zero.
+    let may_be = |check: &&str| *check == GOOD || *check == NOT_PRESENT;
+    ensure!(udp_checks.iter().all(may_be), "UDP: {udp_checks:?}");
+    ensure!(tcp_checks.iter().all(|check| *check == GOOD), "TCP: {tcp_checks:?}");
+    let inner = |v4: &[&str], v6: &[&str]| one(v6, 0).or_else(|| one(v4, 1)).context("no packet inside");
+    let outer = |v4: &[&str]| one(v4, 0).context("not over IPv4");
+    Ok(VxlanFrame {
+        outer: (outer(ip_src)?.parse()?, outer(ip_dst)?.parse()?),
+        vni: vni.parse()?,
+        macs: (
+            one(eth_src, 1).context("no frame inside")?,
+            one(eth_dst, 1).context("no frame inside")?,
+        ),
+        inner: (inner(ip_src, ip6_src)?.parse()?, inner(ip_dst, ip6_dst)?.parse()?),
+        tcp_octets: tcp.first().map(|octets| octets.parse()).transpose()?,
+    })
+}
