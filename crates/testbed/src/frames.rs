@@ -67,7 +67,8 @@ fn check_of(protocol: &str) -> &'static str {
 }
 
 fn describe(line: &str) -> String {
-    let named = FIELDS.iter().zip(line.split('\t')).map(|(field, value)| format!("{field}={value}"));
+    let named =
+        FIELDS.iter().zip(line.split('\t')).map(|(field, value)| format!("{field}={value}"));
     format!("a frame with {}", named.collect::<Vec<_>>().join(" "))
 }
 
@@ -103,7 +104,8 @@ fn read(line: &str) -> Result<VxlanFrame> {
     let may_be = |check: &&str| *check == GOOD || *check == NOT_PRESENT;
     ensure!(udp_checks.iter().all(may_be), "UDP: {udp_checks:?}");
     ensure!(tcp_checks.iter().all(|check| *check == GOOD), "TCP: {tcp_checks:?}");
-    let inner = |v4: &[&str], v6: &[&str]| one(v6, 0).or_else(|| one(v4, 1)).context("no packet inside");
+    let inner =
+        |v4: &[&str], v6: &[&str]| one(v6, 0).or_else(|| one(v4, 1)).context("no packet inside");
     let outer = |v4: &[&str]| one(v4, 0).context("not over IPv4");
     Ok(VxlanFrame {
         outer: (outer(ip_src)?.parse()?, outer(ip_dst)?.parse()?),

@@ -33,7 +33,8 @@ fn read_path(route: &Value, path: &Value) -> Option<Route> {
         return None;
     }
     let communities = path["extendedCommunity"]["string"].as_str().unwrap_or_default();
-    let named = |name: &'static str| communities.split(' ').filter_map(move |c| c.strip_prefix(name));
+    let named =
+        |name: &'static str| communities.split(' ').filter_map(move |c| c.strip_prefix(name));
     // 8 is VXLAN (RFC 8365 section 5.1.3).
     named("ET:").find(|tunnel| *tunnel == "8")?;
     Some(Route {

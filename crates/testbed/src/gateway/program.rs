@@ -141,7 +141,10 @@ mod tests {
             let comes = format!("tun_id=10100,dl_dst=02:00:00:00:00:01,{version},actions=dec_ttl,");
             assert!(flows.contains(&comes), "{flows}");
         }
-        assert!(flows.contains("priority=1128,in_port=20,ipv6,ipv6_dst=2001:db8::5/128"), "{flows}");
+        assert!(
+            flows.contains("priority=1128,in_port=20,ipv6,ipv6_dst=2001:db8::5/128"),
+            "{flows}"
+        );
         let group = program.group("2001:db8::5/128", &program.remote["2001:db8::5/128"]);
         assert!(
             group.ends_with(
