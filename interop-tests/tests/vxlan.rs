@@ -213,13 +213,11 @@ async fn frr_with_the_kernels_vxlan_and_a_node_reach_each_other() -> Result<()> 
     let (mut cloud, outside) = raise().await?;
     let router =
         KernelRouter::start(cloud.bed(), cloud.fabric(), &router(), &outside, &SUBNETS).await?;
-    for node in NODES {
-        a_node_has_the_routes(&cloud, node.0).await?;
-    }
     for (number, node) in NODES.into_iter().enumerate() {
         if number > 0 {
             cloud.add_workload(WORKLOAD, node.0, "blue", &WORKLOAD_ADDRESSES).await?;
         }
+        a_node_has_the_routes(&cloud, node.0).await?;
         the_kernel_sends_to(&cloud, &router, node).await?;
         tcp_goes_over_vxlan(&cloud, &outside, &End::node(node, VNI)).await.context(node.0)?;
         leaves_soon(&cloud, async || {
