@@ -78,14 +78,15 @@ impl SmallCloud {
         Ok(())
     }
 
-    /// Adds a workload with these addresses and waits until packets can reach it. It may have been there
-    /// before, at another node.
+    /// Adds a workload with these addresses, and with further words for `arcus port add`, and waits until
+    /// packets can reach it. It may have been there before, at another node.
     pub async fn add_workload(
         &mut self,
         name: &'static str,
         node: &'static str,
         network: &str,
         addresses: &[IpAddr],
+        more: &[&str],
     ) -> Result<()> {
         let namespace = match self.workloads.get(name) {
             Some((namespace, _)) => namespace.clone(),
@@ -95,6 +96,7 @@ impl SmallCloud {
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let mut words = vec!["port", "add", "--id", name, "--network", network, "--netns", &netns];
         words.extend(addresses.iter().flat_map(|address| ["--ip", address]));
+        words.extend(more);
         self.arcus(node, &words).await?;
         self.workloads.insert(name, (namespace, node));
         self.bed
@@ -154,6 +156,23 @@ impl SmallCloud {
         let send = app.args(&["source", &at.to_string(), "--seconds", "1", "--pace", "20"]);
         let mut source = self.bed.start(from, &format!("{name}-source"), app.program(), send)?;
         source.wait_ok(CEILING).await
+    }
+
+    /// Starts a web application in a workload, which answers with the workload's name.
+    pub fn serve(&self, workload: &str, listen: SocketAddr) -> Result<Process> {
+        let (app, listen) = (self.app(), listen.to_string());
+        let args = app.args(&["web", "--name", workload, "--listen", &listen]);
+        self.bed.start(self.workload(workload)?, &format!("{workload}-web"), app.program(), args)
+    }
+
+    /// Gets the page of a web application so often, over connections of their own: the answers.
+    pub async fn fetch(&self, from: &Namespace, at: SocketAddr, count: u32) -> Result<Vec<String>> {
+        let (app, at, count) = (self.app(), at.to_string(), count.to_string());
+        let program = text(app.program());
+        let args = app.args(&["fetch", &at, "--count", &count]);
+        let words: Vec<&str> =
+            std::iter::once(program.as_str()).chain(args.iter().map(String::as_str)).collect();
+        Ok(from.run(&words).await?.lines().map(str::to_owned).collect())
     }
 
     pub fn bed(&self) -> &Bed {

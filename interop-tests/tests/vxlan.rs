@@ -1,7 +1,7 @@
 //! VXLAN between our nodes and other people's routers: FRR with the kernel's VXLAN device, and FRR with Open
 //! vSwitch in user space. Each hears EVPN routes of type 5 from the control node and tells its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -42,6 +42,12 @@ const HOST_ADDRESSES: [IpAddr; 2] = [
 ];
 const SUBNETS: [&str; 2] = ["10.100.0.0/16", "2001:db8:100::/64"];
 
+const OTHER_WORKLOAD: &str = "vm-2";
+const OTHER_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 100, 0, 6));
+/// Of both workloads.
+const SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 101, 0, 1));
+const SERVICES: &str = "10.101.0.0/24";
+
 fn topology(vni: u32) -> String {
     let [v4, v6] = SUBNETS;
     format!(
@@ -50,6 +56,7 @@ fn topology(vni: u32) -> String {
          [cloud.lab.control-node.ctl-1]\naddress = \"{CONTROL_NODE}\"\n\n\
          [cloud.lab.nodes]\nprefixes = [\"10.0.1.0/24\"]\n\n\
          [network.blue]\nclouds = [\"lab\"]\nsubnets = [\"{v4}\", \"{v6}\"]\n\
+         service-subnets = [\"{SERVICES}\"]\n\
          route-targets = [\"{TARGET}\"]\nvni = {vni}\n\n\
          [gateway.{ROUTER}]\nclouds = [\"lab\"]\naddress = \"{ROUTER_ADDRESS}\"\nasn = 65101\n\
          networks = [\"blue\"]\nfamilies = [\"evpn\"]\nencapsulations = [\"vxlan\"]\n"
@@ -76,8 +83,7 @@ fn router() -> EvpnSpec {
 
 async fn raise() -> Result<(SmallCloud, Namespace)> {
     let bed = Bed::fresh("arcus-test")?;
-    let mut cloud = SmallCloud::raise(bed, &topology(VNI), CONTROL_NODE, &NODES).await?;
-    cloud.add_workload(WORKLOAD, NODES[0].0, "blue", &WORKLOAD_ADDRESSES).await?;
+    let cloud = SmallCloud::raise(bed, &topology(VNI), CONTROL_NODE, &NODES).await?;
     let outside = cloud.bed().namespace("outside").await?;
     Ok((cloud, outside))
 }
@@ -133,10 +139,7 @@ impl End {
 /// TCP over both versions of IP, opened by either side, and nothing of it on the underlay but frames inside
 /// VXLAN from the one end to the other, with what the receiver has told of itself, and with good checksums.
 async fn tcp_goes_over_vxlan(cloud: &SmallCloud, outside: &Namespace, node: &End) -> Result<()> {
-    let filter = "udp port 4789 or udp port 6635 or ip proto 47 or net 10.100.0.0/16 \
-                  or net 203.0.113.0/24 or net 2001:db8::/32";
-    let fabric = cloud.fabric().namespace();
-    let capture = Capture::start(cloud.bed(), fabric, &Fabric::port(ROUTER), filter).await?;
+    let capture = capture(cloud).await?;
     let workload = cloud.workload(WORKLOAD)?;
     let at = |host| SocketAddr::new(host, 9000);
     let [host4, host6] = HOST_ADDRESSES.map(at);
@@ -147,22 +150,7 @@ async fn tcp_goes_over_vxlan(cloud: &SmallCloud, outside: &Namespace, node: &End
         cloud.transfer(workload, outside, host4),
         cloud.transfer(workload, outside, host6),
     )?;
-    let file = capture.file().to_owned();
-    capture.stop().await?;
-    frames_are_right(&vxlan_frames(fabric, &file).await?, node)
-}
-
-fn frames_are_right(frames: &[VxlanFrame], node: &End) -> Result<()> {
-    let router = End::router();
-    let mut octets = BTreeMap::<(IpAddr, IpAddr), u64>::new();
-    for frame in frames {
-        let to_node = frame.outer.1 == node.address;
-        let (from, to) = if to_node { (&router, node) } else { (node, &router) };
-        ensure!(frame.outer == (from.address, to.address), "{frame:?}");
-        ensure!(frame.vni == to.vni, "{frame:?}");
-        ensure!(frame.macs == (from.mac.clone(), to.mac.clone()), "{frame:?}");
-        *octets.entry(frame.inner).or_default() += frame.tcp_octets.unwrap_or(0);
-    }
+    let octets = octets_of(&frames(cloud, capture).await?, std::slice::from_ref(node))?;
     // In a second each source has offered 800 kB.
     let pairs = HOST_ADDRESSES.into_iter().zip(WORKLOAD_ADDRESSES);
     let wanted: Vec<_> = pairs.flat_map(|(host, vm)| [(host, vm), (vm, host)]).collect();
@@ -172,6 +160,39 @@ fn frames_are_right(frames: &[VxlanFrame], node: &End) -> Result<()> {
     }
     ensure!(octets.len() == wanted.len(), "between others, too: {octets:?}");
     Ok(())
+}
+
+/// Begins to capture what is between the router and the others, but for BGP and ARP: whatever encapsulation
+/// it has, or none.
+async fn capture(cloud: &SmallCloud) -> Result<Capture> {
+    let filter = "udp or ip proto 47 or ip6 or src net 10.100.0.0/15 or dst net 10.100.0.0/15 \
+                  or host 203.0.113.10";
+    let (bed, fabric) = (cloud.bed(), cloud.fabric().namespace());
+    Capture::start(bed, fabric, &Fabric::port(ROUTER), filter).await
+}
+
+async fn frames(cloud: &SmallCloud, capture: Capture) -> Result<Vec<VxlanFrame>> {
+    let file = capture.file().to_owned();
+    capture.stop().await?;
+    vxlan_frames(cloud.fabric().namespace(), &file).await
+}
+
+/// Octets of TCP by their addresses, of frames that are all between the router and one of `nodes`.
+fn octets_of(frames: &[VxlanFrame], nodes: &[End]) -> Result<BTreeMap<(IpAddr, IpAddr), u64>> {
+    let router = End::router();
+    let mut octets = BTreeMap::new();
+    for frame in frames {
+        let (source, destination) = frame.outer;
+        let node = nodes.iter().find(|node| [source, destination].contains(&node.address));
+        let node = node.with_context(|| format!("of no node: {frame:?}"))?;
+        let to_node = destination == node.address;
+        let (from, to) = if to_node { (&router, node) } else { (node, &router) };
+        ensure!(frame.outer == (from.address, to.address), "{frame:?}");
+        ensure!(frame.vni == to.vni, "{frame:?}");
+        ensure!(frame.macs == (from.mac.clone(), to.mac.clone()), "{frame:?}");
+        *octets.entry(frame.inner).or_default() += frame.tcp_octets.unwrap_or(0);
+    }
+    Ok(octets)
 }
 
 /// The workload leaves its node, and with it, soon, whatever `is_there` looks at.
@@ -213,10 +234,8 @@ async fn frr_with_the_kernels_vxlan_and_a_node_reach_each_other() -> Result<()> 
     let (mut cloud, outside) = raise().await?;
     let router =
         KernelRouter::start(cloud.bed(), cloud.fabric(), &router(), &outside, &SUBNETS).await?;
-    for (number, node) in NODES.into_iter().enumerate() {
-        if number > 0 {
-            cloud.add_workload(WORKLOAD, node.0, "blue", &WORKLOAD_ADDRESSES).await?;
-        }
+    for node in NODES {
+        cloud.add_workload(WORKLOAD, node.0, "blue", &WORKLOAD_ADDRESSES, &[]).await?;
         a_node_has_the_routes(&cloud, node.0).await?;
         the_kernel_sends_to(&cloud, &router, node).await?;
         tcp_goes_over_vxlan(&cloud, &outside, &End::node(node, VNI)).await.context(node.0)?;
@@ -231,6 +250,50 @@ async fn frr_with_the_kernels_vxlan_and_a_node_reach_each_other() -> Result<()> 
         })
         .await?;
     }
+    Ok(())
+}
+
+/// Who answers under the service's address, of so many connections as make it sure that all do.
+async fn who_answers(cloud: &SmallCloud, outside: &Namespace) -> Result<BTreeSet<String>> {
+    let answers = cloud.fetch(outside, SocketAddr::new(SERVICE, 80), 40).await?;
+    Ok(answers.into_iter().collect())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn frr_spreads_a_service_over_two_nodes() -> Result<()> {
+    let (mut cloud, outside) = raise().await?;
+    let (bed, fabric) = (cloud.bed(), cloud.fabric());
+    let far = [SUBNETS[0], SERVICES];
+    let router = KernelRouter::start(bed, fabric, &router(), &outside, &far).await?;
+    let workloads = [(WORKLOAD, WORKLOAD_ADDRESSES[0]), (OTHER_WORKLOAD, OTHER_ADDRESS)];
+    let service = ["--service", &format!("blue/{SERVICE}:80=8080")];
+    let mut webs = Vec::new();
+    for ((workload, address), node) in workloads.into_iter().zip(NODES) {
+        cloud.add_workload(workload, node.0, "blue", &[address], &service).await?;
+        webs.push(cloud.serve(workload, SocketAddr::new(address, 8080))?);
+        a_node_has_the_routes(&cloud, node.0).await?;
+    }
+    cloud
+        .bed()
+        .wait_for("the kernel of the router has two ways", CEILING, async || {
+            let ways = router.ways_to(SERVICE).await?;
+            ensure!(ways == NODES.map(way_to), "{ways:?}");
+            Ok(())
+        })
+        .await?;
+    let capture = capture(&cloud).await?;
+    let names = who_answers(&cloud, &outside).await?;
+    ensure!(names == [WORKLOAD, OTHER_WORKLOAD].map(str::to_owned).into(), "{names:?}");
+    let frames = frames(&cloud, capture).await?;
+    let octets = octets_of(&frames, &NODES.map(|node| End::node(node, VNI)))?;
+    let [host, _] = HOST_ADDRESSES;
+    ensure!(octets.keys().eq(&[(SERVICE, host), (host, SERVICE)]), "{octets:?}");
+
+    leaves_soon(&cloud, async || Ok(router.ways_to(SERVICE).await?.contains(&way_to(NODES[0]))))
+        .await?;
+    let names = who_answers(&cloud, &outside).await?;
+    ensure!(names == [OTHER_WORKLOAD.to_owned()].into(), "{names:?}");
     Ok(())
 }
 
@@ -251,7 +314,8 @@ async fn the_switch_uses(cloud: &SmallCloud, router: &SwitchRouter, vni: u32) ->
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn open_vswitch_and_a_node_reach_each_other_over_vxlan() -> Result<()> {
-    let (cloud, outside) = raise().await?;
+    let (mut cloud, outside) = raise().await?;
+    cloud.add_workload(WORKLOAD, NODES[0].0, "blue", &WORKLOAD_ADDRESSES, &[]).await?;
     let (bed, fabric, app) = (cloud.bed(), cloud.fabric(), cloud.app());
     let router = SwitchRouter::start(bed, fabric, &app, &router(), &outside, &SUBNETS).await?;
     a_node_has_the_routes(&cloud, NODES[0].0).await?;

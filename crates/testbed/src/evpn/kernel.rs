@@ -29,8 +29,13 @@ impl KernelRouter {
         far: &[&str],
     ) -> Result<Self> {
         let namespace = fabric.node(bed, &spec.name, spec.address).await?;
-        let forwarding = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"];
-        namespace.run(&[&["sysctl", "-qw"], &forwarding[..]].concat()).await?;
+        let settings = [
+            "net.ipv4.ip_forward=1",
+            "net.ipv6.conf.all.forwarding=1",
+            // Over the ways of a route by flow, not by address.
+            "net.ipv4.fib_multipath_hash_policy=1",
+        ];
+        namespace.run(&[&["sysctl", "-qw"], &settings[..]].concat()).await?;
         cable(&namespace, outside, &spec.name).await?;
         for Attached { router, host, prefix_len } in &spec.networks {
             let no_dad = if router.is_ipv6() { "nodad" } else { "" };

@@ -50,3 +50,47 @@ fn read_path(route: &Value, path: &Value) -> Option<Route> {
         is_local: path["sourced"].as_bool().unwrap_or(false),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = include_str!("recorded/frr-8.4-evpn.json");
+
+    #[test]
+    fn routes_have_the_vni_and_the_router_of_their_sender() {
+        let routes = read_routes(TABLE).expect("a table");
+        let seen: Vec<_> = routes
+            .iter()
+            .map(|route| (route.prefix.as_str(), route.tunnel.to_string(), route.is_local))
+            .collect();
+        let (far, own) = (
+            "10.0.1.1 VNI 11259375 router 02:5e:0a:00:01:01".to_owned(),
+            "10.0.2.1 VNI 10100 router 02:00:5e:00:02:01".to_owned(),
+        );
+        let want = [
+            ("10.100.0.5/32", far.clone(), false),
+            ("2001:db8:100::5/128", far, false),
+            ("203.0.113.0/24", own.clone(), true),
+            ("2001:db8:113::/64", own, true),
+        ];
+        assert_eq!(seen.len(), want.len());
+        assert!(want.iter().all(|route| seen.contains(route)), "{seen:?}");
+        assert!(routes.iter().all(|route| route.targets.contains("64512:100")), "{routes:?}");
+        assert_eq!(read_routes("").expect("an empty table"), []);
+    }
+
+    #[test]
+    fn a_route_that_lacks_something_is_left_out() {
+        let changes = [
+            ("RT:64512:100 ET:8 ", "RT:64512:100 ", 2),
+            (" Rmac:02:5e:0a:00:01:01", "", 2),
+            ("\"overall\":true", "\"overall\":false", 0),
+            ("\"valid\":true", "\"valid\":false", 0),
+        ];
+        for (from, to, left) in changes {
+            let table = TABLE.replace(from, to);
+            assert_eq!(read_routes(&table).expect("a table").len(), left, "{from}");
+        }
+    }
+}
