@@ -157,7 +157,7 @@ mod tests {
         assert!(wrong("1,1\t1\t1", "1,1\t1\t0").starts_with("TCP:"));
         assert!(wrong("\t10100\t", "\t\t").contains("not inside VXLAN"));
         assert!(wrong("0x0800", "0x0c00").starts_with("flags"));
-        assert!(wrong("1\t1\t", "1\t2\t").starts_with("TCP:"), "tshark did not look");
+        assert!(wrong("1,1\t1\t1", "1,1\t1\t2").starts_with("TCP:"), "tshark did not look");
     }
 
     #[test]
