@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use testbed::app::AppBinary;
 use testbed::gateway::{BgpPeer, Gateway, GatewaySpec};
 use testbed::{Bed, Fabric, GiveUp, Namespace, Process, UPLINK};
-use tokio::process::Command;
 
 use crate::Binaries;
+use crate::command::run_arcus;
 use crate::scene::{self, Machine, Workload};
 
 /// How long anything may take on a machine that is busy with other things.
@@ -440,22 +440,4 @@ fn wanted_sessions(control_node: Machine) -> usize {
     let of_the_cloud =
         |machines: &[Machine]| machines.iter().filter(|m| m.cloud == control_node.cloud).count();
     scene::CONTROL_NODES.len() - 1 + of_the_cloud(&scene::NODES) + of_the_cloud(&scene::GATEWAYS)
-}
-
-async fn run_arcus(program: &Path, socket: &Path, words: &[&str]) -> Result<String> {
-    let output = Command::new(program)
-        .arg("--socket")
-        .arg(socket)
-        .args(words)
-        .env("NO_COLOR", "1")
-        .kill_on_drop(true)
-        .output()
-        .await
-        .with_context(|| program.display().to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        let error = String::from_utf8_lossy(&output.stderr);
-        bail!("arcus {}: {}{}", words.join(" "), text.trim(), error.trim());
-    }
-    Ok(text)
 }

@@ -4,7 +4,9 @@
 //! outside: at packets, at answers, at tables of other people's routers. [`traffic`] runs while something happens.
 
 mod binaries;
+mod command;
 mod federation;
+mod small_cloud;
 mod socket;
 
 pub mod by_hand;
@@ -17,4 +19,5 @@ pub mod traffic;
 
 pub use binaries::Binaries;
 pub use federation::{Federation, SILENT};
+pub use small_cloud::SmallCloud;
 pub use socket::get;

@@ -24,7 +24,8 @@ pub struct FrrRouter {
 }
 
 impl FrrRouter {
-    /// Starts zebra, then each of `daemons` (its name, as `bfdd`, and its configuration).
+    /// Starts zebra, then each of `daemons` (its name, as `bfdd`, and its configuration). zebra is named
+    /// there when it has a configuration.
     pub async fn start(
         bed: &Bed,
         namespace: &Namespace,
@@ -36,8 +37,11 @@ impl FrrRouter {
         // The daemons give up being root before they make their sockets.
         namespace.run(&["chown", "frr:frr", &directory.display().to_string()]).await?;
         let mut router = Self { namespace: namespace.clone(), directory, daemons: Vec::new() };
-        router.add(bed, name, "zebra", "").await?;
-        for (daemon, configuration) in daemons {
+        let (zebra, others): (Vec<_>, Vec<_>) =
+            daemons.iter().partition(|(daemon, _)| *daemon == "zebra");
+        let configuration = zebra.first().map_or("", |(_, configuration)| configuration);
+        router.add(bed, name, "zebra", configuration).await?;
+        for (daemon, configuration) in others {
             router.add(bed, name, daemon, configuration).await?;
         }
         Ok(router)
@@ -84,6 +88,11 @@ impl FrrRouter {
     pub async fn json(&self, command: &str) -> Result<Value> {
         let text = self.vtysh(&[command]).await?;
         serde_json::from_str(&text).with_context(|| format!("{command}: {text}"))
+    }
+
+    /// The socket of a daemon that takes commands.
+    pub fn socket(&self, daemon: &str) -> PathBuf {
+        self.directory.join(format!("{daemon}.vty"))
     }
 
     /// The process of a daemon.

@@ -10,6 +10,7 @@
 mod bed;
 mod capture;
 mod fabric;
+mod frames;
 mod frr;
 mod journal;
 mod namespace;
@@ -18,12 +19,14 @@ mod process;
 mod wait;
 
 pub mod app;
+pub mod evpn;
 pub mod gateway;
 pub mod packet;
 
 pub use bed::Bed;
 pub use capture::Capture;
 pub use fabric::{Fabric, UPLINK};
+pub use frames::{VxlanFrame, vxlan_frames};
 pub use frr::FrrRouter;
 pub use journal::{abandoned, sweep};
 pub use namespace::Namespace;

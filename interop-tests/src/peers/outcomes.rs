@@ -99,6 +99,7 @@ impl Outcomes {
             let _ok = writeln!(text, "| {peer} | {roles} | {cases} | {ways} | {kinds} | {why} |");
         }
         text += AT_SCALE;
+        text += VXLAN;
         let peers: BTreeSet<_> = self.passed.keys().map(|(peer, ..)| *peer).collect();
         for peer in peers {
             let _ok = writeln!(text, "\n## {peer}");
@@ -176,6 +177,20 @@ nothing until a route really goes.
 | FRR 8.4 | ipv4 | yes, with routes of its own: of those that it has learnt again, FRR says End-of-RIB behind the first 10,000 | yes |
 | FRR 8.4 | vpnv4 | | yes |
 | GoBGP 3.10 | ipv4 | yes | yes |
+";
+
+const VXLAN: &str = "
+## Packets over VXLAN
+
+`make test-netns`, in `interop-tests/tests/vxlan.rs`. FRR 8.4 tells EVPN routes of type 5 and hears those of our nodes; a host is
+behind it. TCP of which every octet is checked, opened by either side, over IPv4 and IPv6. tshark reads all frames between
+router and nodes: none but VXLAN, with the VNI and the router's MAC that its receiver has told, from tunnel end to tunnel
+end, and no bad checksum inside or outside. A port that is removed is gone where packets are sent, within two seconds.
+
+| packets of the router | what else comes of it |
+| --- | --- |
+| by the kernel's VXLAN device (FRR maps the VNI to the default VRF) | FRR puts route, neighbour and forwarding entry there; they follow a workload to another node; a service on two nodes has two ways, both are used, and one is left when its node has no endpoint |
+| by Open vSwitch 3.1 in user space, with flows from FRR's table alone | each side sends with the VNI of the other: ours becomes another one while traffic goes on |
 ";
 
 const INTRODUCTION: &str = "\

@@ -28,7 +28,7 @@ pub enum App {
     Sink(Sink),
     /// Send a TCP transfer to a sink, and check what it says
     Source(Source),
-    /// Keep the flows of an Open vSwitch as the VPN table of an FRR says
+    /// Keep the flows of an Open vSwitch as a table of an FRR says
     Follow(Follow),
 }
 

@@ -89,7 +89,7 @@ pub struct Source {
 
 impl Source {
     pub async fn run(self) -> Result<()> {
-        let socket = TcpSocket::new_v4()?;
+        let socket = if self.to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if let Some(from) = self.from {
             socket.bind(SocketAddr::new(from, 0))?;
         }

@@ -1,4 +1,4 @@
-//! The follower: FRR's VPN table, and nothing else, becomes flows of Open vSwitch.
+//! The follower: a table of FRR, and nothing else, becomes flows of Open vSwitch.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,11 +11,30 @@ use tokio::process::Command;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::frr::Vty;
-use super::program::{Program, group, group_id};
-use super::vpn_table::read_table;
+use super::program::{Program, group_id};
+use super::{evpn_table, vpn_table};
 
 /// How often FRR is asked. It has no way to tell by itself.
 const POLL: Duration = Duration::from_millis(200);
+
+/// A table of FRR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Table {
+    /// VPN routes of IPv4: MPLS over GRE
+    Vpnv4,
+    /// EVPN routes of type 5: VXLAN
+    Evpn,
+}
+
+impl Table {
+    /// What changes its answer whenever a path changes: each carries the version of the table in which it did.
+    const fn question(self) -> &'static str {
+        match self {
+            Self::Vpnv4 => "show bgp ipv4 vpn json",
+            Self::Evpn => evpn_table::QUESTION,
+        }
+    }
+}
 
 /// Keeps the flows of one bridge.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,6 +45,9 @@ pub struct Follow {
     /// The bridge, as ovs-ofctl names it
     #[arg(long)]
     bridge: String,
+    /// The table to follow
+    #[arg(long, value_enum, default_value_t = Table::Vpnv4)]
+    table: Table,
     /// Routes with this route target are used
     #[arg(long)]
     route_target: String,
@@ -44,19 +66,22 @@ impl Follow {
         let mut done = Program::default();
         loop {
             ticks.tick().await;
-            let summary = vty.run("show bgp ipv4 vpn json").await?;
-            // Each path carries the version of the table in which it changed.
-            if summary == seen {
+            let answer = vty.run(self.table.question()).await?;
+            if answer == seen {
                 continue;
             }
-            let wanted = Program::new(&read_table(&mut vty, &summary).await?, &self.route_target);
+            let routes = match self.table {
+                Table::Vpnv4 => vpn_table::read_table(&mut vty, &answer).await?,
+                Table::Evpn => evpn_table::read_routes(&answer)?,
+            };
+            let wanted = Program::new(&routes, &self.route_target);
             if wanted != done {
                 self.resolve(&wanted, &done).await;
                 self.apply(&wanted, &done).await?;
                 write!(std::io::stdout(), "{wanted}")?;
                 done = wanted;
             }
-            seen = summary;
+            seen = answer;
         }
     }
 
@@ -85,8 +110,9 @@ impl Follow {
     /// Groups before the flows that refer to them, and unused groups last.
     async fn apply(&self, wanted: &Program, done: &Program) -> Result<()> {
         for (prefix, members) in &wanted.remote {
-            if done.remote.get(prefix) != Some(members) {
-                let group = group(group_id(prefix), members);
+            let group = wanted.group(prefix, members);
+            let before = done.remote.get(prefix).map(|members| done.group(prefix, members));
+            if before.as_ref() != Some(&group) {
                 self.ofctl(&["--may-create", "mod-group", &self.bridge, &group], "").await?;
             }
         }

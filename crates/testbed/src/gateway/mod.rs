@@ -16,9 +16,11 @@
 
 pub mod follower;
 
+mod evpn_table;
 mod frr;
 mod program;
 mod switch;
+mod tunnel;
 mod vpn_table;
 
 use std::fmt::Write;

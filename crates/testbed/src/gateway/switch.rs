@@ -1,4 +1,4 @@
-//! Open vSwitch in user space, as a router between a cable and MPLS-over-GRE tunnels.
+//! Open vSwitch in user space, as a router between a cable and tunnels of MPLS over GRE, or of VXLAN.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -15,7 +15,8 @@ const SWITCH: &str = "/usr/sbin/ovs-vswitchd";
 const CEILING: Duration = Duration::from_secs(10);
 
 /// `OpenFlow` port numbers of `br-int`.
-pub(super) const TUNNEL_PORT: u16 = 10;
+pub(super) const MPLS_PORT: u16 = 10;
+pub(super) const VXLAN_PORT: u16 = 11;
 pub(super) const LAN_PORT: u16 = 20;
 
 /// A running Open vSwitch with its own database, both in one namespace.
@@ -100,7 +101,7 @@ impl Switch {
              -- add-br br-int -- set bridge br-int datapath_type=netdev fail_mode=secure \
              protocols=OpenFlow13,OpenFlow15 \
              -- add-port br-int gre0 -- set interface gre0 type=gre options:remote_ip=flow \
-             options:packet_type=legacy_l3 ofport_request={TUNNEL_PORT}"
+             options:packet_type=legacy_l3 ofport_request={MPLS_PORT}"
         ))
         .await?;
         // The kernel sees the frames of the uplink too, and would answer for the address of br-phy
@@ -110,6 +111,16 @@ impl Switch {
         self.namespace.ip(&format!("addr add {address}/8 dev br-phy")).await?;
         self.namespace.ip("link set dev br-phy up").await?;
         self.namespace.offload_off("br-phy").await
+    }
+
+    /// Adds a tunnel port for VXLAN, whose remote end and VNI are set by flows.
+    pub async fn add_vxlan(&self) -> Result<()> {
+        self.vsctl(&format!(
+            "add-port br-int vxlan0 -- set interface vxlan0 type=vxlan options:remote_ip=flow \
+             options:key=flow ofport_request={VXLAN_PORT}"
+        ))
+        .await
+        .map(drop)
     }
 
     /// Makes an interface of the namespace a port of `br-int`.

@@ -1,26 +1,15 @@
 //! FRR's VPN table, read from what it shows as JSON.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::frr::Vty;
-
-/// A best path of FRR's VPN table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct VpnRoute {
-    pub(super) prefix: String,
-    pub(super) targets: BTreeSet<String>,
-    pub(super) next_hop: Ipv4Addr,
-    pub(super) label: u32,
-    /// Exported by a VRF of this FRR, not received.
-    pub(super) is_local: bool,
-}
+use super::tunnel::{Mark, Route, Tunnel};
 
 /// The summary has neither labels nor route targets: each prefix is asked for by itself.
-pub(super) async fn read_table(vty: &mut Vty, summary: &str) -> Result<Vec<VpnRoute>> {
+pub(super) async fn read_table(vty: &mut Vty, summary: &str) -> Result<Vec<Route>> {
     let mut routes = Vec::new();
     for prefix in prefixes(summary)? {
         let detail = vty.run(&format!("show bgp ipv4 vpn {prefix} json")).await?;
@@ -43,7 +32,7 @@ fn prefixes(summary: &str) -> Result<BTreeSet<String>> {
 }
 
 /// The best paths of `show bgp ipv4 vpn PREFIX json`. A path without a label is of no use here.
-fn read_routes(prefix: &str, detail: &str) -> Result<Vec<VpnRoute>> {
+fn read_routes(prefix: &str, detail: &str) -> Result<Vec<Route>> {
     let detail: Value = serde_json::from_str(detail).context("a VPN route as JSON")?;
     let mut routes = Vec::new();
     for route in detail.as_object().into_iter().flat_map(|rds| rds.values()) {
@@ -57,18 +46,20 @@ fn read_routes(prefix: &str, detail: &str) -> Result<Vec<VpnRoute>> {
     Ok(routes)
 }
 
-fn read_path(prefix: &str, path: &Value) -> Option<VpnRoute> {
+fn read_path(prefix: &str, path: &Value) -> Option<Route> {
     let is_best = path["bestpath"]["overall"].as_bool().unwrap_or(false);
     if !is_best || path["valid"].as_bool() != Some(true) {
         return None;
     }
     let communities = path["extendedCommunity"]["string"].as_str().unwrap_or_default();
     let targets = communities.split(' ').filter_map(|community| community.strip_prefix("RT:"));
-    Some(VpnRoute {
+    Some(Route {
         prefix: prefix.to_owned(),
         targets: targets.map(str::to_owned).collect(),
-        next_hop: path["nexthops"][0]["ip"].as_str()?.parse().ok()?,
-        label: u32::try_from(path["remoteLabel"].as_u64()?).ok()?,
+        tunnel: Tunnel {
+            end: path["nexthops"][0]["ip"].as_str()?.parse().ok()?,
+            mark: Mark::Mpls { label: u32::try_from(path["remoteLabel"].as_u64()?).ok()? },
+        },
         is_local: path["sourced"].as_bool().unwrap_or(false),
     })
 }
@@ -91,9 +82,9 @@ mod tests {
     #[test]
     fn each_distinguisher_gives_a_route_with_its_own_label() {
         let routes = read_routes("185.22.97.188/32", REMOTE).expect("routes");
-        let seen: Vec<_> = routes.iter().map(|r| (r.next_hop.to_string(), r.label)).collect();
-        let want = [("10.2.1.11", 21), ("10.2.1.12", 22), ("10.2.1.13", 23)];
-        assert_eq!(seen, want.map(|(next_hop, label)| (next_hop.to_owned(), label)));
+        let seen: Vec<_> = routes.iter().map(|route| route.tunnel.to_string()).collect();
+        let want = ["10.2.1.11 label 21", "10.2.1.12 label 22", "10.2.1.13 label 23"];
+        assert_eq!(seen, want);
         let target = BTreeSet::from(["64512:900".to_owned()]);
         assert!(routes.iter().all(|route| route.targets == target && !route.is_local));
     }
@@ -102,8 +93,8 @@ mod tests {
     fn what_a_vrf_of_this_frr_exports_is_told_from_what_it_received() {
         let routes = read_routes("0.0.0.0/0", LOCAL).expect("routes");
         assert_eq!(
-            routes.iter().map(|r| (r.label, r.is_local)).collect::<Vec<_>>(),
-            [(3000, true)]
+            routes.iter().map(|r| (r.tunnel.mark.clone(), r.is_local)).collect::<Vec<_>>(),
+            [(Mark::Mpls { label: 3000 }, true)]
         );
     }
 

@@ -1,0 +1,168 @@
+//! Frames inside VXLAN, as tshark reads them out of a capture.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Namespace;
+
+/// RFC 7348 section 5.
+const PORT: u16 = 4789;
+
+/// What tshark says of a checksum; 2 is that it did not look.
+const GOOD: &str = "1";
+const NOT_PRESENT: &str = "3";
+
+const FIELDS: [&str; 13] = [
+    "eth.src",
+    "eth.dst",
+    "ip.src",
+    "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
+    "vxlan.flags",
+    "vxlan.vni",
+    "tcp.len",
+    "ip.checksum.status",
+    "udp.checksum.status",
+    "tcp.checksum.status",
+    // That the other zero of one's complement stands there: tshark warns of it and calls it bad, and the kernel
+    // writes it wherever it computes a checksum for a device that does not (RFC 1624 section 3).
+    "tcp.checksum.ffff",
+];
+
+/// A frame inside a packet of UDP to the port of VXLAN, over IPv4. All of its checksums are right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VxlanFrame {
+    /// From where to where the tunnel goes.
+    pub outer: (Ipv4Addr, Ipv4Addr),
+    pub vni: u32,
+    /// Source and destination of the frame inside.
+    pub macs: (String, String),
+    /// Source and destination of the packet in that frame.
+    pub inner: (IpAddr, IpAddr),
+    /// Octets that TCP carries; `None`: it is another protocol.
+    pub tcp_octets: Option<u64>,
+}
+
+/// All frames of a capture of the underlay. A frame that is not inside VXLAN is an error, and so is one with a
+/// checksum that tshark does not find good, inside or outside.
+pub async fn vxlan_frames(namespace: &Namespace, capture: &Path) -> Result<Vec<VxlanFrame>> {
+    let file = capture.to_str().context("a run directory that is not UTF-8")?;
+    let mut words = vec!["tshark", "-nr", file, "-T", "fields"];
+    for protocol in ["ip", "udp", "tcp"] {
+        words.extend(["-o", check_of(protocol)]);
+    }
+    // Streams are put together otherwise, which costs time and says nothing here.
+    words.extend(["-o", "tcp.desegment_tcp_streams:FALSE"]);
+    words.extend(FIELDS.iter().flat_map(|field| ["-e", field]));
+    let text = namespace.run(&words).await?;
+    text.lines().map(|line| read(line).with_context(|| describe(line))).collect()
+}
+
+fn check_of(protocol: &str) -> &'static str {
+    match protocol {
+        "ip" => "ip.check_checksum:TRUE",
+        "udp" => "udp.check_checksum:TRUE",
+        _ => "tcp.check_checksum:TRUE",
+    }
+}
+
+fn describe(line: &str) -> String {
+    let named =
+        FIELDS.iter().zip(line.split('\t')).map(|(field, value)| format!("{field}={value}"));
+    format!("a frame with {}", named.collect::<Vec<_>>().join(" "))
+}
+
+fn read(line: &str) -> Result<VxlanFrame> {
+    // A field that is there twice has a comma: what is outside comes first.
+    let values: Vec<Vec<&str>> = line
+        .split('\t')
+        .map(|field| field.split(',').filter(|value| !value.is_empty()).collect())
+        .collect();
+    let [
+        eth_src,
+        eth_dst,
+        ip_src,
+        ip_dst,
+        ip6_src,
+        ip6_dst,
+        flags,
+        vni,
+        tcp,
+        ip_checks,
+        udp_checks,
+        tcp_checks,
+        other_zero,
+    ] = values.as_slice()
+    else {
+        anyhow::bail!("{} fields", values.len());
+    };
+    let one = |values: &[&str], at: usize| values.get(at).map(|value| (*value).to_owned());
+    let vni = vni.first().with_context(|| format!("not inside VXLAN, UDP port {PORT}"))?;
+    // RFC 7348 section 5: the bit that says that there is a VNI, and no other.
+    ensure!(flags == &["0x0800"], "flags {flags:?}");
+    ensure!(ip_checks.iter().all(|check| *check == GOOD), "IP: {ip_checks:?}");
+    // RFC 7348 section 5: the outer one may be zero.
+    let may_be = |check: &&str| *check == GOOD || *check == NOT_PRESENT;
+    ensure!(udp_checks.iter().all(may_be), "UDP: {udp_checks:?}");
+    let is_good = |check: &&str| *check == GOOD || !other_zero.is_empty();
+    ensure!(tcp_checks.iter().all(is_good), "TCP: {tcp_checks:?}");
+    let inner =
+        |v4: &[&str], v6: &[&str]| one(v6, 0).or_else(|| one(v4, 1)).context("no packet inside");
+    let outer = |v4: &[&str]| one(v4, 0).context("not over IPv4");
+    Ok(VxlanFrame {
+        outer: (outer(ip_src)?.parse()?, outer(ip_dst)?.parse()?),
+        vni: vni.parse()?,
+        macs: (
+            one(eth_src, 1).context("no frame inside")?,
+            one(eth_dst, 1).context("no frame inside")?,
+        ),
+        inner: (inner(ip_src, ip6_src)?.parse()?, inner(ip_dst, ip6_dst)?.parse()?),
+        tcp_octets: tcp.first().map(|octets| octets.parse()).transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of FRR and the kernel, as tshark 4.0 reads it.
+    const FRAME: &str = "96:f9:ef:a5:7a:b4,02:00:5e:00:02:01\tfa:99:7d:49:53:3f,02:5e:0a:00:01:01\t\
+         10.0.2.1,203.0.113.10\t10.0.1.1,10.101.0.1\t\t\t0x0800\t10100\t58\t1,1\t1\t1\t";
+
+    #[test]
+    fn the_frame_inside_is_told_from_the_one_outside() {
+        let frame = read(FRAME).expect("a frame");
+        assert_eq!(frame.outer, ([10, 0, 2, 1].into(), [10, 0, 1, 1].into()));
+        assert_eq!((frame.vni, frame.tcp_octets), (10100, Some(58)));
+        assert_eq!(frame.macs.1, "02:5e:0a:00:01:01");
+        assert_eq!(frame.inner, ([203, 0, 113, 10].into(), [10, 101, 0, 1].into()));
+        let v6 = FRAME.replace(",203.0.113.10", "").replace(",10.101.0.1", "");
+        let v6 = v6.replace("\t\t\t0x0800", "\t2001:db8::a\t2001:db8::5\t0x0800");
+        let [from, to] = ["2001:db8::a", "2001:db8::5"].map(|text| text.parse().expect("IPv6"));
+        assert_eq!(read(&v6).expect("a frame").inner, (from, to));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_frame_is_an_error() {
+        let wrong = |from: &str, to: &str| {
+            let frame = FRAME.replace(from, to);
+            assert_ne!(frame, FRAME);
+            read(&frame).expect_err(&frame).to_string()
+        };
+        assert!(wrong("\t1,1\t", "\t1,0\t").starts_with("IP:"));
+        assert!(wrong("1,1\t1\t1", "1,1\t0\t1").starts_with("UDP:"));
+        assert!(wrong("1,1\t1\t1", "1,1\t1\t0").starts_with("TCP:"));
+        assert!(wrong("\t10100\t", "\t\t").contains("not inside VXLAN"));
+        assert!(wrong("0x0800", "0x0c00").starts_with("flags"));
+        assert!(wrong("1,1\t1\t1", "1,1\t1\t2").starts_with("TCP:"), "tshark did not look");
+    }
+
+    #[test]
+    fn the_other_zero_is_a_good_checksum() {
+        read(&FRAME.replace("1\t1\t1\t", "1\t1\t0\t1")).expect("a frame");
+        read(&FRAME.replace("1\t1\t1\t", "1\t3\t1\t")).expect("a frame without the outer one");
+    }
+}
