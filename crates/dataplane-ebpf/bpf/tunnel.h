@@ -172,11 +172,12 @@ struct arrival {
 	struct address remote;
 	__u32 vrf;
 	__u32 port;	/* as in `struct label` */
-	__u32 overhead;
 	__u32 id; /* label or VNI */
+	__u16 overhead;
 	__be16 protocol; /* Ethernet type of what was inside */
 	__u8 encapsulation;
 	__u8 turned; /* outside and inside are different versions of IP, and the kernel does not know */
+	__u8 tos;    /* or traffic class, outside */
 };
 
 /* What is below NOT_OURS is -2 - reason. */
@@ -197,6 +198,7 @@ static __always_inline int outer_header(struct __sk_buff *skb, const struct node
 		if (ip.frag_off & bpf_htons(IP_OFFSET))
 			return NOT_OURS;
 		arrival->remote = mapped(ip.saddr);
+		arrival->tos = ip.tos;
 		*protocol = ip.protocol;
 		*at = L3 + ip.ihl * 4;
 		/* No node of ours fragments; put together again it would not come by here. */
@@ -211,6 +213,7 @@ static __always_inline int outer_header(struct __sk_buff *skb, const struct node
 		    !same_address((const struct address *)&ip.daddr, &self->tunnel_v6))
 			return NOT_OURS;
 		__builtin_memcpy(&arrival->remote, &ip.saddr, sizeof(arrival->remote));
+		arrival->tos = ip.priority << 4 | ip.flow_lbl[0] >> 4;
 		*protocol = ip.nexthdr;
 		*at = L3 + sizeof(ip);
 		return OURS;

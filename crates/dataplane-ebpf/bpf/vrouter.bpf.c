@@ -333,6 +333,8 @@ int arcus_uplink(struct __sk_buff *skb)
 		return drop(DROP_MALFORMED);
 	received(tunnel_traffic_of(&arrival.remote), p.length);
 	received(vrf_traffic_of(arrival.vrf), p.length);
+	if ((arrival.tos & ECN) == ECN_CONGESTED && mark_congested(skb, &p))
+		return drop(DROP_CONGESTED);
 	if (p.flags & SYN) {
 		struct uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 

@@ -11,6 +11,8 @@ pub(super) const UDP: u8 = 17;
 pub(super) const GRE: u8 = 47;
 pub(super) const FRAGMENT: u8 = 44;
 pub(super) const ICMP_V6: u8 = 58;
+/// The bits of the traffic class that say so when both are set.
+const ECN: u8 = 3;
 
 /// One IP packet whose headers are whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +154,26 @@ impl Packet {
     /// DSCP and ECN.
     pub(super) fn traffic_class(&self) -> u8 {
         if self.is_v4() { self.octets[1] } else { self.octets[0] << 4 | self.octets[1] >> 4 }
+    }
+
+    /// Whether a queue on the way was long (RFC 3168 §5).
+    pub(super) fn is_congested(&self) -> bool {
+        self.traffic_class() & ECN == ECN
+    }
+
+    /// RFC 6040 §4.2; false: its ends do not know what that means.
+    pub(super) fn mark_congested(&mut self) -> bool {
+        let class = self.traffic_class();
+        if class & ECN == 0 {
+            return false;
+        }
+        if self.is_v4() {
+            let first = self.octets[0];
+            self.store(0, &[first, class | ECN], &[10]);
+        } else {
+            self.octets[1] |= ECN << 4;
+        }
+        true
     }
 
     /// Whether a router may not cut it (RFC 8200 §5: never in IPv6).

@@ -153,6 +153,9 @@ impl Memory {
         let (Leads::Vrf(vrf) | Leads::Port(_, vrf)) = way;
         self.count_tunnel(remote, vrf, Way::Received, &packet);
         let overhead = overhead(remote, encapsulation);
+        if outer.is_congested() && !packet.mark_congested() {
+            return dropped(DropReason::Congested);
+        }
         clamp(&mut packet, self.underlay_mtu.saturating_sub(overhead));
         let mut pass = Pass::new(self, now, Origin::Tunnel, packet.clone());
         let outcome = match way {
