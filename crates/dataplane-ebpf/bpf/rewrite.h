@@ -201,7 +201,7 @@ VERIFIED_ONCE int next_option(const struct tcp_options *options, __u32 at)
 	length = options->octets[at + 1];
 	if (length < 2)
 		return NO_MSS;
-	if (kind == TCPOPT_MSS && length == 4)
+	if (kind == TCPOPT_MSS && length == 4 && at + length <= options->length)
 		return MSS_FOUND | at;
 	return at + length;
 }

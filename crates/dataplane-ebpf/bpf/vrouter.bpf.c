@@ -225,7 +225,8 @@ int arcus_port(struct __sk_buff *skb)
 	received(port_traffic_of(*slot), p.length);
 	if (COUNTS && port->flags & PORT_MIRROR)
 		mirror(skb, *slot, port, SIDE_OUT, p.length);
-	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination))
+	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination) ||
+	    is_of_no_link(&p.was.destination))
 		return drop(DROP_UNSUPPORTED);
 	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
