@@ -30,6 +30,17 @@ static __always_inline int is_v4(const struct address *a)
 	return a->word[2] == bpf_htonl(0xffff) && !(a->word[0] | a->word[1]);
 }
 
+/* 0.0.0.0/8, 127.0.0.0/8, :: and ::1: of nobody, or of a host itself (RFC 1122 §3.2.1.3, RFC 4291 §2.5). */
+static __always_inline int is_of_no_link(const struct address *a)
+{
+	if (is_v4(a)) {
+		__u32 first = bpf_ntohl(a->word[3]) >> 24;
+
+		return !first || first == 127;
+	}
+	return !(a->word[0] | a->word[1] | a->word[2] | (a->word[3] & ~bpf_htonl(1)));
+}
+
 /* fe80::/10 */
 static __always_inline int is_link_local(const struct address *a)
 {

@@ -37,6 +37,7 @@ enum drop_reason {
 	DROP_RATE_LIMIT,
 	DROP_NO_SOURCE_PORT,
 	DROP_WRONG_MAC,
+	DROP_CONGESTED,
 };
 
 enum hop_kind {

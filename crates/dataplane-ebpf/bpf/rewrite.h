@@ -147,6 +147,32 @@ static __always_inline int decrement_ttl(struct __sk_buff *skb, struct packet *p
 	return bpf_skb_store_bytes(skb, IP_FIELD(ttl), &ttl, sizeof(ttl), 0);
 }
 
+#define ECN 0x03
+#define ECN_CONGESTED 0x03
+
+/* What a queue of the underlay said is said to who can hear it (RFC 6040 §4.2). Not 0: nobody can. */
+VERIFIED_ONCE int mark_congested(struct __sk_buff *skb, const struct packet *p)
+{
+	__u8 was, now;
+
+	if (!p || !(p->tos & ECN))
+		return -1;
+	if (p->flags & V6) {
+		/* The class lies across octets, and its last two bits in the middle of the second. */
+		if (bpf_skb_load_bytes(skb, L3 + 1, &now, sizeof(now)))
+			return -1;
+		now |= ECN_CONGESTED << 4;
+		return bpf_skb_store_bytes(skb, L3 + 1, &now, sizeof(now), BPF_F_RECOMPUTE_CSUM);
+	}
+	was = p->tos;
+	now = was | ECN_CONGESTED;
+	if (was == now)
+		return 0;
+	if (bpf_l3_csum_replace(skb, IP_FIELD(check), bpf_htons(was), bpf_htons(now), sizeof(__be16)))
+		return -1;
+	return bpf_skb_store_bytes(skb, IP_FIELD(tos), &now, sizeof(now), 0);
+}
+
 #define TCP_OPTIONS_MAX 40
 #define TCPOPT_END 0
 #define TCPOPT_NOP 1
@@ -175,7 +201,7 @@ VERIFIED_ONCE int next_option(const struct tcp_options *options, __u32 at)
 	length = options->octets[at + 1];
 	if (length < 2)
 		return NO_MSS;
-	if (kind == TCPOPT_MSS && length == 4)
+	if (kind == TCPOPT_MSS && length == 4 && at + length <= options->length)
 		return MSS_FOUND | at;
 	return at + length;
 }

@@ -16,7 +16,6 @@
 #define TUNNEL_TTL 64
 #define LABEL_BOTTOM 0x100
 #define IP_LENGTH_MAX 65535
-#define ECN_CE 3
 
 /* Since Linux 6.3; absent in headers of before. */
 #define DECAP_L3_IPV4 (1ULL << 7)
@@ -189,26 +188,20 @@ struct arrival {
 	struct address remote;
 	__u32 vrf;
 	__u32 port;	/* as in `struct label` */
-	__u32 overhead;
 	__u32 id; /* label or VNI */
+	__u16 overhead;
 	__be16 protocol; /* Ethernet type of what was inside */
 	__u8 encapsulation;
 	__u8 turned; /* outside and inside are different versions of IP, and the kernel does not know */
+	__u8 tos;    /* or traffic class, outside */
 };
 
 /* What is below NOT_OURS is -2 - reason. */
 enum { OURS = 0, NOT_OURS = -1, PROBE = 1 };
 
-/* What the outer IP header says. */
-struct outer {
-	__u8 protocol;
-	__u8 ecn;
-	__u32 end; /* where the tunnel's header begins */
-};
-
-/* Whose packet it is. */
+/* Whose packet it is, and where the tunnel's header begins. */
 static __always_inline int outer_header(struct __sk_buff *skb, const struct node *self,
-					struct arrival *arrival, struct outer *outer)
+					struct arrival *arrival, __u8 *protocol, __u32 *at)
 {
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		struct iphdr ip;
@@ -221,9 +214,9 @@ static __always_inline int outer_header(struct __sk_buff *skb, const struct node
 		if (ip.frag_off & bpf_htons(IP_OFFSET))
 			return NOT_OURS;
 		arrival->remote = mapped(ip.saddr);
-		outer->protocol = ip.protocol;
-		outer->ecn = ip.tos & ECN_CE;
-		outer->end = L3 + ip.ihl * 4;
+		arrival->tos = ip.tos;
+		*protocol = ip.protocol;
+		*at = L3 + ip.ihl * 4;
 		/* No node of ours fragments; put together again it would not come by here. */
 		return ip.frag_off & bpf_htons(IP_MF) ? -2 - DROP_FRAGMENT : OURS;
 	}
@@ -236,10 +229,9 @@ static __always_inline int outer_header(struct __sk_buff *skb, const struct node
 		    !same_address((const struct address *)&ip.daddr, &self->tunnel_v6))
 			return NOT_OURS;
 		__builtin_memcpy(&arrival->remote, &ip.saddr, sizeof(arrival->remote));
-		outer->protocol = ip.nexthdr;
-		/* Of the traffic class, the lower half is in the next octet. */
-		outer->ecn = ip.flow_lbl[0] >> 4 & ECN_CE;
-		outer->end = L3 + sizeof(ip);
+		arrival->tos = ip.priority << 4 | ip.flow_lbl[0] >> 4;
+		*protocol = ip.nexthdr;
+		*at = L3 + sizeof(ip);
 		return OURS;
 	}
 	return NOT_OURS;
@@ -326,17 +318,16 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 			      struct arrival *arrival)
 {
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
-	struct outer outer = {};
-	__u32 at;
+	__u8 protocol = 0;
+	__u32 at = 0;
 	int found;
 
 	if (!self || !arrival)
 		return NOT_OURS;
-	found = outer_header(skb, self, arrival, &outer);
+	found = outer_header(skb, self, arrival, &protocol, &at);
 	if (found == NOT_OURS)
 		return NOT_OURS;
-	at = outer.end;
-	if (outer.protocol == IPPROTO_GRE) {
+	if (protocol == IPPROTO_GRE) {
 		struct gre gre;
 
 		if (LOAD(skb, at, gre))
@@ -345,7 +336,7 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 			return NOT_OURS;
 		arrival->encapsulation = MPLS_OVER_GRE;
 		at += sizeof(gre);
-	} else if (outer.protocol == IPPROTO_UDP) {
+	} else if (protocol == IPPROTO_UDP) {
 		struct udphdr udp;
 
 		if (LOAD(skb, at, udp))
@@ -376,14 +367,11 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 	}
 	/* Who merged packets, or the card, may have verified the inner checksum, too: of so many, the outer
 	 * UDP header was one. */
-	if (outer.protocol == IPPROTO_UDP)
+	if (protocol == IPPROTO_UDP)
 		flags |= BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 	if (bpf_skb_adjust_room(skb, -(__s32)arrival->overhead, BPF_ADJ_ROOM_MAC, flags))
 		return -2 - DROP_MALFORMED;
-	if (outer.protocol == IPPROTO_UDP)
+	if (protocol == IPPROTO_UDP)
 		bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
-	/* A router on the way was congested and has said so instead of dropping it (RFC 6040 §4.2). */
-	if (outer.ecn == ECN_CE && !bpf_skb_ecn_set_ce(skb))
-		return -2 - DROP_MALFORMED;
 	return OURS;
 }

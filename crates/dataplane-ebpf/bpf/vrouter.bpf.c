@@ -225,7 +225,8 @@ int arcus_port(struct __sk_buff *skb)
 	received(port_traffic_of(*slot), p.length);
 	if (COUNTS && port->flags & PORT_MIRROR)
 		mirror(skb, *slot, port, SIDE_OUT, p.length);
-	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination))
+	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination) ||
+	    is_of_no_link(&p.was.destination))
 		return drop(DROP_UNSUPPORTED);
 	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
@@ -333,6 +334,8 @@ int arcus_uplink(struct __sk_buff *skb)
 		return drop(DROP_MALFORMED);
 	received(tunnel_traffic_of(&arrival.remote), p.length);
 	received(vrf_traffic_of(arrival.vrf), p.length);
+	if ((arrival.tos & ECN) == ECN_CONGESTED && mark_congested(skb, &p))
+		return drop(DROP_CONGESTED);
 	if (p.flags & SYN) {
 		struct uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
 

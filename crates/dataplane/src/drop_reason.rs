@@ -71,6 +71,8 @@ drop_reasons! {
         "found no source port left for connections out of the node"
     WrongMac "wrong-mac"
         "came in VXLAN and is not for this node's router"
+    Congested "congested"
+        "met congestion in the underlay and is of a flow that cannot be told so"
 }
 
 impl fmt::Display for DropReason {

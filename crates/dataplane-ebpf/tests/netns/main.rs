@@ -13,6 +13,7 @@ mod forwarding;
 mod fragments;
 mod full;
 mod hosts;
+mod linux;
 mod masquerade;
 mod memory;
 mod merging;

@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use testbed::{Fabric, UPLINK};
 
+use crate::hosts::{answer_udp, ask};
 use crate::world::{CEILING, Node, Workload, World, echo, greeting, inside};
 
 const ECHO: u16 = 3785;
@@ -205,5 +206,33 @@ async fn a_frame_of_a_vlan_is_not_the_uplinks_own() -> Result<()> {
         ensure!(came == u64::from(arrives), "{came} came with `{tag}`");
         ensure!(now.drops == before.drops, "{:?} with `{tag}`", now.drops);
     }
+    Ok(())
+}
+
+/// A node cannot see what its own sockets have sent, but whom they are connected to.
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn a_datagram_that_a_socket_of_the_node_has_asked_for_reaches_it() -> Result<()> {
+    let world = World::new().await?;
+    let mut node = world.node(1).await?;
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    node.vrf(1, 101).port(1, &a);
+    node.wanted.ports.get_mut(&a.id).context("the port")?.host_access = true;
+    node.reconcile().await?;
+    answer_udp(&a.namespace, "a", 53)?;
+    for octets in [20, 4000] {
+        ask(&node.namespace, 5000, (a.address, 53).into(), octets)?;
+    }
+    ensure!(node.drops(DropReason::Denied).await? == 0);
+    // Who serves is asked for by nobody, and who is connected only by that one.
+    let serves = inside(&node.namespace, || UdpSocket::bind((node.address, 7000)))??;
+    let connected = inside(&node.namespace, || UdpSocket::bind((node.address, 7001)))??;
+    connected.connect((a.address, 54))?;
+    for (denied, port) in (1..).zip([7000, 7001]) {
+        let stranger = inside(&a.namespace, || UdpSocket::bind((a.address, 0)))??;
+        stranger.send_to(b"let me in", (node.address, port))?;
+        ensure!(node.drops(DropReason::Denied).await? == denied, "port {port}");
+    }
+    drop(serves);
     Ok(())
 }

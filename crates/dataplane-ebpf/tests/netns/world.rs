@@ -318,7 +318,7 @@ impl Node {
 }
 
 /// What nodes say that frames in VXLAN are to be sent to.
-fn router_mac(address: Ipv4Addr) -> Mac {
+pub(crate) fn router_mac(address: Ipv4Addr) -> Mac {
     let [a, b, c, d] = address.octets();
     Mac([0x02, 0xff, a, b, c, d])
 }

@@ -264,10 +264,13 @@ fn may_send(port: &Port, sender: Mac, source: IpAddr) -> bool {
     allowed || (port.has(source) && sender == port.mac)
 }
 
-/// Neither to many nor to a link only: what a router forwards.
+/// Neither to many nor to a link only, to nobody or to the sender itself: what a router forwards.
 fn is_unicast(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && !v4.is_unspecified(),
-        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unicast_link_local() && !v6.is_unspecified(),
+        IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),
+        IpAddr::V6(v6) => {
+            let is_of_no_link = v6.is_unspecified() || v6.is_loopback();
+            !v6.is_multicast() && !v6.is_unicast_link_local() && !is_of_no_link
+        }
     }
 }

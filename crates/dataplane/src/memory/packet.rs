@@ -8,11 +8,11 @@ use crate::event::Tuple;
 pub(super) const ICMP: u8 = 1;
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
-/// ECN of a packet that has met congestion.
-pub(super) const CONGESTED: u8 = 3;
 pub(super) const GRE: u8 = 47;
 pub(super) const FRAGMENT: u8 = 44;
 pub(super) const ICMP_V6: u8 = 58;
+/// The bits of the traffic class that say so when both are set.
+const ECN: u8 = 3;
 
 /// One IP packet whose headers are whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,24 +151,29 @@ impl Packet {
         }
     }
 
-    /// Marks it as one that has met congestion, unless its sender does not know of such marks (RFC 3168 §5).
+    /// DSCP and ECN.
+    pub(super) fn traffic_class(&self) -> u8 {
+        if self.is_v4() { self.octets[1] } else { self.octets[0] << 4 | self.octets[1] >> 4 }
+    }
+
+    /// Whether a queue on the way was long (RFC 3168 §5).
+    pub(super) fn is_congested(&self) -> bool {
+        self.traffic_class() & ECN == ECN
+    }
+
+    /// RFC 6040 §4.2; false: its ends do not know what that means.
     pub(super) fn mark_congested(&mut self) -> bool {
         let class = self.traffic_class();
-        if class & CONGESTED == 0 {
+        if class & ECN == 0 {
             return false;
         }
         if self.is_v4() {
             let first = self.octets[0];
-            self.store(0, &[first, class | CONGESTED], &[10]);
+            self.store(0, &[first, class | ECN], &[10]);
         } else {
-            self.octets[1] |= CONGESTED << 4;
+            self.octets[1] |= ECN << 4;
         }
         true
-    }
-
-    /// DSCP and ECN.
-    pub(super) fn traffic_class(&self) -> u8 {
-        if self.is_v4() { self.octets[1] } else { self.octets[0] << 4 | self.octets[1] >> 4 }
     }
 
     /// Whether a router may not cut it (RFC 8200 §5: never in IPv6).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Memory;
 use super::count::Way;
 use super::forward::{Origin, Out, Outcome, Pass, Place};
-use super::packet::{CONGESTED, Fragment, GRE, Packet, UDP, array, be16};
+use super::packet::{Fragment, GRE, Packet, UDP, array, be16};
 use crate::drop_reason::DropReason;
 use crate::mac::Mac;
 use crate::port::{PortId, VrfId};
@@ -149,14 +149,13 @@ impl Memory {
         let Some(mut packet) = Packet::read(octets).filter(is_of_kind) else {
             return dropped(DropReason::Malformed);
         };
-        // RFC 6040 §4.2.
-        if outer.traffic_class() & CONGESTED == CONGESTED && !packet.mark_congested() {
-            return dropped(DropReason::Malformed);
-        }
         let remote = outer.source();
         let (Leads::Vrf(vrf) | Leads::Port(_, vrf)) = way;
         self.count_tunnel(remote, vrf, Way::Received, &packet);
         let overhead = overhead(remote, encapsulation);
+        if outer.is_congested() && !packet.mark_congested() {
+            return dropped(DropReason::Congested);
+        }
         clamp(&mut packet, self.underlay_mtu.saturating_sub(overhead));
         let mut pass = Pass::new(self, now, Origin::Tunnel, packet.clone());
         let outcome = match way {
