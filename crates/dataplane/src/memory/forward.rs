@@ -158,8 +158,9 @@ impl<'a> Pass<'a> {
         if let Some((vrf, packet)) = self.untranslate(id, &packet) {
             return self.route(vrf, packet);
         }
-        if self.plane.lookup(port.vrf, to).is_none()
+        if self.plane.leads_out(port.vrf, to)
             && let Some((vrf, packet)) = self.leave_with_own_address(id, &packet)
+            && self.plane.lookup(vrf, to).is_some()
         {
             return self.route(vrf, packet);
         }
@@ -234,6 +235,12 @@ impl<'a> Pass<'a> {
 }
 
 impl Memory {
+    /// Whether a VRF has no way of its own: none, or the one with the node's address. A floating
+    /// address is then what its workloads have instead.
+    pub(super) fn leads_out(&self, vrf: VrfId, address: IpAddr) -> bool {
+        self.lookup(vrf, address).is_none_or(|route| route.to.has(&NextHop::Masquerade))
+    }
+
     pub(super) fn lookup(&self, vrf: VrfId, address: IpAddr) -> Option<&crate::Route> {
         choose::longest_match(self.state.fib.get(&vrf)?, address)
     }

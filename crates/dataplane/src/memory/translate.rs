@@ -112,7 +112,7 @@ impl Pass<'_> {
             return false;
         };
         let own = self.plane.state.ports.get(holder).map(|port| port.vrf);
-        ports.len() == 1 && own.is_some_and(|own| self.plane.lookup(own, client).is_none())
+        ports.len() == 1 && own.is_some_and(|own| self.plane.leads_out(own, client))
     }
 
     /// What a workload answers to a translated connection, as its client shall see it, and where it
