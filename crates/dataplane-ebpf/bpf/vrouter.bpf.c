@@ -24,9 +24,13 @@
 
 enum { TOO_LONG = -2 };
 
-/* Into the workload, past its host's stack. */
-static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p, __u32 slot,
-				   int turned)
+/* Who has sent the packet: only a workload of this node is told that its packets are too big. What came from
+ * elsewhere is delivered whatever its size, as an interface may receive more than it sends. */
+enum sender { ELSEWHERE, WORKLOAD };
+
+/* Into the workload, past its host's stack. TOO_LONG: the sender is to hear of `p->mtu`. */
+static __always_inline int deliver(struct __sk_buff *skb, struct packet *p, __u32 slot,
+				   enum sender sender, int turned)
 {
 	struct port *port = bpf_map_lookup_elem(&ports, &slot);
 	struct ethhdr eth;
@@ -35,6 +39,11 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 		return drop(DROP_PORT_GONE);
 	if (port->filter && refuses(skb, p, slot, port, SIDE_IN))
 		return drop(DROP_DENIED);
+	if (sender == WORKLOAD && longest_segment(skb, p) > port->mtu) {
+		drop(DROP_TOO_BIG);
+		p->mtu = port->mtu;
+		return p->flags & DONT_FRAGMENT ? TOO_LONG : TC_ACT_SHOT;
+	}
 	if (is_translated(p) && rewrite(skb, p))
 		return drop(DROP_REFUSED);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
@@ -165,7 +174,7 @@ VERIFIED_ONCE int unmasquerade(struct __sk_buff *skb, struct packet *p, const st
 	}
 	if (decrement_ttl(skb, p))
 		return drop(DROP_REFUSED);
-	return deliver(skb, p, slot, 0);
+	return deliver(skb, p, slot, ELSEWHERE, 0);
 }
 
 /* A connection out of a VRF that has no way of its own for it leaves with the port's floating address. */
@@ -285,10 +294,16 @@ int arcus_port(struct __sk_buff *skb)
 		return drop(DROP_REFUSED);
 	switch (hop->kind) {
 	case HOP_PORT:
-		return deliver(skb, &p, hop->number, none);
 	case HOP_TRANSLATE:
-		verdict = server(skb, &p, hop);
-		return verdict < 0 ? drop(-1 - verdict) : deliver(skb, &p, verdict, none);
+		verdict = hop->number;
+		if (hop->kind == HOP_TRANSLATE)
+			verdict = server(skb, &p, hop);
+		if (verdict < 0)
+			return drop(-1 - verdict);
+		verdict = deliver(skb, &p, verdict, WORKLOAD, none);
+		if (verdict != TOO_LONG)
+			return verdict;
+		break;
 	case HOP_TUNNEL:
 		verdict = send(skb, &p, hop);
 		break;
@@ -346,7 +361,7 @@ int arcus_uplink(struct __sk_buff *skb)
 		join_fragments(&p, arrival.vrf);
 	if (arrival.port) {
 		sample_arrival(&p, arrival.port - 1, &arrival.remote);
-		return deliver(skb, &p, arrival.port - 1, arrival.turned);
+		return deliver(skb, &p, arrival.port - 1, ELSEWHERE, arrival.turned);
 	}
 	found = route(arrival.vrf, &p.now.destination);
 	if (!found)
@@ -370,7 +385,7 @@ int arcus_uplink(struct __sk_buff *skb)
 		return drop(DROP_DISCARD);
 	}
 	sample_arrival(&p, taken, &arrival.remote);
-	return deliver(skb, &p, taken, arrival.turned);
+	return deliver(skb, &p, taken, ELSEWHERE, arrival.turned);
 }
 
 char _license[] SEC("license") = "GPL";

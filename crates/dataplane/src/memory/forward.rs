@@ -206,7 +206,11 @@ impl<'a> Pass<'a> {
         if !matches!(self.origin, Origin::Node) {
             self.plane.ask_filter(id, Direction::In, packet)?;
         }
-        self.refuse_too_big(packet, port.mtu)?;
+        // What came from elsewhere is delivered whatever its size: its sender would not hear of it here,
+        // and an interface may receive more than it sends.
+        if matches!(self.origin, Origin::Port { .. }) {
+            self.refuse_too_big(packet, port.mtu)?;
+        }
         self.plane.count_port(id, Way::Sent, packet);
         self.out.push(frame_to(id, &port, packet));
         Ok(())
