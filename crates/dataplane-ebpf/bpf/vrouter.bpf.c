@@ -342,7 +342,7 @@ int arcus_uplink(struct __sk_buff *skb)
 	if (taken == NOT_OURS)
 		return self->masquerade_count ? unmasquerade(skb, &p, self) : PASS;
 	if (taken == PROBE)
-		return answer_probe(skb);
+		return answer_probe(skb, L3 + arrival.overhead);
 	if (taken)
 		return drop(-2 - taken);
 	if (parse(skb, &p, arrival.protocol))
