@@ -101,6 +101,54 @@ static __always_inline int is_kept(struct flow_key *key, const struct tuple *to,
 	return 0;
 }
 
+#define CLASH_TRIES 8
+#define FIRST_OTHER_PORT 0x8000
+
+/* Whether the answers to `room->to` are not another connection's: one client may call two addresses of one
+ * server from one port. */
+OWN_FRAME int is_unambiguous(const struct scratch *room, __u32 vrf)
+{
+	const struct flow_key *called = &room->key;
+	struct flow_key back = {
+		.vrf = vrf,
+		.source = room->to.destination,
+		.destination = room->to.source,
+		.source_port = room->to.destination_port,
+		.destination_port = room->to.source_port,
+		.protocol = called->protocol,
+		.direction = REVERSE,
+	};
+	struct flow *flow = bpf_map_lookup_elem(&flows, &back);
+
+	if (!flow)
+		flow = bpf_map_lookup_elem(&new_flows, &back);
+	return !flow || (flow->vrf == called->vrf && flow->source_port == called->destination_port &&
+			 flow->destination_port == called->source_port &&
+			 same_address(&flow->source, &called->destination));
+}
+
+/* Gives the client another port towards the server of `scratch()->to`, in whose VRF another connection of its
+ * looks the same. */
+VERIFIED_ONCE int keep_apart(__u32 vrf)
+{
+	struct scratch *room = scratch();
+	__u32 hash;
+
+	if (!room || (room->key.protocol != IPPROTO_TCP && room->key.protocol != IPPROTO_UDP))
+		return 0;
+	hash = (__u32)room->key.source_port << 16 | room->key.destination_port;
+	hash = mix_address(hash, &room->key.destination, V6);
+	for (int i = 0; i < CLASH_TRIES; i++) {
+		if (is_unambiguous(room, vrf))
+			return 0;
+		hash = mix(hash + i);
+		room->to.source_port = bpf_htons(FIRST_OTHER_PORT | (hash & 0x7fff));
+	}
+	/* The newer one has the answers. */
+	room->to.source_port = room->key.source_port;
+	return 0;
+}
+
 /* Turns the first packet of a connection towards who is to serve it. Returns the element of `ports`, or
  * -1 with `*reason` set. */
 VERIFIED_ONCE int translate_first(struct packet *p, __u32 vrf, const struct address *address,
@@ -145,6 +193,7 @@ VERIFIED_ONCE int translate_first(struct packet *p, __u32 vrf, const struct addr
 	if (translation->affinity)
 		keep(vrf, p, backend, port->generation);
 	flow_key_of(&room->key, vrf, p, FORWARD);
+	keep_apart(port->vrf);
 	if (remember(room, slot, port, 0,
 		     p->protocol == IPPROTO_TCP && !is_kept(&room->key, to, slot, port))) {
 		*reason = DROP_REFUSED;

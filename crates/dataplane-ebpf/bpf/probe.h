@@ -6,12 +6,11 @@
 #include "tunnel.h"
 
 /* Sends what a control node asked back to it. Source and destination change places, so the checksums
- * stay; the TTL does, too. */
-VERIFIED_ONCE int answer_probe(struct __sk_buff *skb)
+ * stay; the TTL does, too. UDP begins at `l4`. */
+VERIFIED_ONCE int answer_probe(struct __sk_buff *skb, __u32 l4)
 {
 	int v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
 	__u32 at = L3 + (v6 ? offsetof(struct ipv6hdr, saddr) : offsetof(struct iphdr, saddr));
-	__u32 l4 = L3 + (v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 	struct address from, to;
 	__be16 ports[2], back[2];
 	int failed;

@@ -189,7 +189,7 @@ struct arrival {
 	__u32 vrf;
 	__u32 port;	/* as in `struct label` */
 	__u32 id; /* label or VNI */
-	__u16 overhead;
+	__u16 overhead; /* PROBE: of the IP header alone */
 	__be16 protocol; /* Ethernet type of what was inside */
 	__u8 encapsulation;
 	__u8 turned; /* outside and inside are different versions of IP, and the kernel does not know */
@@ -232,6 +232,17 @@ static __always_inline int outer_header(struct __sk_buff *skb, const struct node
 		arrival->tos = ip.priority << 4 | ip.flow_lbl[0] >> 4;
 		*protocol = ip.nexthdr;
 		*at = L3 + sizeof(ip);
+		/* Linux puts a limit of encapsulation there (RFC 2473 §4.1.1). */
+		if (ip.nexthdr == EXT_DESTINATION) {
+			struct {
+				__u8 next, length;
+			} options;
+
+			if (LOAD(skb, L3 + sizeof(ip), options))
+				return NOT_OURS;
+			*protocol = options.next;
+			*at += (options.length + 1) * 8;
+		}
 		return OURS;
 	}
 	return NOT_OURS;
@@ -345,8 +356,11 @@ VERIFIED_ONCE int decapsulate(struct __sk_buff *skb, const struct node *self,
 			arrival->encapsulation = MPLS_OVER_UDP;
 		else if (udp.dest == bpf_htons(UDP_VXLAN))
 			arrival->encapsulation = VXLAN;
-		else
-			return udp.dest == bpf_htons(UDP_ECHO) && !found ? PROBE : NOT_OURS;
+		else if (udp.dest == bpf_htons(UDP_ECHO) && !found) {
+			arrival->overhead = at - L3;
+			return PROBE;
+		} else
+			return NOT_OURS;
 		at += sizeof(udp);
 	} else {
 		return NOT_OURS;

@@ -24,9 +24,13 @@
 
 enum { TOO_LONG = -2 };
 
-/* Into the workload, past its host's stack. */
-static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p, __u32 slot,
-				   int turned)
+/* Who has sent the packet: only a workload of this node is told that its packets are too big. What came from
+ * elsewhere is delivered whatever its size, as an interface may receive more than it sends. */
+enum sender { ELSEWHERE, WORKLOAD };
+
+/* Into the workload, past its host's stack. TOO_LONG: the sender is to hear of `p->mtu`. */
+static __always_inline int deliver(struct __sk_buff *skb, struct packet *p, __u32 slot,
+				   enum sender sender, int turned)
 {
 	struct port *port = bpf_map_lookup_elem(&ports, &slot);
 	struct ethhdr eth;
@@ -35,6 +39,11 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 		return drop(DROP_PORT_GONE);
 	if (port->filter && refuses(skb, p, slot, port, SIDE_IN))
 		return drop(DROP_DENIED);
+	if (sender == WORKLOAD && longest_segment(skb, p) > port->mtu) {
+		drop(DROP_TOO_BIG);
+		p->mtu = port->mtu;
+		return p->flags & DONT_FRAGMENT ? TOO_LONG : TC_ACT_SHOT;
+	}
 	if (is_translated(p) && rewrite(skb, p))
 		return drop(DROP_REFUSED);
 	__builtin_memcpy(eth.h_dest, port->mac, ETH_ALEN);
@@ -165,7 +174,7 @@ VERIFIED_ONCE int unmasquerade(struct __sk_buff *skb, struct packet *p, const st
 	}
 	if (decrement_ttl(skb, p))
 		return drop(DROP_REFUSED);
-	return deliver(skb, p, slot, 0);
+	return deliver(skb, p, slot, ELSEWHERE, 0);
 }
 
 /* A connection out of a VRF that has no way of its own for it leaves with the port's floating address. */
@@ -225,8 +234,7 @@ int arcus_port(struct __sk_buff *skb)
 	received(port_traffic_of(*slot), p.length);
 	if (COUNTS && port->flags & PORT_MIRROR)
 		mirror(skb, *slot, port, SIDE_OUT, p.length);
-	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination) ||
-	    is_of_no_link(&p.was.destination))
+	if (is_for_many(&p.was.destination) || is_of_no_link(&p.was.destination))
 		return drop(DROP_UNSUPPORTED);
 	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
@@ -238,6 +246,9 @@ int arcus_port(struct __sk_buff *skb)
 		if (same_address(&p.was.destination, &gateway))
 			return answer_echo(skb, port, &p);
 	}
+	/* But for the gateway, there is nobody on the link. */
+	if (is_link_local(&p.was.destination))
+		return drop(DROP_UNSUPPORTED);
 	if (p.flags & FRAGMENT)
 		join_fragments(&p, port->vrf);
 	if (port->filter && refuses(skb, &p, *slot, port, SIDE_OUT))
@@ -285,10 +296,16 @@ int arcus_port(struct __sk_buff *skb)
 		return drop(DROP_REFUSED);
 	switch (hop->kind) {
 	case HOP_PORT:
-		return deliver(skb, &p, hop->number, none);
 	case HOP_TRANSLATE:
-		verdict = server(skb, &p, hop);
-		return verdict < 0 ? drop(-1 - verdict) : deliver(skb, &p, verdict, none);
+		verdict = hop->number;
+		if (hop->kind == HOP_TRANSLATE)
+			verdict = server(skb, &p, hop);
+		if (verdict < 0)
+			return drop(-1 - verdict);
+		verdict = deliver(skb, &p, verdict, WORKLOAD, none);
+		if (verdict != TOO_LONG)
+			return verdict;
+		break;
 	case HOP_TUNNEL:
 		verdict = send(skb, &p, hop);
 		break;
@@ -327,7 +344,7 @@ int arcus_uplink(struct __sk_buff *skb)
 	if (taken == NOT_OURS)
 		return self->masquerade_count ? unmasquerade(skb, &p, self) : PASS;
 	if (taken == PROBE)
-		return answer_probe(skb);
+		return answer_probe(skb, L3 + arrival.overhead);
 	if (taken)
 		return drop(-2 - taken);
 	if (parse(skb, &p, arrival.protocol))
@@ -346,7 +363,7 @@ int arcus_uplink(struct __sk_buff *skb)
 		join_fragments(&p, arrival.vrf);
 	if (arrival.port) {
 		sample_arrival(&p, arrival.port - 1, &arrival.remote);
-		return deliver(skb, &p, arrival.port - 1, arrival.turned);
+		return deliver(skb, &p, arrival.port - 1, ELSEWHERE, arrival.turned);
 	}
 	found = route(arrival.vrf, &p.now.destination);
 	if (!found)
@@ -370,7 +387,7 @@ int arcus_uplink(struct __sk_buff *skb)
 		return drop(DROP_DISCARD);
 	}
 	sample_arrival(&p, taken, &arrival.remote);
-	return deliver(skb, &p, taken, arrival.turned);
+	return deliver(skb, &p, taken, ELSEWHERE, arrival.turned);
 }
 
 char _license[] SEC("license") = "GPL";

@@ -73,7 +73,9 @@ impl Memory {
         };
         let rule = matched.unwrap_or(default);
         self.count_rule(id, rule, filter.rules.len() + 2);
-        if let Some(rule) = matched.filter(|rule| filter.rules[*rule].log) {
+        let logged = matched.filter(|rule| filter.rules[*rule].log);
+        let is_new = verdict == Verdict::Allow || self.flows.refused.insert(key.clone());
+        if let Some(rule) = logged.filter(|_| is_new) {
             self.report(Event::Decided(Decided {
                 port: key.0.clone(),
                 filter: id.clone(),

@@ -22,6 +22,8 @@ pub(super) struct Flows {
     pub(super) unmasqueraded: HashMap<Tuple, (PortId, Tuple)>,
     /// Connections that a port's filter let through, by their first packet as the workload sees it.
     pub(super) allowed: HashMap<(PortId, Tuple), Allowed>,
+    /// Connections that a rule with `log` did not let through: they are reported once.
+    pub(super) refused: HashSet<(PortId, Tuple)>,
     /// What the node itself has sent to ports, whose answers it gets.
     pub(super) own: HashSet<(PortId, Tuple)>,
     /// The backend that a client of a service with affinity had last, and when.

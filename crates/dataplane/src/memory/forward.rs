@@ -144,12 +144,17 @@ impl<'a> Pass<'a> {
         if !is_unicast(to) {
             return Err(DropReason::Unsupported);
         }
+        let is_for_link = matches!(to, IpAddr::V6(v6) if v6.is_unicast_link_local());
         if !may_send(port, sender, packet.source()) {
             return Err(DropReason::Spoofed);
         }
         self.plane.count_port(id, Way::Received, &packet);
         if self.answer_echo(id, port, &packet) {
             return Ok(());
+        }
+        // But for the gateway, there is nobody on the link.
+        if is_for_link {
+            return Err(DropReason::Unsupported);
         }
         if port.host_access && self.plane.state.node.tunnel_address(to) == Some(to) {
             return self.answer_node(id, &packet);
@@ -158,8 +163,9 @@ impl<'a> Pass<'a> {
         if let Some((vrf, packet)) = self.untranslate(id, &packet) {
             return self.route(vrf, packet);
         }
-        if self.plane.lookup(port.vrf, to).is_none()
+        if self.plane.leads_out(port.vrf, to)
             && let Some((vrf, packet)) = self.leave_with_own_address(id, &packet)
+            && self.plane.lookup(vrf, to).is_some()
         {
             return self.route(vrf, packet);
         }
@@ -205,7 +211,11 @@ impl<'a> Pass<'a> {
         if !matches!(self.origin, Origin::Node) {
             self.plane.ask_filter(id, Direction::In, packet)?;
         }
-        self.refuse_too_big(packet, port.mtu)?;
+        // What came from elsewhere is delivered whatever its size: its sender would not hear of it here,
+        // and an interface may receive more than it sends.
+        if matches!(self.origin, Origin::Port { .. }) {
+            self.refuse_too_big(packet, port.mtu)?;
+        }
         self.plane.count_port(id, Way::Sent, packet);
         self.out.push(frame_to(id, &port, packet));
         Ok(())
@@ -234,6 +244,12 @@ impl<'a> Pass<'a> {
 }
 
 impl Memory {
+    /// Whether a VRF has no way of its own: none, or the one with the node's address. A floating
+    /// address is then what its workloads have instead.
+    pub(super) fn leads_out(&self, vrf: VrfId, address: IpAddr) -> bool {
+        self.lookup(vrf, address).is_none_or(|route| route.to.has(&NextHop::Masquerade))
+    }
+
     pub(super) fn lookup(&self, vrf: VrfId, address: IpAddr) -> Option<&crate::Route> {
         choose::longest_match(self.state.fib.get(&vrf)?, address)
     }
@@ -264,13 +280,10 @@ fn may_send(port: &Port, sender: Mac, source: IpAddr) -> bool {
     allowed || (port.has(source) && sender == port.mac)
 }
 
-/// Neither to many nor to a link only, to nobody or to the sender itself: what a router forwards.
+/// Neither to many nor to nobody or to the sender itself.
 fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),
-        IpAddr::V6(v6) => {
-            let is_of_no_link = v6.is_unspecified() || v6.is_loopback();
-            !v6.is_multicast() && !v6.is_unicast_link_local() && !is_of_no_link
-        }
+        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && !v6.is_loopback(),
     }
 }

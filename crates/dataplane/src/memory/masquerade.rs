@@ -7,6 +7,7 @@ use super::choose;
 use super::forward::{Origin, Out, Outcome, Pass, Place};
 use super::packet::{End, Fragment, Packet, TCP, UDP, reversed};
 use super::translate::rewritten;
+use super::tunnels::clamp;
 use crate::drop_reason::DropReason;
 use crate::event::Tuple;
 use crate::port::PortId;
@@ -20,6 +21,13 @@ impl Pass<'_> {
         self.refuse_too_big(packet, self.plane.underlay_mtu)?;
         let node = self.plane.state.node.tunnel_address(packet.destination());
         let node = node.ok_or(DropReason::Refused)?;
+        // A workload opens no connection to its node.
+        if packet.destination() == node {
+            return Err(DropReason::Denied);
+        }
+        let mut packet = packet.clone();
+        clamp(&mut packet, self.plane.underlay_mtu);
+        let packet = &packet;
         let tuple = packet.tuple();
         let left = if let Some(quoted) = packet.quoted() {
             // About what the underlay answered: it went to our address and port.
@@ -74,7 +82,7 @@ impl Memory {
         packet: &Packet,
         now: Duration,
     ) -> Option<(Vec<Out>, Outcome)> {
-        let (id, back) = if let Some(quoted) = packet.quoted() {
+        let (id, mut back) = if let Some(quoted) = packet.quoted() {
             let answer = reversed(&quoted.tuple());
             let (id, heard) = self.flows.unmasqueraded.get(&answer)?.clone();
             let mut error = packet.clone();
@@ -85,6 +93,11 @@ impl Memory {
             let (id, heard) = self.flows.unmasqueraded.get(&packet.tuple())?.clone();
             (id, rewritten(packet, &heard))
         };
+        if back.ttl() <= 1 {
+            return Some((Vec::new(), Err(DropReason::TtlExpired)));
+        }
+        back.decrement_ttl();
+        clamp(&mut back, self.underlay_mtu);
         let mut pass = Pass::new(self, now, Origin::Underlay, packet.clone());
         let outcome = pass.deliver(&id, &back);
         Some((pass.out, outcome))

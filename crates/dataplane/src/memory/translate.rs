@@ -78,8 +78,19 @@ impl Pass<'_> {
         // A workload that calls its own service sees the service call: its kernel would drop its own
         // address from outside.
         let source = if tuple.source == own { tuple.destination } else { tuple.source };
-        let heard = Tuple { source, destination: own, destination_port: number, ..tuple };
+        let mut heard = Tuple { source, destination: own, destination_port: number, ..tuple };
+        // One client may call two addresses of one server from one port.
+        while matches!(tuple.protocol, TCP | UDP) && self.is_ambiguous(vrf, &port, &tuple, &heard) {
+            heard.source_port = heard.source_port.wrapping_add(1);
+        }
         Ok(Target { port, tuple: heard })
+    }
+
+    /// Whether what a server answers to `heard` is already another connection's than of `called`.
+    fn is_ambiguous(&self, vrf: VrfId, port: &PortId, called: &Tuple, heard: &Tuple) -> bool {
+        let ours = Answer { vrf, tuple: reversed(called) };
+        let there = self.plane.flows.reverse.get(&(port.clone(), reversed(heard)));
+        there.is_some_and(|there| *there != ours)
     }
 
     fn backend(
@@ -112,7 +123,7 @@ impl Pass<'_> {
             return false;
         };
         let own = self.plane.state.ports.get(holder).map(|port| port.vrf);
-        ports.len() == 1 && own.is_some_and(|own| self.plane.lookup(own, client).is_none())
+        ports.len() == 1 && own.is_some_and(|own| self.plane.leads_out(own, client))
     }
 
     /// What a workload answers to a translated connection, as its client shall see it, and where it

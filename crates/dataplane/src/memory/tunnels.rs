@@ -80,7 +80,7 @@ fn udp(packet: &Packet, to: u16, inner: &[u8]) -> Vec<u8> {
 }
 
 /// Lets TCP offer no segments that would not fit.
-fn clamp(packet: &mut Packet, mtu: u16) {
+pub(super) fn clamp(packet: &mut Packet, mtu: u16) {
     let headers = if packet.is_v4() { 40 } else { 60 };
     packet.clamp_segments(usize::from(mtu).saturating_sub(headers));
 }
