@@ -311,6 +311,19 @@ async fn the_switch_uses(cloud: &SmallCloud, router: &SwitchRouter, vni: u32) ->
         .await
 }
 
+/// The network gets another VNI while octets are on their way in both directions; all of them arrive.
+async fn becomes(cloud: &SmallCloud, outside: &Namespace, vni: u32) -> Result<()> {
+    let workload = cloud.workload(WORKLOAD)?;
+    let topology = topology(vni);
+    let (there, back) = (WORKLOAD_ADDRESSES[0], HOST_ADDRESSES[0]);
+    tokio::try_join!(
+        cloud.transfer(outside, workload, SocketAddr::new(there, 9000)),
+        cloud.transfer(workload, outside, SocketAddr::new(back, 9000)),
+        cloud.reload(&topology),
+    )
+    .map(drop)
+}
+
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
 async fn open_vswitch_and_a_node_reach_each_other_over_vxlan() -> Result<()> {
@@ -321,7 +334,7 @@ async fn open_vswitch_and_a_node_reach_each_other_over_vxlan() -> Result<()> {
     a_node_has_the_routes(&cloud, NODES[0].0).await?;
     for vni in [VNI, OTHER_VNI] {
         if vni != VNI {
-            cloud.reload(&topology(vni)).await?;
+            becomes(&cloud, &outside, vni).await.context("while it becomes another one")?;
         }
         the_switch_uses(&cloud, &router, vni).await?;
         let node = End::node(NODES[0], vni);

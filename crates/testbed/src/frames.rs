@@ -75,52 +75,63 @@ fn describe(line: &str) -> String {
     format!("a frame with {}", named.collect::<Vec<_>>().join(" "))
 }
 
+/// The values of one frame. What is there twice, outside and inside, has a comma: what is outside comes first.
+struct Fields<'a>(Vec<&'a str>);
+
+impl<'a> Fields<'a> {
+    fn all(&self, name: &str) -> Vec<&'a str> {
+        let at = FIELDS.iter().position(|field| *field == name);
+        let text = at.and_then(|at| self.0.get(at)).copied().unwrap_or_default();
+        text.split(',').filter(|value| !value.is_empty()).collect()
+    }
+
+    fn one(&self, name: &str, at: usize) -> Option<&'a str> {
+        self.all(name).get(at).copied()
+    }
+
+    /// An address of the packet inside, which is the second of IPv4 or the first of IPv6.
+    fn inner(&self, end: &str) -> Result<IpAddr> {
+        let v6 = self.one(&format!("ipv6.{end}"), 0);
+        let address = v6.or_else(|| self.one(&format!("ip.{end}"), 1));
+        Ok(address.context("no packet inside")?.parse()?)
+    }
+
+    fn outer(&self, end: &str) -> Result<Ipv4Addr> {
+        Ok(self.one(&format!("ip.{end}"), 0).context("not over IPv4")?.parse()?)
+    }
+
+    fn inner_mac(&self, end: &str) -> Result<String> {
+        Ok(self.one(&format!("eth.{end}"), 1).context("no frame inside")?.to_owned())
+    }
+
+    fn checksums_are_good(&self) -> Result<()> {
+        let ip = self.all("ip.checksum.status");
+        ensure!(ip.iter().all(|check| *check == GOOD), "IP: {ip:?}");
+        // RFC 7348 section 5: the outer one may be zero.
+        let udp = self.all("udp.checksum.status");
+        let may_be = |check: &&str| *check == GOOD || *check == NOT_PRESENT;
+        ensure!(udp.iter().all(may_be), "UDP: {udp:?}");
+        let tcp = self.all("tcp.checksum.status");
+        let is_other_zero = !self.all("tcp.checksum.ffff").is_empty();
+        ensure!(is_other_zero || tcp.iter().all(|check| *check == GOOD), "TCP: {tcp:?}");
+        Ok(())
+    }
+}
+
 fn read(line: &str) -> Result<VxlanFrame> {
-    // A field that is there twice has a comma: what is outside comes first.
-    let values: Vec<Vec<&str>> = line
-        .split('\t')
-        .map(|field| field.split(',').filter(|value| !value.is_empty()).collect())
-        .collect();
-    let [
-        eth_src,
-        eth_dst,
-        ip_src,
-        ip_dst,
-        ip6_src,
-        ip6_dst,
-        flags,
-        vni,
-        tcp,
-        ip_checks,
-        udp_checks,
-        tcp_checks,
-        other_zero,
-    ] = values.as_slice()
-    else {
-        anyhow::bail!("{} fields", values.len());
-    };
-    let one = |values: &[&str], at: usize| values.get(at).map(|value| (*value).to_owned());
-    let vni = vni.first().with_context(|| format!("not inside VXLAN, UDP port {PORT}"))?;
+    let fields = Fields(line.split('\t').collect());
+    let vni = fields.one("vxlan.vni", 0);
+    let vni = vni.with_context(|| format!("not inside VXLAN, UDP port {PORT}"))?.parse()?;
     // RFC 7348 section 5: the bit that says that there is a VNI, and no other.
-    ensure!(flags == &["0x0800"], "flags {flags:?}");
-    ensure!(ip_checks.iter().all(|check| *check == GOOD), "IP: {ip_checks:?}");
-    // RFC 7348 section 5: the outer one may be zero.
-    let may_be = |check: &&str| *check == GOOD || *check == NOT_PRESENT;
-    ensure!(udp_checks.iter().all(may_be), "UDP: {udp_checks:?}");
-    let is_good = |check: &&str| *check == GOOD || !other_zero.is_empty();
-    ensure!(tcp_checks.iter().all(is_good), "TCP: {tcp_checks:?}");
-    let inner =
-        |v4: &[&str], v6: &[&str]| one(v6, 0).or_else(|| one(v4, 1)).context("no packet inside");
-    let outer = |v4: &[&str]| one(v4, 0).context("not over IPv4");
+    let flags = fields.all("vxlan.flags");
+    ensure!(flags == ["0x0800"], "flags {flags:?}");
+    fields.checksums_are_good()?;
     Ok(VxlanFrame {
-        outer: (outer(ip_src)?.parse()?, outer(ip_dst)?.parse()?),
-        vni: vni.parse()?,
-        macs: (
-            one(eth_src, 1).context("no frame inside")?,
-            one(eth_dst, 1).context("no frame inside")?,
-        ),
-        inner: (inner(ip_src, ip6_src)?.parse()?, inner(ip_dst, ip6_dst)?.parse()?),
-        tcp_octets: tcp.first().map(|octets| octets.parse()).transpose()?,
+        outer: (fields.outer("src")?, fields.outer("dst")?),
+        vni,
+        macs: (fields.inner_mac("src")?, fields.inner_mac("dst")?),
+        inner: (fields.inner("src")?, fields.inner("dst")?),
+        tcp_octets: fields.one("tcp.len", 0).map(str::parse).transpose()?,
     })
 }
 
