@@ -88,13 +88,17 @@ fn asking<'a>() -> Vec<Case<'a>> {
         told.peer.send(&octets::refresh(RTC, 0))?;
         told.peer.until("it is told again", |heard| heard.announced[&default] == 2)
     }));
-    let ignored: [(&str, Vec<u8>); 6] = [
+    let ignored: [(&str, Vec<u8>); 7] = [
         ("a family that was not negotiated", octets::refresh((1, 4), 0)),
         ("a family that nobody knows", octets::refresh((99, 99), 0)),
         ("subtype 3", octets::refresh(VPNV4, 3)),
         ("subtype 255", octets::refresh(VPNV4, 255)),
         ("the beginning of a refresh that was not agreed on", octets::refresh(VPNV4, 1)),
         ("the end of a refresh that was not agreed on", octets::refresh(VPNV4, 2)),
+        (
+            "a mark that was not agreed on, longer than one is",
+            octets::message(5, &[0, 1, 1, 128, 9]),
+        ),
     ];
     for (name, octets) in ignored {
         cases.push(case(format!("refresh of {name} is ignored"), move |bed| {
