@@ -36,6 +36,11 @@ const WORKLOAD_ADDRESSES: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(10, 100, 0, 5)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 5)),
 ];
+/// Towards the host.
+const ROUTER_INSIDE: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 1)),
+];
 const HOST_ADDRESSES: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 10)),
@@ -64,11 +69,9 @@ fn topology(vni: u32) -> String {
 }
 
 fn router() -> EvpnSpec {
-    let attached = |router: &str, host, prefix_len| {
-        Ok::<_, anyhow::Error>(Attached { router: router.parse()?, host, prefix_len })
-    };
-    let [v4, v6] = HOST_ADDRESSES;
-    let networks = [attached("203.0.113.1", v4, 24), attached("2001:db8:113::1", v6, 64)];
+    let sides = ROUTER_INSIDE.into_iter().zip(HOST_ADDRESSES).zip([24, 64]);
+    let networks =
+        sides.map(|((router, host), prefix_len)| Attached { router, host, prefix_len }).collect();
     EvpnSpec {
         name: ROUTER.to_owned(),
         address: ROUTER_ADDRESS,
@@ -77,7 +80,7 @@ fn router() -> EvpnSpec {
         vni: VNI,
         router_mac: ROUTER_MAC.to_owned(),
         route_target: TARGET.to_owned(),
-        networks: networks.into_iter().flatten().collect(),
+        networks,
     }
 }
 

@@ -89,6 +89,14 @@ impl Namespace {
             .map(drop)
     }
 
+    /// The hardware address of an interface, as `ip` shows it.
+    pub async fn hardware_address(&self, interface: &str) -> Result<String> {
+        let links = self.run(&["ip", "-j", "link", "show", "dev", interface]).await?;
+        let links: serde_json::Value = serde_json::from_str(&links)?;
+        let address = links[0]["address"].as_str().context("an interface without an address")?;
+        Ok(address.to_owned())
+    }
+
     fn tokio(&self, words: &[&str]) -> Result<Command> {
         let (program, args) = words.split_first().context("no program given")?;
         let mut command = self.command(program);

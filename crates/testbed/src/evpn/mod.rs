@@ -23,7 +23,7 @@ mod way;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::Namespace;
 use crate::gateway::BgpPeer;
@@ -79,11 +79,4 @@ async fn cable(router: &Namespace, outside: &Namespace, name: &str) -> Result<()
 async fn enable_ipv6(namespace: &Namespace, interface: &str) -> Result<()> {
     let key = format!("net.ipv6.conf.{interface}.disable_ipv6=0");
     namespace.run(&["sysctl", "-qw", &key]).await.map(drop)
-}
-
-async fn hardware_address(namespace: &Namespace, interface: &str) -> Result<String> {
-    let links = namespace.run(&["ip", "-j", "link", "show", "dev", interface]).await?;
-    let links: serde_json::Value = serde_json::from_str(&links)?;
-    let address = links[0]["address"].as_str().context("an interface without an address")?;
-    Ok(address.to_owned())
 }

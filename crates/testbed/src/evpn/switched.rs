@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Attached, EvpnSpec, cable, hardware_address, speaker};
+use super::{Attached, EvpnSpec, cable, speaker};
 use crate::app::AppBinary;
 use crate::gateway::Switch;
 use crate::{Bed, Fabric, FrrRouter, Namespace, Process};
@@ -39,8 +39,8 @@ impl SwitchRouter {
         switch.add_vxlan().await?;
         cable(&namespace, outside, name).await?;
         switch.add_lan("lan").await?;
-        let lan_mac = hardware_address(&namespace, "lan").await?;
-        let outside_mac = hardware_address(outside, name).await?;
+        let lan_mac = namespace.hardware_address("lan").await?;
+        let outside_mac = outside.hardware_address(name).await?;
         for address in LAN_ADDRESSES {
             outside.ip(&format!("neigh replace {address} lladdr {lan_mac} dev {name}")).await?;
         }

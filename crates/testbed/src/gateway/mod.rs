@@ -170,14 +170,7 @@ async fn cable(
     // Packets may leave by one gateway and be answered through the other.
     outside.run(&["sysctl", "-qw", &format!("net.ipv4.conf.{name}.rp_filter=0")]).await?;
     switch.add_lan("lan").await?;
-    let lan_mac = hardware_address(gateway, "lan").await?;
+    let lan_mac = gateway.hardware_address("lan").await?;
     outside.ip(&format!("neigh replace {LAN_ADDRESS} lladdr {lan_mac} dev {name}")).await?;
-    hardware_address(outside, name).await
-}
-
-async fn hardware_address(namespace: &Namespace, interface: &str) -> Result<String> {
-    let links = namespace.run(&["ip", "-j", "link", "show", "dev", interface]).await?;
-    let links: serde_json::Value = serde_json::from_str(&links)?;
-    let address = links[0]["address"].as_str().context("an interface without an address")?;
-    Ok(address.to_owned())
+    outside.hardware_address(name).await
 }
