@@ -13,6 +13,7 @@ mod attributes;
 mod bed;
 mod borders;
 mod cases;
+mod labeled;
 mod liveness;
 mod load;
 mod long_lived;

@@ -147,7 +147,7 @@ fn link_local() -> [u8; 16] {
 }
 
 /// An address without the bits past a length.
-fn cut(address: &[u8], bits: u8) -> Vec<u8> {
+pub(crate) fn cut(address: &[u8], bits: u8) -> Vec<u8> {
     let mut cut = address.to_vec();
     for (at, octet) in cut.iter_mut().enumerate() {
         let kept = usize::from(bits).saturating_sub(at * 8).min(8);
