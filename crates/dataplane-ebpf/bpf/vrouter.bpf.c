@@ -222,7 +222,7 @@ int arcus_port(struct __sk_buff *skb)
 		return answer_arp(skb, port);
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return drop(DROP_UNSUPPORTED);
-	if (parse(skb, &p, skb->protocol))
+	if (parse(skb, &p, skb->protocol) || cut_padding(skb, &p))
 		return drop(DROP_MALFORMED);
 	if (p.flags & V6 && p.protocol == IPPROTO_ICMPV6) {
 		if (p.icmp_type == ICMPV6_NEIGHBOR_SOLICITATION)
@@ -234,8 +234,7 @@ int arcus_port(struct __sk_buff *skb)
 	received(port_traffic_of(*slot), p.length);
 	if (COUNTS && port->flags & PORT_MIRROR)
 		mirror(skb, *slot, port, SIDE_OUT, p.length);
-	if (is_for_many(&p.was.destination) || is_link_local(&p.was.destination) ||
-	    is_of_no_link(&p.was.destination))
+	if (is_for_many(&p.was.destination) || is_of_no_link(&p.was.destination))
 		return drop(DROP_UNSUPPORTED);
 	if (!may_send(skb, *slot, port, &p))
 		return drop(DROP_SPOOFED);
@@ -247,6 +246,9 @@ int arcus_port(struct __sk_buff *skb)
 		if (same_address(&p.was.destination, &gateway))
 			return answer_echo(skb, port, &p);
 	}
+	/* A gateway may have such an address, and answers pings, but nothing is routed to one. */
+	if (is_link_local(&p.was.destination))
+		return drop(DROP_UNSUPPORTED);
 	if (p.flags & FRAGMENT)
 		join_fragments(&p, port->vrf);
 	if (port->filter && refuses(skb, &p, *slot, port, SIDE_OUT))
@@ -345,7 +347,7 @@ int arcus_uplink(struct __sk_buff *skb)
 		return answer_probe(skb, L3 + arrival.overhead);
 	if (taken)
 		return drop(-2 - taken);
-	if (parse(skb, &p, arrival.protocol))
+	if (parse(skb, &p, arrival.protocol) || cut_padding(skb, &p))
 		return drop(DROP_MALFORMED);
 	received(tunnel_traffic_of(&arrival.remote), p.length);
 	received(vrf_traffic_of(arrival.vrf), p.length);

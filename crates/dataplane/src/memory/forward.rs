@@ -140,6 +140,7 @@ impl<'a> Pass<'a> {
         if self.answer_neighbour(id, port, &packet)? {
             return Ok(());
         }
+        self.plane.count_port(id, Way::Received, &packet);
         let to = packet.destination();
         if !is_unicast(to) {
             return Err(DropReason::Unsupported);
@@ -147,9 +148,12 @@ impl<'a> Pass<'a> {
         if !may_send(port, sender, packet.source()) {
             return Err(DropReason::Spoofed);
         }
-        self.plane.count_port(id, Way::Received, &packet);
         if self.answer_echo(id, port, &packet) {
             return Ok(());
+        }
+        // A gateway may have such an address, but nothing is routed to one.
+        if matches!(to, IpAddr::V6(to) if to.is_unicast_link_local()) {
+            return Err(DropReason::Unsupported);
         }
         if port.host_access && self.plane.state.node.tunnel_address(to) == Some(to) {
             return self.answer_node(id, &packet);
@@ -275,13 +279,10 @@ fn may_send(port: &Port, sender: Mac, source: IpAddr) -> bool {
     allowed || (port.has(source) && sender == port.mac)
 }
 
-/// Neither to many nor to a link only, to nobody or to the sender itself: what a router forwards.
+/// Neither to many nor to nobody or the sender itself.
 fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),
-        IpAddr::V6(v6) => {
-            let is_of_no_link = v6.is_unspecified() || v6.is_loopback();
-            !v6.is_multicast() && !v6.is_unicast_link_local() && !is_of_no_link
-        }
+        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && !v6.is_loopback(),
     }
 }
