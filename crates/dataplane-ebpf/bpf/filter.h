@@ -194,6 +194,8 @@ OWN_FRAME int ask(const struct packet *p, struct question *q, struct connection 
 	if (decide(q, &d))
 		return -1;
 	if (connection && d.verdict == ALLOW) {
+		if (!COUNTS)
+			return 0;
 		connection->counter = d.counter;
 		connection->revision = d.revision;
 		return 0;

@@ -104,7 +104,7 @@ static __always_inline struct flow *opening(struct flow_key *key, const struct p
 	if (p->protocol != IPPROTO_TCP || key->direction > REVERSE)
 		return NULL;
 	flow = bpf_map_lookup_elem(&new_flows, key);
-	if (!flow || p->flags & ICMP_ERROR || p->tcp_flags & TCP_RST)
+	if (!flow || !COUNTS || p->flags & ICMP_ERROR || p->tcp_flags & TCP_RST)
 		return flow;
 	if (key->direction == REVERSE)
 		flow->state |= FLOW_ANSWERED;
@@ -184,7 +184,7 @@ OWN_FRAME struct flow *known_flow(__u32 vrf, const struct packet *p, enum direct
 	closes = p->tcp_flags & (TCP_FIN | TCP_RST);
 	/* Written at most once a second, so that cores do not fight for it. An error is no use of the flow
 	 * (RFC 5508 REQ-3). */
-	if ((idle || closes) && !(p->flags & ICMP_ERROR)) {
+	if (COUNTS && (idle || closes) && !(p->flags & ICMP_ERROR)) {
 		if (renew(&key, flow, closes))
 			return NULL;
 		flow->seen = now;

@@ -54,14 +54,19 @@ VERIFIED_ONCE int take_port(void)
 		if (there->port == wanted->port && there->generation == wanted->generation &&
 		    there->destination_port == wanted->destination_port &&
 		    same_address(&there->destination, &wanted->destination)) {
-			there->seen = now;
-			there->state = 0;
+			if (COUNTS) {
+				there->seen = now;
+				there->state = 0;
+			}
 			return 0;
 		}
 		seen = there->seen;
 		/* Of several cores that see it is over one takes it. */
-		if (!is_over(there, key->protocol) ||
-		    __sync_val_compare_and_swap(&there->seen, seen, now) != seen)
+		if (!is_over(there, key->protocol))
+			return -1;
+		if (!COUNTS)
+			return 0;
+		if (__sync_val_compare_and_swap(&there->seen, seen, now) != seen)
 			return -1;
 		bpf_map_delete_elem(&flows, key);
 	}
@@ -175,7 +180,7 @@ OWN_FRAME struct flow *answered_flow(const struct packet *p)
 	state = flow->state | FLOW_ANSWERED;
 	if (p->tcp_flags & (TCP_FIN | TCP_RST))
 		state |= FLOW_CLOSED;
-	if (flow->state != state)
+	if (COUNTS && flow->state != state)
 		flow->state = state;
 	return flow;
 }

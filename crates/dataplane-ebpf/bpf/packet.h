@@ -360,6 +360,14 @@ VERIFIED_ONCE int parse(struct __sk_buff *skb, struct packet *p, __u32 protocol)
 	return 0;
 }
 
+/* What pads a frame is no part of its packet, and enters no tunnel. */
+static __always_inline int cut_padding(struct __sk_buff *skb, const struct packet *p)
+{
+	if (skb->gso_size || skb->len <= L3 + p->length)
+		return 0;
+	return bpf_skb_change_tail(skb, L3 + p->length, 0);
+}
+
 /* The Ethernet type of the packet. */
 static __always_inline __be16 ethernet_type(const struct packet *p)
 {

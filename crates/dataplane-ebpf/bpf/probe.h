@@ -41,5 +41,6 @@ VERIFIED_ONCE int answer_probe(struct __sk_buff *skb, __u32 l4)
 			 bpf_skb_store_bytes(skb, at + 4, &from.word[3], 4, 0);
 	if (failed || bpf_skb_store_bytes(skb, l4, back, sizeof(back), 0))
 		return drop(DROP_REFUSED);
+	TRACE(STEP_ANSWERED, (void)step);
 	return bpf_redirect_neigh(skb->ifindex, NULL, 0, 0);
 }

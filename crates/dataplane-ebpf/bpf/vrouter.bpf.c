@@ -222,7 +222,7 @@ int arcus_port(struct __sk_buff *skb)
 		return answer_arp(skb, port);
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return drop(DROP_UNSUPPORTED);
-	if (parse(skb, &p, skb->protocol))
+	if (parse(skb, &p, skb->protocol) || cut_padding(skb, &p))
 		return drop(DROP_MALFORMED);
 	if (p.flags & V6 && p.protocol == IPPROTO_ICMPV6) {
 		if (p.icmp_type == ICMPV6_NEIGHBOR_SOLICITATION)
@@ -246,7 +246,7 @@ int arcus_port(struct __sk_buff *skb)
 		if (same_address(&p.was.destination, &gateway))
 			return answer_echo(skb, port, &p);
 	}
-	/* But for the gateway, there is nobody on the link. */
+	/* A gateway may have such an address, and answers pings, but nothing is routed to one. */
 	if (is_link_local(&p.was.destination))
 		return drop(DROP_UNSUPPORTED);
 	if (p.flags & FRAGMENT)
@@ -347,7 +347,7 @@ int arcus_uplink(struct __sk_buff *skb)
 		return answer_probe(skb, L3 + arrival.overhead);
 	if (taken)
 		return drop(-2 - taken);
-	if (parse(skb, &p, arrival.protocol))
+	if (parse(skb, &p, arrival.protocol) || cut_padding(skb, &p))
 		return drop(DROP_MALFORMED);
 	received(tunnel_traffic_of(&arrival.remote), p.length);
 	received(vrf_traffic_of(arrival.vrf), p.length);

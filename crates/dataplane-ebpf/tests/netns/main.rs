@@ -9,6 +9,7 @@ mod faults;
 mod filters;
 mod floating;
 mod flood;
+mod foretold;
 mod forwarding;
 mod fragments;
 mod full;

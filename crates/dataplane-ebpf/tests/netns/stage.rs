@@ -19,7 +19,9 @@ use anyhow::{Context as _, anyhow};
 use aya::maps::{HashMap, Map, MapData};
 use dataplane::event::Decided;
 use dataplane::memory::Place;
-use dataplane::{Attachment, Counters, Desired, Event, Events, PortId, TranslationKind};
+use dataplane::{
+    Attachment, Counters, Desired, Event, Events, PortId, Probe, Trace, TranslationKind,
+};
 use dataplane_scenes::{Result, Stage, UPLINK};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -126,6 +128,18 @@ impl NetnsStage {
         let (node, events, wire, passed, own) = runtime.block_on(set_up(&bed))?;
         let (workloads, ports) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self { node, events, wire, passed, own, workloads, ports, mtu: 1500, runtime, bed })
+    }
+
+    pub(crate) fn trace(&self, probe: Probe) -> anyhow::Result<Trace> {
+        self.runtime.block_on(self.node.trace(probe))
+    }
+
+    /// An IP packet that the port sends to its gateway with its own address.
+    pub(crate) fn is_own_frame(&self, id: &PortId, frame: &[u8]) -> bool {
+        let Some(port) = self.node.wanted.ports.get(id) else { return false };
+        let kind = u16::from_be_bytes([frame[12], frame[13]]);
+        let version = frame.get(14).map(|first| first >> 4);
+        frame[6..12] == port.mac.0 && [(IPV4, Some(4)), (IPV6, Some(6))].contains(&(kind, version))
     }
 
     /// The workload's end is there: listens on it, and mutes its kernel.

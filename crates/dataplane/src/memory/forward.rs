@@ -140,20 +140,19 @@ impl<'a> Pass<'a> {
         if self.answer_neighbour(id, port, &packet)? {
             return Ok(());
         }
+        self.plane.count_port(id, Way::Received, &packet);
         let to = packet.destination();
         if !is_unicast(to) {
             return Err(DropReason::Unsupported);
         }
-        let is_for_link = matches!(to, IpAddr::V6(v6) if v6.is_unicast_link_local());
         if !may_send(port, sender, packet.source()) {
             return Err(DropReason::Spoofed);
         }
-        self.plane.count_port(id, Way::Received, &packet);
         if self.answer_echo(id, port, &packet) {
             return Ok(());
         }
-        // But for the gateway, there is nobody on the link.
-        if is_for_link {
+        // A gateway may have such an address, but nothing is routed to one.
+        if matches!(to, IpAddr::V6(to) if to.is_unicast_link_local()) {
             return Err(DropReason::Unsupported);
         }
         if port.host_access && self.plane.state.node.tunnel_address(to) == Some(to) {
@@ -280,7 +279,7 @@ fn may_send(port: &Port, sender: Mac, source: IpAddr) -> bool {
     allowed || (port.has(source) && sender == port.mac)
 }
 
-/// Neither to many nor to nobody or to the sender itself.
+/// Neither to many nor to nobody or the sender itself.
 fn is_unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !matches!(v4.octets()[0], 0 | 127 | 224..),

@@ -78,6 +78,16 @@ impl Ip {
     }
 }
 
+/// A packet inside another one, where nothing pads it.
+fn read_exactly(octets: &[u8]) -> Read<Ip> {
+    let ip = Ip::read(octets)?;
+    let length = if ip.is_v4() { be16(octets, 2)? } else { 40 + be16(octets, 4)? };
+    match octets.len() - usize::from(length) {
+        0 => Ok(ip),
+        more => fault(format!("{more} octets of padding are in the tunnel, behind {ip}")),
+    }
+}
+
 fn read(octets: &[u8], extent: Extent) -> Read<Ip> {
     match octets.first().map(|first| first >> 4) {
         Some(4) => read_v4(octets, extent),
@@ -275,7 +285,7 @@ fn mpls(mut body: &[u8]) -> Read<Content> {
         stack.push(Label { value: entry >> 12, ttl: Some((entry & 0xff) as u8) });
         body = &body[4..];
         if entry & 0x100 != 0 {
-            return Ok(Content::Mpls { stack, inner: Box::new(Ip::read(body)?) });
+            return Ok(Content::Mpls { stack, inner: Box::new(read_exactly(body)?) });
         }
     }
 }
@@ -287,6 +297,7 @@ fn vxlan(body: &[u8]) -> Read<Content> {
         return fault(format!("a VXLAN header of {flags:08x} {vni:08x}"));
     }
     let (macs, kind, inner) = ethernet(&body[8..])?;
+    read_exactly(inner)?;
     let inner = Box::new(of_kind(kind, inner)?);
     Ok(Content::Vxlan { vni: vni >> 8, macs: Some(macs), inner })
 }
