@@ -37,8 +37,11 @@ fn labeled(label: [u8; 3], address: &[u8], bits: u8) -> Vec<u8> {
     [&[bits + 24], &label[..], prefix.get(1..).unwrap_or_default()].concat()
 }
 
+/// Family, next hop, address, and lengths of prefixes of it.
+type Prefixes = (Family, Vec<u8>, Vec<u8>, &'static [u8]);
+
 /// The odd octets of the addresses would be bottoms of stack, if one were looked for there.
-fn addresses() -> [(Family, Vec<u8>, Vec<u8>, &'static [u8]); 2] {
+fn addresses() -> [Prefixes; 2] {
     let v6 = [0x20, 1, 0xd, 0xbf, 0, 1, 0, 1, 0, 3, 0, 5, 0, 7, 0, 9];
     [
         (V4, vec![192, 0, 2, 33], vec![10, 21, 33, 129], &[0, 1, 8, 16, 24, 25, 31, 32]),
