@@ -22,7 +22,7 @@ inside() {
   mount --move /mnt "${kernel%/target/old-kernel}"
   mount -t bpf none /sys/fs/bpf
   mkdir -p /run/lock /run/netns
-  for module in veth bridge sch_ingress cls_bpf dummy ipv6 af_packet vrf vxlan sch_fq; do
+  for module in veth bridge sch_ingress cls_bpf dummy ipv6 af_packet vrf vxlan sch_fq bonding 8021q; do
     modprobe -q -d "$kernel" "$module"
   done
   ip link set dev lo up

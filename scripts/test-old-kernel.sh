@@ -16,6 +16,8 @@ tests=(
   versions::both_versions_pass_in_every_tunnel_over_both_versions
   # short packets out of the same tunnels: all scenes would take an hour
   scenes::every_scene_is_played_as_written
+  # devices that other kernels may lack
+  uplinks::the_tunnel_address_is_a_loopback_behind_a_vlan_of_a_bond
   # the other object
   trace::a_trace_names_each_table_and_leaves_nothing_behind
 )

@@ -247,11 +247,12 @@ VERIFIED_ONCE int refuses(struct __sk_buff *skb, const struct packet *p, __u32 s
 			  const struct port *port, __u32 side)
 {
 	struct connection *connection = NULL;
-	__u32 *revision, now = seconds();
 	struct question q = {};
+	__u32 *revision, now;
 
 	if (!p || !port)
 		return -1;
+	now = seconds();
 	q.filter = port->filter;
 	q.vrf = port->vrf;
 	q.generation = port->generation;

@@ -30,6 +30,7 @@ mod stage;
 mod superpackets;
 mod through;
 mod trace;
+mod uplinks;
 mod versions;
 mod watch;
 mod world;
