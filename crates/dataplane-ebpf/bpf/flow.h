@@ -24,6 +24,7 @@
 struct scratch {
 	struct packet quoted;
 	struct flow_key key;
+	struct flow_key back;
 	struct flow flow;
 	struct tuple to;
 	struct affinity_key client;

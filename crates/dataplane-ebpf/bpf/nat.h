@@ -106,22 +106,23 @@ static __always_inline int is_kept(struct flow_key *key, const struct tuple *to,
 
 /* Whether the answers to `room->to` are not another connection's: one client may call two addresses of one
  * server from one port. */
-OWN_FRAME int is_unambiguous(const struct scratch *room, __u32 vrf)
+static __always_inline int is_unambiguous(struct scratch *room, __u32 vrf)
 {
 	const struct flow_key *called = &room->key;
-	struct flow_key back = {
-		.vrf = vrf,
-		.source = room->to.destination,
-		.destination = room->to.source,
-		.source_port = room->to.destination_port,
-		.destination_port = room->to.source_port,
-		.protocol = called->protocol,
-		.direction = REVERSE,
-	};
-	struct flow *flow = bpf_map_lookup_elem(&flows, &back);
+	struct flow_key *back = &room->back;
+	struct flow *flow;
 
+	back->vrf = vrf;
+	back->source = room->to.destination;
+	back->destination = room->to.source;
+	back->source_port = room->to.destination_port;
+	back->destination_port = room->to.source_port;
+	back->protocol = called->protocol;
+	back->direction = REVERSE;
+	back->unused = 0;
+	flow = bpf_map_lookup_elem(&flows, back);
 	if (!flow)
-		flow = bpf_map_lookup_elem(&new_flows, &back);
+		flow = bpf_map_lookup_elem(&new_flows, back);
 	return !flow || (flow->vrf == called->vrf && flow->source_port == called->destination_port &&
 			 flow->destination_port == called->source_port &&
 			 same_address(&flow->source, &called->destination));
