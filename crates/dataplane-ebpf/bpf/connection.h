@@ -115,6 +115,8 @@ static __always_inline void follow_connection(const struct connection_key *key,
 	int by_opener = side == connection->opener;
 	__u8 state = next_state(connection->state, p, by_opener);
 
+	if (!COUNTS)
+		return;
 	if (connection->seen != now)
 		connection->seen = now;
 	if (connection->state != state)
