@@ -1,4 +1,4 @@
-//! Frames inside VXLAN, as tshark reads them out of a capture.
+//! Frames of the underlay, as tshark reads them out of a capture.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -14,7 +14,8 @@ const PORT: u16 = 4789;
 const GOOD: &str = "1";
 const NOT_PRESENT: &str = "3";
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
+    "frame.protocols",
     "eth.src",
     "eth.dst",
     "ip.src",
@@ -46,9 +47,37 @@ pub struct VxlanFrame {
     pub tcp_octets: Option<u64>,
 }
 
+/// A packet in some tunnel. All of its checksums are right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelFrame {
+    /// What is in what, as tshark calls it: `eth:ethertype:ip:gre:mpls:ip:tcp`.
+    pub protocols: String,
+    /// Octets that TCP carries; `None`: it is another protocol.
+    pub tcp_octets: Option<u64>,
+}
+
+/// All frames of a capture. One with a checksum that tshark does not find good, inside or outside, is an error.
+pub async fn tunnel_frames(namespace: &Namespace, capture: &Path) -> Result<Vec<TunnelFrame>> {
+    let read = |line: &str| {
+        let fields = Fields(line.split('\t').collect());
+        fields.checksums_are_good()?;
+        let protocols = fields.one("frame.protocols", 0).context("no protocols")?.to_owned();
+        Ok(TunnelFrame { protocols, tcp_octets: fields.tcp_octets()? })
+    };
+    frames(namespace, capture, read).await
+}
+
 /// All frames of a capture of the underlay. A frame that is not inside VXLAN is an error, and so is one with a
 /// checksum that tshark does not find good, inside or outside.
 pub async fn vxlan_frames(namespace: &Namespace, capture: &Path) -> Result<Vec<VxlanFrame>> {
+    frames(namespace, capture, read).await
+}
+
+async fn frames<T>(
+    namespace: &Namespace,
+    capture: &Path,
+    read: impl Fn(&str) -> Result<T>,
+) -> Result<Vec<T>> {
     let file = capture.to_str().context("a run directory that is not UTF-8")?;
     let mut words = vec!["tshark", "-nr", file, "-T", "fields"];
     for check in ["ip.check_checksum:TRUE", "udp.check_checksum:TRUE", "tcp.check_checksum:TRUE"] {
@@ -96,6 +125,10 @@ impl<'a> Fields<'a> {
         Ok(self.one(&format!("eth.{end}"), 1).context("no frame inside")?.to_owned())
     }
 
+    fn tcp_octets(&self) -> Result<Option<u64>> {
+        Ok(self.one("tcp.len", 0).map(str::parse).transpose()?)
+    }
+
     fn checksums_are_good(&self) -> Result<()> {
         let ip = self.all("ip.checksum.status");
         ensure!(ip.iter().all(|check| *check == GOOD), "IP: {ip:?}");
@@ -123,7 +156,7 @@ fn read(line: &str) -> Result<VxlanFrame> {
         vni,
         macs: (fields.inner_mac("src")?, fields.inner_mac("dst")?),
         inner: (fields.inner("src")?, fields.inner("dst")?),
-        tcp_octets: fields.one("tcp.len", 0).map(str::parse).transpose()?,
+        tcp_octets: fields.tcp_octets()?,
     })
 }
 
@@ -132,7 +165,8 @@ mod tests {
     use super::*;
 
     /// Of FRR and the kernel, as tshark 4.0 reads it.
-    const FRAME: &str = "96:f9:ef:a5:7a:b4,02:00:5e:00:02:01\tfa:99:7d:49:53:3f,02:5e:0a:00:01:01\t\
+    const FRAME: &str = "eth:ethertype:ip:udp:vxlan:eth:ethertype:ip:tcp\t\
+         96:f9:ef:a5:7a:b4,02:00:5e:00:02:01\tfa:99:7d:49:53:3f,02:5e:0a:00:01:01\t\
          10.0.2.1,203.0.113.10\t10.0.1.1,10.101.0.1\t\t\t0x0800\t10100\t58\t1,1\t1\t1\t";
 
     #[test]

@@ -26,7 +26,7 @@ pub mod packet;
 pub use bed::Bed;
 pub use capture::Capture;
 pub use fabric::{Fabric, UPLINK};
-pub use frames::{VxlanFrame, vxlan_frames};
+pub use frames::{TunnelFrame, VxlanFrame, tunnel_frames, vxlan_frames};
 pub use frr::FrrRouter;
 pub use journal::{abandoned, sweep};
 pub use namespace::Namespace;

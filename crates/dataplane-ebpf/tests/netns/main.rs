@@ -33,4 +33,5 @@ mod trace;
 mod uplinks;
 mod versions;
 mod watch;
+mod wire;
 mod world;

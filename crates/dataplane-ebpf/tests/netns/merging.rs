@@ -38,7 +38,7 @@ async fn what_is_merged_is_translated_and_filtered_like_the_rest() -> Result<()>
 }
 
 /// As on a wire: cut and with checksums before they leave, and merged where they arrive.
-async fn frames_are_real(world: &World, node: &Node) -> Result<()> {
+pub(crate) async fn frames_are_real(world: &World, node: &Node) -> Result<()> {
     let port = Fabric::port(&node.name);
     for (namespace, name) in [(&node.namespace, UPLINK), (world.fabric.namespace(), &port)] {
         let words = ["ethtool", "-K", name, "tx", "off", "tso", "off", "gso", "off", "gro", "on"];

@@ -1,0 +1,59 @@
+//! What is on the wire, as tshark sees it: real frames of TCP in both directions, each checksum of them.
+
+use anyhow::{Context as _, Result, ensure};
+use dataplane::Encapsulation;
+use testbed::{Capture, Fabric, tunnel_frames};
+
+use crate::merging::frames_are_real;
+use crate::world::{World, echo, greeting};
+
+/// Each way; few enough for the buffer of who captures.
+const OCTETS: usize = 200_000;
+
+async fn frames_are(protocols: &str, encapsulation: Encapsulation) -> Result<()> {
+    let world = World::new().await?;
+    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    let b = world.workload("b", [172, 16, 2, 10]).await?;
+    let (to_one, to_two) = (one.tunnel(encapsulation, 101), two.tunnel(encapsulation, 202));
+    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
+    two.vrf(1, 202).port(1, &b).route(1, "172.16.1.0/24", [to_one]);
+    for node in [&one, &two] {
+        node.reconcile().await?;
+        frames_are_real(&world, node).await?;
+    }
+    b.serve(80)?;
+    let (fabric, port) = (world.fabric.namespace(), Fabric::port("node2"));
+    let capture = Capture::start(&world.bed, fabric, &port, "not arp").await?;
+    let stream = a.connect(b.address, 80)?.context("b answers")?;
+    greeting(&stream)?;
+    echo(stream, OCTETS)?;
+    let file = capture.file().to_owned();
+    capture.stop().await?;
+
+    let frames = tunnel_frames(fabric, &file).await?;
+    // What it takes the octets of TCP for comes behind.
+    let other = frames.iter().find(|frame| !frame.protocols.starts_with(protocols));
+    ensure!(other.is_none(), "{other:?} is not {protocols}");
+    let octets: u64 = frames.iter().filter_map(|frame| frame.tcp_octets).sum();
+    ensure!(octets >= 2 * OCTETS as u64, "{octets} octets in {} frames", frames.len());
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn mpls_over_gre_is_what_tshark_takes_for_it() -> Result<()> {
+    frames_are("eth:ethertype:ip:gre:mpls:ip:tcp", Encapsulation::MplsOverGre).await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn mpls_over_udp_is_what_tshark_takes_for_it() -> Result<()> {
+    frames_are("eth:ethertype:ip:udp:mpls:ip:tcp", Encapsulation::MplsOverUdp).await
+}
+
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn vxlan_is_what_tshark_takes_for_it() -> Result<()> {
+    frames_are("eth:ethertype:ip:udp:vxlan:eth:ethertype:ip:tcp", Encapsulation::Vxlan).await
+}
