@@ -32,10 +32,11 @@ impl Capture {
         let file = bed.run_dir().join(format!("{name}.pcap"));
         let path = file.to_str().context("a run directory that is not UTF-8")?;
         // -U and immediate mode: a packet is in the file as soon as it was seen. -Z: stay root, so
-        // that the file can be written where only root may.
-        let options = ["-i", interface, "-n", "-U", "--immediate-mode", "-Z", "root", "-w", path];
-        let mut process =
-            bed.start(namespace, &name, "tcpdump", options.iter().chain([&filter]))?;
+        // that the file can be written where only root may. The buffer (-B, in KiB) has as much room for
+        // each frame as the longest may need: with what is the default it holds eight of them.
+        let options = "-n -U --immediate-mode -Z root -s 65536 -B 65536".split(' ');
+        let options: Vec<&str> = options.chain(["-i", interface, "-w", path, filter]).collect();
+        let mut process = bed.start(namespace, &name, "tcpdump", options)?;
         bed.wait_for("tcpdump listens", CEILING, async || {
             let output = process.output();
             ensure!(process.is_running(), GiveUp(format!("it ended: {output}")));
