@@ -8,7 +8,7 @@ use dataplane::{DropReason, Encapsulation, NextHop, Op, VrfId};
 use testbed::packet::{Packet, Payload};
 use testbed::{Capture, UPLINK};
 
-use crate::world::{CEILING, Workload, World, echo, greeting};
+use crate::world::{CEILING, Pair, Workload, World, echo, greeting};
 
 #[tokio::test]
 #[ignore = "needs root: make test-netns"]
@@ -45,15 +45,7 @@ async fn ports_of_one_node_reach_each_other_and_only_in_their_vrf() -> Result<()
 
 async fn two_nodes_reach_each_other_over(encapsulation: Encapsulation) -> Result<()> {
     let world = World::new().await?;
-    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
-    let a = world.workload("a", [172, 16, 1, 10]).await?;
-    let b = world.workload("b", [172, 16, 2, 10]).await?;
-    let (to_one, to_two) = (one.tunnel(encapsulation, 101), two.tunnel(encapsulation, 202));
-    // Numbers of VRFs and labels are the nodes' own.
-    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
-    two.vrf(7, 202).port(7, &b).route(7, "172.16.1.10/32", [to_one]);
-    one.reconcile().await?;
-    two.reconcile().await?;
+    let Pair { one, two, a, b } = world.pair_over(encapsulation).await?;
 
     let wire = testbed::Fabric::port("node2");
     let capture = Capture::start(&world.bed, world.fabric.namespace(), &wire, "ip").await?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use dataplane::Encapsulation;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 
-use crate::world::{CEILING, World, inside};
+use crate::world::{CEILING, Pair, World, inside};
 
 const PORT: u16 = 5000;
 const DATAGRAM: u16 = 1000;
@@ -17,14 +17,7 @@ const DATAGRAMS: u8 = 40;
 
 async fn superpackets_arrive_as_datagrams(encapsulation: Encapsulation) -> Result<()> {
     let world = World::new().await?;
-    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
-    let a = world.workload("a", [172, 16, 1, 10]).await?;
-    let b = world.workload("b", [172, 16, 2, 10]).await?;
-    let (to_one, to_two) = (one.tunnel(encapsulation, 101), two.tunnel(encapsulation, 202));
-    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
-    two.vrf(7, 202).port(7, &b).route(7, "172.16.1.10/32", [to_one]);
-    one.reconcile().await?;
-    two.reconcile().await?;
+    let Pair { one: _one, two: _two, a, b } = world.pair_over(encapsulation).await?;
     a.reaches(b.address).await?;
 
     let sink = inside(&b.namespace, || UdpSocket::bind((b.address, PORT)))??;

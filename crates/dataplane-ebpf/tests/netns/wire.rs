@@ -5,21 +5,15 @@ use dataplane::Encapsulation;
 use testbed::{Capture, Fabric, tunnel_frames};
 
 use crate::merging::frames_are_real;
-use crate::world::{CEILING, World, echo, greeting};
+use crate::world::{CEILING, Pair, World, echo, greeting};
 
 /// Each way; few enough for the buffer of who captures.
 const OCTETS: u64 = 200_000;
 
 async fn frames_are(protocols: &str, encapsulation: Encapsulation) -> Result<()> {
     let world = World::new().await?;
-    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
-    let a = world.workload("a", [172, 16, 1, 10]).await?;
-    let b = world.workload("b", [172, 16, 2, 10]).await?;
-    let (to_one, to_two) = (one.tunnel(encapsulation, 101), two.tunnel(encapsulation, 202));
-    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
-    two.vrf(1, 202).port(1, &b).route(1, "172.16.1.0/24", [to_one]);
+    let Pair { one, two, a, b } = world.pair_over(encapsulation).await?;
     for node in [&one, &two] {
-        node.reconcile().await?;
         frames_are_real(&world, node).await?;
     }
     b.serve(80)?;

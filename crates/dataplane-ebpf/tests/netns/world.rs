@@ -90,6 +90,28 @@ impl World {
     }
 }
 
+/// Two nodes that forward to each other, and a workload of each. Numbers of VRFs and labels are the nodes' own.
+pub(crate) struct Pair {
+    pub(crate) one: Node,
+    pub(crate) two: Node,
+    pub(crate) a: Workload,
+    pub(crate) b: Workload,
+}
+
+impl World {
+    pub(crate) async fn pair_over(&self, encapsulation: Encapsulation) -> Result<Pair> {
+        let (mut one, mut two) = (self.node(1).await?, self.node(2).await?);
+        let a = self.workload("a", [172, 16, 1, 10]).await?;
+        let b = self.workload("b", [172, 16, 2, 10]).await?;
+        let (to_one, to_two) = (one.tunnel(encapsulation, 101), two.tunnel(encapsulation, 202));
+        one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
+        two.vrf(7, 202).port(7, &b).route(7, "172.16.1.10/32", [to_one]);
+        one.reconcile().await?;
+        two.reconcile().await?;
+        Ok(Pair { one, two, a, b })
+    }
+}
+
 /// A node: what is wanted of it, and its plane while that is open.
 pub(crate) struct Node {
     pub(crate) name: String,
