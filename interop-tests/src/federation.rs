@@ -15,6 +15,7 @@ use testbed::{Bed, Fabric, GiveUp, Namespace, Process, UPLINK};
 
 use crate::Binaries;
 use crate::command::run_arcus;
+use crate::reloading::reload;
 use crate::scene::{self, Machine, Workload};
 
 /// How long anything may take on a machine that is busy with other things.
@@ -396,26 +397,8 @@ impl Federation {
 
     /// Asks every daemon to read the topology file again, by SIGHUP, and waits until all run it.
     pub async fn reload(&self) -> Result<()> {
-        let mut before = BTreeMap::new();
-        for name in self.daemons.keys() {
-            let status: Status = self.ask(name, &["status"]).await?;
-            before.insert(*name, status.topology.generation);
-        }
-        for process in self.daemons.values() {
-            process.signal(testbed::Signal::HUP)?;
-        }
-        for (name, before) in before {
-            self.bed
-                .wait_for(&format!("{name} has reloaded"), CEILING, async || {
-                    let status: Status = self.ask(name, &["status"]).await?;
-                    let topology = status.topology;
-                    ensure!(topology.last_error.is_none(), "refused: {:?}", topology.last_error);
-                    ensure!(topology.generation > before, "generation {}", topology.generation);
-                    Ok(())
-                })
-                .await?;
-        }
-        Ok(())
+        let status = async |name: &str| self.ask(name, &["status"]).await;
+        reload(&self.bed, &self.daemons, status).await
     }
 
     /// Leaves everything running when this process ends; gives the run directory.

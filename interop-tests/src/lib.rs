@@ -6,6 +6,7 @@
 mod binaries;
 mod command;
 mod federation;
+mod reloading;
 mod small_cloud;
 mod socket;
 

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use arcus_api::v1::{PortState, PortStatus, Status};
+use arcus_api::v1::{PortState, PortStatus};
 use serde::de::DeserializeOwned;
 use testbed::app::AppBinary;
-use testbed::{Bed, Fabric, GiveUp, Namespace, Process, Signal, UPLINK};
+use testbed::{Bed, Fabric, GiveUp, Namespace, Process, UPLINK};
 
 use crate::Binaries;
 use crate::command::run_arcus;
+use crate::reloading::reload;
 
 const CEILING: Duration = Duration::from_secs(30);
 
@@ -117,27 +118,9 @@ impl SmallCloud {
 
     /// Replaces the topology and waits until all run it.
     pub async fn reload(&self, topology: &str) -> Result<()> {
-        let mut before = BTreeMap::new();
-        for name in self.daemons.keys() {
-            let status: Status = self.ask(name, &["status"]).await?;
-            before.insert(*name, status.topology.generation);
-        }
         fs::write(self.bed.run_dir().join("topology.toml"), topology)?;
-        for process in self.daemons.values() {
-            process.signal(Signal::HUP)?;
-        }
-        for (name, before) in before {
-            self.bed
-                .wait_for(&format!("{name} has reloaded"), CEILING, async || {
-                    let status: Status = self.ask(name, &["status"]).await?;
-                    let topology = status.topology;
-                    ensure!(topology.last_error.is_none(), "refused: {:?}", topology.last_error);
-                    ensure!(topology.generation > before, "generation {}", topology.generation);
-                    Ok(())
-                })
-                .await?;
-        }
-        Ok(())
+        let status = async |name: &str| self.ask(name, &["status"]).await;
+        reload(&self.bed, &self.daemons, status).await
     }
 
     /// Sends octets by TCP for a second, from one namespace to an address of another; all of them arrive.
