@@ -277,6 +277,41 @@ enum error_kind {
 	TOO_BIG,
 };
 
+/* What the errors of a port were lately. */
+struct recent_errors {
+	__u32 interface;
+	__u32 period;
+	__u32 count;
+};
+
+#define ERROR_PORTS 1024
+#define ERROR_SHIFT 5 /* a period is 32 ticks of the kernel's clock: 128 ms at 250 a second */
+#define ERRORS_MAX 64
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ERROR_PORTS);
+	__type(key, __u32);
+	__type(value, struct recent_errors);
+} recent_errors SEC(".maps");
+
+/* Whether the port has had as many errors as one CPU answers it in a period (RFC 4443 §2.4 f, RFC 1812
+ * §4.3.2.8). */
+static __always_inline int has_had_enough(__u32 interface)
+{
+	__u32 place = interface % ERROR_PORTS, period = bpf_jiffies64() >> ERROR_SHIFT;
+	struct recent_errors *recent = bpf_map_lookup_elem(&recent_errors, &place);
+
+	if (!COUNTS || !recent)
+		return 0;
+	if (recent->interface != interface || recent->period != period) {
+		recent->interface = interface;
+		recent->period = period;
+		recent->count = 0;
+	}
+	return recent->count++ >= ERRORS_MAX;
+}
+
 #define ICMP_KIND(type, code) ((type) << 8 | (code))
 
 /* Turns a packet of the workload, as it came, into an ICMP error about it, and sends it back. */
@@ -289,7 +324,8 @@ VERIFIED_ONCE int answer_error(struct __sk_buff *skb, const struct port *port,
 		return TC_ACT_SHOT;
 	/* RFC 1122 §3.2.2, RFC 4443 §2.4: never about an error, a later fragment, or what was for
 	 * many. */
-	if (p->flags & (ICMP_ERROR | LATER_FRAGMENT) || is_for_many(&p->was.destination))
+	if (p->flags & (ICMP_ERROR | LATER_FRAGMENT) || is_for_many(&p->was.destination) ||
+	    has_had_enough(skb->ifindex))
 		return TC_ACT_SHOT;
 	if (p->flags & V6) {
 		code = kind == TIME_EXCEEDED ? ICMP_KIND(ICMPV6_TIME_EXCEEDED, ICMPV6_EXC_HOPS) :

@@ -1,9 +1,10 @@
 //! What is not forwarded, and the reason that is counted for it.
 
-use std::net::SocketAddrV4;
+use std::net::{SocketAddrV4, UdpSocket};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use dataplane::{DropReason, Protocol};
+use dataplane::{DropReason, NextHop, Protocol};
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
 
 use crate::raw;
@@ -99,5 +100,40 @@ async fn what_cannot_be_forwarded_is_counted_by_reason() -> Result<()> {
     node.reconcile().await?;
     let (answered, _) = a.ping([172, 16, 7, 1].into(), &[]).await?;
     ensure!(!answered && node.drops(DropReason::Refused).await? == 1);
+    Ok(())
+}
+
+/// RFC 4443 §2.4 f: a workload that sends nothing but what cannot be forwarded hears of some of it.
+#[tokio::test]
+#[ignore = "needs root: make test-netns"]
+async fn icmp_errors_are_few() -> Result<()> {
+    const FLOOD: u32 = 5000;
+    let world = World::new().await?;
+    let mut node = world.node(1).await?;
+    let a = world.workload("a", [172, 16, 1, 10]).await?;
+    node.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [NextHop::Discard]);
+    node.reconcile().await?;
+    let began = Instant::now();
+    inside(&a.namespace, || {
+        let socket = UdpSocket::bind((a.address, 5000))?;
+        socket.set_ttl(1)?;
+        for _ in 0..FLOOD {
+            // An error is told by the next call.
+            let _told = socket.send_to(b"far", "172.16.2.1:9");
+        }
+        Ok::<_, std::io::Error>(())
+    })??;
+    let periods = u32::try_from(began.elapsed().as_millis() / 32)? + 2;
+    let cpus = u32::try_from(std::thread::available_parallelism()?.get())?;
+    ensure!(node.drops(DropReason::TtlExpired).await? == u64::from(FLOOD));
+    let text = a.namespace.run(&["nstat", "-asz", "IcmpInTimeExcds"]).await?;
+    let heard = text.split_whitespace().skip_while(|word| *word != "IcmpInTimeExcds").nth(1);
+    let heard: u32 = heard.context("nstat says nothing")?.parse()?;
+    // 64 from each CPU in a period of 32 ticks, of which there are at most a thousand a second.
+    let most = 64 * periods * cpus;
+    ensure!((1..=most).contains(&heard), "{heard} errors, at most {most}");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let (_, text) = a.ping([172, 16, 2, 1].into(), &["-t", "1"]).await?;
+    ensure!(text.contains("Time to live exceeded"), "{text}");
     Ok(())
 }

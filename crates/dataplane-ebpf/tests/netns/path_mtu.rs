@@ -4,20 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use dataplane::{DropReason, Encapsulation};
 use testbed::{Capture, Fabric, UPLINK};
 
-use crate::world::{Node, Workload, World, echo, greeting};
-
-async fn pair(world: &World, over: Encapsulation) -> Result<(Node, Node, Workload, Workload)> {
-    let (mut one, mut two) = (world.node(1).await?, world.node(2).await?);
-    let a = world.workload("a", [172, 16, 1, 10]).await?;
-    let b = world.workload("b", [172, 16, 2, 10]).await?;
-    let (to_one, to_two) = (one.tunnel(over, 101), two.tunnel(over, 102));
-    one.vrf(1, 101).port(1, &a).route(1, "172.16.2.0/24", [to_two]);
-    two.vrf(1, 102).port(1, &b).route(1, "172.16.1.0/24", [to_one]);
-    one.reconcile().await?;
-    two.reconcile().await?;
-    b.serve(80)?;
-    Ok((one, two, a, b))
-}
+use crate::world::{Node, Pair, Workload, World, echo, greeting};
 
 /// The MTU of an underlay that changes below running planes; they see it at their next look.
 async fn set_underlay_mtu<const N: usize>(nodes: [&Node; N], mtu: u32) -> Result<()> {
@@ -37,7 +24,8 @@ async fn segment_size(workload: &Workload) -> Result<u32> {
 
 async fn too_big_packets_are_answered(over: Encapsulation, overhead: u32) -> Result<()> {
     let world = World::new().await?;
-    let (one, two, a, b) = pair(&world, over).await?;
+    let Pair { one, two, a, b } = world.pair_over(over).await?;
+    b.serve(80)?;
     let stream = a.connect(b.address, 80)?.context("b answers")?;
     greeting(&stream)?;
 
@@ -73,7 +61,8 @@ async fn a_packet_too_big_for_udp_is_answered_with_the_mtu() -> Result<()> {
 #[ignore = "needs root: make test-netns"]
 async fn segments_are_clamped_to_what_fits_in_both_directions() -> Result<()> {
     let world = World::new().await?;
-    let (one, _two, a, b) = pair(&world, Encapsulation::MplsOverGre).await?;
+    let Pair { one, two: _two, a, b } = world.pair_over(Encapsulation::MplsOverGre).await?;
+    b.serve(80)?;
     // Timestamps take 12 octets of each segment.
     let before = a.connect(b.address, 80)?.context("b answers")?;
     greeting(&before)?;
@@ -96,7 +85,8 @@ async fn segments_are_clamped_to_what_fits_in_both_directions() -> Result<()> {
 /// A real underlay, and Open vSwitch in user space, see frames of their real size, with whole checksums.
 async fn without_offloads_frames_are_right(over: Encapsulation) -> Result<()> {
     let world = World::new().await?;
-    let (one, two, a, b) = pair(&world, over).await?;
+    let Pair { one, two, a, b } = world.pair_over(over).await?;
+    b.serve(80)?;
     for node in [&one, &two] {
         node.namespace.offload_off(UPLINK).await?;
         world.fabric.namespace().offload_off(&Fabric::port(&node.name)).await?;
