@@ -132,6 +132,7 @@ async fn icmp_errors_are_few() -> Result<()> {
     // 64 from each CPU in a period of 32 ticks, of which there are at most a thousand a second.
     let most = 64 * periods * cpus;
     ensure!((1..=most).contains(&heard), "{heard} errors, at most {most}");
+    // Longer than a period, also of a clock with 100 ticks a second.
     tokio::time::sleep(Duration::from_millis(400)).await;
     let (_, text) = a.ping([172, 16, 2, 1].into(), &["-t", "1"]).await?;
     ensure!(text.contains("Time to live exceeded"), "{text}");

@@ -204,6 +204,7 @@ async fn a_frame_of_a_vlan_is_not_the_uplinks_own() -> Result<()> {
     for (tag, arrives) in [("vlan 100 ", false), ("", true), ("vlan 0 ", true)] {
         let before = one.counters().await?;
         send_frame(&two, &format!("{tag}{packet}"))?;
+        // What is not to come has time to come.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let now = one.counters().await?;
         let came = now.ports[&a.id].tx_packets - before.ports[&a.id].tx_packets;
